@@ -1,0 +1,81 @@
+# Every target works on a fresh clone and does nothing twice. Knobs, all optional:
+#   PYTHON=python3.12    TORCH=torch==2.13.0    PIP_ARGS="--find-links wheels"    PYTEST_ARGS="-k encode"
+.DEFAULT_GOAL := test
+.DELETE_ON_ERROR:
+.PHONY: demo test check check-native bench parity fix stub clean
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+PEERS := .venv-peers
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+  $$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+# pip prefers a CPU-only build (2.13.0+cpu) to the plain one wherever it is shown both.
+TORCH ?= torch==2.13.0
+BUILD_TOOLS := cmake nanobind ninja scikit-build-core
+INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
+ENGINE := CMakeLists.txt $(shell find cpp/include cpp/src cpp/bindings -name '*.[ch]pp' 2>/dev/null)
+PRESET = cmake --preset $(1) --log-level=WARNING && cmake --build --preset $(1) -- --quiet
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PYTHONWARNDEFAULTENCODING = 1
+
+demo: $(VENV)/.demo
+	$(VENV)/bin/vecsmith demo
+
+test: $(VENV)/.dev
+	$(call PRESET,default)
+	ctest --preset default
+	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.dev
+	ruff check .
+	ruff format --check .
+	mypy
+	$(VENV)/bin/python scripts/check_tree.py
+	$(VENV)/bin/python -m pytest -q tests/test_layers.py
+
+check-native: $(VENV)/.dev
+	scripts/check-native
+
+bench: $(VENV)/.dev $(PEERS)/.made
+	$(PEERS)/bin/python benchmarks/encode.py
+
+parity: $(VENV)/.dev
+	$(VENV)/bin/python scripts/parity.py
+
+fix: $(VENV)/.dev
+	ruff check --fix .
+	ruff format .
+	if command -v clang-format >/dev/null; then find cpp -name '*.[ch]pp' -exec clang-format -i {} +; fi
+
+stub: $(VENV)/.dev
+	$(VENV)/bin/python -m nanobind.stubgen -q -m vecsmith._core -o src/vecsmith/_core.pyi
+
+clean:
+	rm -rf $(VENV) $(PEERS) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.python: constraints.txt
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv found; name one: make PYTHON=/path/to/python3" >&2; exit 2; }
+	@echo "setting up $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --upgrade 'pip>=25.1'
+	@$(VENV)/bin/python $(INSTALL) $(BUILD_TOOLS)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.python pyproject.toml $(ENGINE)
+	@echo "installing vecsmith[demo] (a few minutes the first time)"
+	@$(VENV)/bin/python $(INSTALL) --no-build-isolation $(TORCH) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.python pyproject.toml $(ENGINE)
+	@echo "installing vecsmith[all,demo] and the development tools (a few minutes the first time)"
+	@$(VENV)/bin/python $(INSTALL) --no-build-isolation $(TORCH) -e '.[all,demo]' --group dev
+	@touch $@ $(VENV)/.demo
+
+# The peers at exact versions, and this package beside them.
+$(PEERS)/.made: benchmarks/peers.txt $(VENV)/.python pyproject.toml $(ENGINE)
+	@echo "setting up $(PEERS)"
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --upgrade 'pip>=25.1'
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) $(TORCH) -r benchmarks/peers.txt .
+	@touch $@

@@ -1,0 +1,107 @@
+"""Files written whole or not at all, and files read within bounds.
+
+The one rule: nothing unfinished is ever seen under its final name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from vecsmith._typing import PathLike
+from vecsmith.errors import FormatError
+
+# A tokenizer.json of 500k Unigram tokens is 30-40 MB; larger text is a mistake or an attack.
+MAX_JSON_BYTES = 512 * 2**20
+
+
+@contextmanager
+def atomic_file(path: PathLike, mode: str = "wb", **open_options: Any) -> Iterator[IO[Any]]:
+    """Opens a temporary sibling of `path` that takes its name when the block ends well."""
+    path = Path(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        # mkstemp gives 0600; a finished file gets what open() would have given it
+        os.fchmod(handle, 0o666 & ~_umask())
+        with open(handle, mode, **open_options) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+        sync_folder(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def read_text(path: PathLike, *, max_bytes: int = MAX_JSON_BYTES) -> str:
+    """Text of a UTF-8 file of at most `max_bytes`.
+
+    Raises:
+        FormatError: If it is longer or is not UTF-8.
+    """
+    path = Path(path)
+    n_bytes = path.stat().st_size
+    if n_bytes > max_bytes:
+        raise FormatError(f"{path}: {n_bytes} bytes, expected at most {max_bytes}")
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError(
+            f"{path}: byte {error.start} is not UTF-8, expected a UTF-8 text file"
+        ) from error
+
+
+def read_json(path: PathLike, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """Value of a JSON file.
+
+    Raises:
+        FormatError: If it is too long, not UTF-8 or not JSON; the message gives line and column.
+    """
+    return parse_json(read_text(path, max_bytes=max_bytes), source=str(path))
+
+
+def parse_json(text: str, *, source: str) -> Any:
+    """Value of JSON `text`; `source` names it in errors.
+
+    Raises:
+        FormatError: If it is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise FormatError(
+            f"{source}: line {error.lineno} column {error.colno}: {error.msg.lower()}, "
+            "expected JSON; the file may be cut short, fetch it again"
+        ) from error
+    except RecursionError as error:
+        raise FormatError(f"{source}: nested too deeply, expected a plain settings file") from error
+
+
+def write_json(path: PathLike, value: Any) -> None:
+    """Writes `value` as indented JSON, whole or not at all."""
+    with atomic_file(path, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+
+
+def sync_folder(folder: PathLike) -> None:
+    """Makes renames inside `folder` survive a power cut, where the system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
