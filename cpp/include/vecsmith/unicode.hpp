@@ -76,6 +76,9 @@ struct CodePoint {
   std::uint16_t lowercase_begin;      // offset into the pool of expansions
 };
 
+// Pages that page() tells apart.
+inline constexpr std::uint32_t kPageCount = 236;
+
 namespace unicode_detail {
 
 inline constexpr std::uint32_t kPageBits = 7;
