@@ -7,7 +7,7 @@ every property is the observed behaviour of a normalizer, a pre-tokenizer or an 
 
     python scripts/generate_unicode.py            # write the table
     python scripts/generate_unicode.py --check    # exit 1 if the checked-in table differs
-    python scripts/generate_unicode.py --fuzz 200000   # also compose it and compare with the library
+    python scripts/generate_unicode.py --fuzz 200000   # also compare what it composes to
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
 
 # Options in the order of the four steps of a BertNormalizer.
 Options = tuple[bool, bool, bool, bool]
+EVERY_OPTIONS: list[Options] = [
+    (clean, chinese, accents, lower)
+    for clean, chinese, accents, lower in itertools.product([False, True], repeat=4)
+]
 
 # One mark of each canonical combining class. The numbers are only names: what counts is their
 # order, and `check_class_order` asks the library for that.
@@ -136,8 +140,8 @@ def probe_table(code_points: Iterable[int] = CODE_POINTS) -> Table:
             expect(middle == "", c, "strip_accents", middle)
             flags[c] |= NONSPACING_MARK
     lowercase = {c: m for c, m in middles(flags, normalizers.Lowercase()) if m != chr(c)}
-    bert_lowercase = bert_normalizer((False, False, False, True))
-    expect_same(lowercase, {c: m for c, m in middles(flags, bert_lowercase) if m != chr(c)}, "lowercase")
+    for c, middle in middles(flags, bert_normalizer((False, False, False, True))):
+        expect(middle == lowercase.get(c, chr(c)), c, "lowercase", middle)
 
     probe_pre_tokenizer(flags)
     probe_added_tokens(flags)
@@ -264,20 +268,13 @@ def check_class_order(stays: Callable[[str, str], bool]) -> None:
     for first, second in pairs:
         marks = chr(CLASS_REPRESENTATIVES[first]), chr(CLASS_REPRESENTATIVES[second])
         if stays(*marks) != (first < second):
-            raise RuntimeError(f"combining classes {first} and {second} are not ordered as expected")
+            raise RuntimeError(f"combining classes {first} and {second} are in unknown order")
 
 
 def expect(held: bool, c: int, question: str, found: object) -> None:
     """Raises when the library shows something that the table cannot express."""
     if not held:
         raise RuntimeError(f"U+{c:04X}: {question} gave {found!r}, which the table cannot express")
-
-
-def expect_same(first: dict[int, str], second: dict[int, str], question: str) -> None:
-    """Raises when two ways to ask the same question disagree."""
-    for c in sorted(first.keys() | second.keys()):
-        found = first.get(c), second.get(c)
-        expect(found[0] == found[1], c, question, found)
 
 
 # --- Writing the table --------------------------------------------------------------------------
@@ -345,7 +342,7 @@ def record_text(found: Properties, pool: str) -> str:
 
 
 def pool_expansions(expansions: Iterable[str]) -> str:
-    """One string that contains every expansion; longer ones first so that they hold shorter ones."""
+    """One string that contains every expansion; the long ones go first, and hold short ones."""
     pool = ""
     for expansion in sorted(set(expansions), key=lambda text: (-len(text), text)):
         if len(expansion) > 4:
@@ -380,11 +377,10 @@ def array(declaration: str, values: Iterable[str]) -> list[str]:
 
 
 def disagreements(table: Table, n_texts: int, seed: int = 0) -> list[tuple[Options, str]]:
-    """Texts, with their options, that the composed table normalizes differently from the library."""
+    """Texts, with their options, for which the table composes to something else."""
     generator = random.Random(seed)
     pools = adversarial_pools(table)
-    every_option = list(itertools.product([False, True], repeat=4))
-    asked = [(options, bert_normalizer(options)) for options in every_option]
+    asked = [(options, bert_normalizer(options)) for options in EVERY_OPTIONS]
     wrong: list[tuple[Options, str]] = []
     for i in range(n_texts):
         options, normalizer = asked[i % len(asked)]
@@ -402,7 +398,7 @@ def adversarial_pools(table: Table) -> list[Sequence[int]]:
     barriers = [c for c, p in found.items() if p.flags & NONSPACING_MARK and not p.combining_class]
     composed = [c for c, p in found.items() if p.decomposition and c not in HANGUL_SYLLABLES]
     awkward = [c for c in composed if table[ord(found[c].decomposition[0])].combining_class]
-    removed = [c for c, p in found.items() if p.flags & CONTROL and c < 0xE000 or c == 0xFFFD]
+    removed = [c for c, p in found.items() if (p.flags & CONTROL and c < 0xE000) or c == 0xFFFD]
     spaces = [c for c, p in found.items() if p.flags & (CLEAN_SPACE | WHITESPACE)]
     cased = [c for c, p in found.items() if p.lowercase]
     chinese = [c for c, p in found.items() if p.flags & CJK]

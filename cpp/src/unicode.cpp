@@ -44,8 +44,8 @@ Expansion decompose(char32_t c) {
 
 Expansion lowercase(char32_t c) {
   const CodePoint& found = properties(c);
-  return Expansion({unicode_detail::kExpansions + found.lowercase_begin,
-                    std::size_t{found.lowercase_size}});
+  return Expansion(
+      {unicode_detail::kExpansions + found.lowercase_begin, std::size_t{found.lowercase_size}});
 }
 
 }  // namespace vecsmith

@@ -98,8 +98,8 @@ bool are_equal(const Left& left, const Right& right) {
   // Integers of different signedness compare by value, as in 3 == 3U, never by conversion.
   if constexpr (std::is_integral_v<Left> && std::is_integral_v<Right> &&
                 !std::is_same_v<Left, Right>) {
-    const bool opposite_signs = (std::is_signed_v<Left> && left < Left{}) !=
-                                (std::is_signed_v<Right> && right < Right{});
+    const bool opposite_signs =
+        (std::is_signed_v<Left> && left < Left{}) != (std::is_signed_v<Right> && right < Right{});
     using Wide = std::common_type_t<Left, Right, unsigned>;
     return !opposite_signs && static_cast<Wide>(left) == static_cast<Wide>(right);
   } else {
@@ -142,31 +142,31 @@ inline int run_all(std::string_view filter) {
 
 }  // namespace vecsmith::testing
 
-#define TEST_CASE(name)                                                                   \
-  static void test_##name();                                                              \
-  static const ::vecsmith::testing::Registration register_##name(#name, &test_##name);    \
+#define TEST_CASE(name)                                                                \
+  static void test_##name();                                                           \
+  static const ::vecsmith::testing::Registration register_##name(#name, &test_##name); \
   static void test_##name()
 
-#define CHECK(...)                                                                        \
-  do {                                                                                    \
-    if (!static_cast<bool>(__VA_ARGS__))                                                  \
-      ::vecsmith::testing::report(__FILE__, __LINE__, "CHECK(" #__VA_ARGS__ ") failed");  \
+#define CHECK(...)                                                                       \
+  do {                                                                                   \
+    if (!static_cast<bool>(__VA_ARGS__))                                                 \
+      ::vecsmith::testing::report(__FILE__, __LINE__, "CHECK(" #__VA_ARGS__ ") failed"); \
   } while (false)
 
-#define CHECK_EQ(left, right)                                                             \
-  ::vecsmith::testing::check_equal(__FILE__, __LINE__, "CHECK_EQ(" #left ", " #right ")", \
-                                   (left), (right))
+#define CHECK_EQ(left, right)                                                                     \
+  ::vecsmith::testing::check_equal(__FILE__, __LINE__, "CHECK_EQ(" #left ", " #right ")", (left), \
+                                   (right))
 
 // Passes when `expression` throws `Error` (or a class derived from it).
-#define CHECK_THROWS(expression, Error)                                                   \
-  do {                                                                                    \
-    bool thrown = false;                                                                  \
-    try {                                                                                 \
-      static_cast<void>(expression);                                                      \
-    } catch (const Error&) {                                                              \
-      thrown = true;                                                                      \
-    }                                                                                     \
-    if (!thrown)                                                                          \
+#define CHECK_THROWS(expression, Error)                                                      \
+  do {                                                                                       \
+    bool thrown = false;                                                                     \
+    try {                                                                                    \
+      static_cast<void>(expression);                                                         \
+    } catch (const Error&) {                                                                 \
+      thrown = true;                                                                         \
+    }                                                                                        \
+    if (!thrown)                                                                             \
       ::vecsmith::testing::report(__FILE__, __LINE__, #expression " did not throw " #Error); \
   } while (false)
 

@@ -68,10 +68,10 @@ class Expansion {
 
 // Everything known about one code point; equal records are shared.
 struct CodePoint {
-  std::uint8_t flags;               // CodePointFlag bits
-  std::uint8_t combining_class;     // 0 for starters, and wherever there is a decomposition
-  std::uint8_t decomposition_size;  // code points; 0: none; 0xFF: Hangul syllable, by arithmetic
-  std::uint8_t lowercase_size;      // code points; 0: stays as is
+  std::uint8_t flags;                 // CodePointFlag bits
+  std::uint8_t combining_class;       // 0 for starters, and wherever there is a decomposition
+  std::uint8_t decomposition_size;    // code points; 0: none; 0xFF: Hangul syllable, by arithmetic
+  std::uint8_t lowercase_size;        // code points; 0: stays as is
   std::uint16_t decomposition_begin;  // offset into the pool of expansions
   std::uint16_t lowercase_begin;      // offset into the pool of expansions
 };
@@ -86,9 +86,9 @@ inline constexpr std::uint32_t kPageSize = 1U << kPageBits;
 inline constexpr std::uint8_t kHangulDecomposition = 0xFF;
 
 extern const std::uint8_t kPages[(kMaxCodePoint + 1) >> kPageBits];  // code point / 128 -> page
-extern const std::uint16_t kRecordOf[];    // page * 128 + code point % 128 -> record
-extern const CodePoint kRecords[];         // record 0: nothing special
-extern const char32_t kExpansions[];       // pool of decompositions and lower-case forms
+extern const std::uint16_t kRecordOf[];  // page * 128 + code point % 128 -> record
+extern const CodePoint kRecords[];       // record 0: nothing special
+extern const char32_t kExpansions[];     // pool of decompositions and lower-case forms
 
 }  // namespace unicode_detail
 
@@ -131,7 +131,9 @@ extern const char32_t kExpansions[];       // pool of decompositions and lower-c
 // Unicode standard recommends. The one exception: an encoded surrogate (ED A0..BF 80..BF) moves
 // three bytes and gives one U+FFFD, so a lone surrogate in the caller's string counts once.
 [[nodiscard]] inline char32_t decode_utf8(const char*& p, const char* end) {
-  const auto byte = [](char c) { return static_cast<std::uint32_t>(static_cast<unsigned char>(c)); };
+  const auto byte = [](char c) {
+    return static_cast<std::uint32_t>(static_cast<unsigned char>(c));
+  };
   const std::uint32_t lead = byte(*p++);
   if (lead < 0x80) return lead;
   if (lead < 0xC2 || lead > 0xF4) return kReplacementCharacter;

@@ -1,0 +1,112 @@
+"""The engine's Unicode tables against the library they are measured from."""
+
+import importlib.util
+import random
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+tokenizers = pytest.importorskip("tokenizers", reason="the tables follow `tokenizers`")
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "generate_unicode.py"
+
+
+def load_generator() -> ModuleType:
+    """The generator script as a module."""
+    spec = importlib.util.spec_from_file_location("generate_unicode", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their own module up
+    spec.loader.exec_module(module)
+    return module
+
+
+generator = load_generator()
+
+if tokenizers.__version__ != generator.TOKENIZERS_VERSION:
+    pytest.skip(
+        f"the tables follow tokenizers {generator.TOKENIZERS_VERSION}, "
+        f"installed is {tokenizers.__version__}",
+        allow_module_level=True,
+    )
+
+
+def read_table(text: str) -> Any:
+    """The table that the C++ text holds, looked up as unicode.hpp looks it up."""
+    arrays = dict(re.findall(r"const [\w:]+ (k\w+)\[\] = \{\n(.*?)\n\};", text, re.DOTALL))
+    pages = [int(number) for number in re.findall(r"\d+", arrays["kPages"])]
+    record_of = [int(number) for number in re.findall(r"\d+", arrays["kRecordOf"])]
+    pool = "".join(chr(int(number, 16)) for number in re.findall(r"0x\w+", arrays["kExpansions"]))
+    records = [
+        [int(number) for number in record.split(",")]
+        for record in re.findall(r"\{(.*?)\}", arrays["kRecords"])
+    ]
+    table = generator.Table()
+    for c in generator.CODE_POINTS:
+        number = record_of[pages[c // 128] * 128 + c % 128]
+        if number == 0:
+            continue
+        flags, combining_class, size, lower_size, begin, lower_begin = records[number]
+        table.properties[c] = generator.Properties(
+            flags,
+            combining_class,
+            hangul(c) if size == 0xFF else pool[begin : begin + size],
+            pool[lower_begin : lower_begin + lower_size],
+        )
+    return table
+
+
+def hangul(syllable: int) -> str:
+    """The jamo of a syllable, by the arithmetic of the Unicode standard, section 3.12."""
+    vowel_index, tail = divmod(syllable - 0xAC00, 28)
+    jamo = chr(0x1100 + vowel_index // 21) + chr(0x1161 + vowel_index % 21)
+    return jamo + (chr(0x11A7 + tail) if tail else "")
+
+
+@pytest.fixture(scope="module")
+def table() -> Any:
+    return read_table(generator.TABLE_PATH.read_text(encoding="ascii"))
+
+
+def test_the_table_says_what_the_library_does(table: Any) -> None:
+    # Every script in use, and a sample of the ideographs, private use and unassigned planes.
+    sampled = set(random.Random(7).sample(generator.CODE_POINTS, 20_000))
+    sampled.update(range(0x3400), range(0xA480, 0xAC00), range(0xF900, 0x13600))
+    asked = sorted(sampled.union(range(0x16800, 0x1FC00)) - set(range(0xD800, 0xE000)))
+    measured = generator.probe_table(asked)
+    wrong = [f"U+{c:04X}" for c in asked if measured[c] != table[c]]
+    assert wrong == []
+
+
+def test_the_file_is_what_the_generator_writes(table: Any) -> None:
+    assert generator.TABLE_PATH.read_text(encoding="ascii") == generator.render(table)
+
+
+def test_the_primitives_compose_to_every_bert_normalizer(table: Any) -> None:
+    assert generator.disagreements(table, 48_000, seed=11) == []
+
+
+def test_every_code_point_alone_normalizes_as_the_library_does(table: Any) -> None:
+    notable = [c for c in table.properties if c < 0x3400 or table[c].decomposition]
+    for options in generator.EVERY_OPTIONS:
+        asked = generator.bert_normalizer(options).normalize_str
+        wrong = [c for c in notable if asked(chr(c)) != table.normalize(chr(c), options)]
+        assert wrong == [], options
+
+
+def test_the_comparison_notices_one_wrong_combining_class(table: Any) -> None:
+    mark = 0x08D4  # kept by strip_accents, so its place among other marks shows
+    assert table[mark].combining_class == 230
+    damaged = generator.Table(table.properties | {mark: replace(table[mark], combining_class=9)})
+    assert generator.disagreements(damaged, 48_000, seed=11) != []
+
+
+@pytest.mark.slow
+def test_the_table_equals_a_measurement_of_every_code_point(table: Any) -> None:
+    assert generator.probe_table().properties == table.properties
