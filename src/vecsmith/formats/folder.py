@@ -1,0 +1,121 @@
+"""A folder written whole or not at all.
+
+One rule: under the final name there is always the old folder, the new one, or none; never a part.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vecsmith._files import sync_folder
+from vecsmith._typing import PathLike
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+_RENAMEX_NP_SWAP = 2  # macOS renamex_np(2)
+_NO_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
+
+
+@contextmanager
+def atomic_folder(path: PathLike, *, may_replace: Callable[[Path], bool]) -> Iterator[Path]:
+    """An empty temporary sibling of `path` that takes its name when the block ends well.
+
+    A symbolic link at `path` stays: the folder it names is replaced. An existing folder keeps its
+    permissions. If the block fails, the temporary folder is removed and `path` is as it was.
+
+    Args:
+        path: Final name. Its parent folders are made.
+        may_replace: Tells whether an existing folder that is not empty may be replaced.
+
+    Raises:
+        FileExistsError: If `path` is a file, or a folder that may not be replaced.
+        OSError: If the disk is full or the folder may not be written.
+    """
+    target = Path(os.path.realpath(path))
+    _check_target(target, may_replace)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
+    try:
+        yield new
+        _sync_tree(new)
+        # mkdtemp gives 0700; a finished folder gets what it had, or what mkdir gives
+        mode = stat.S_IMODE(target.stat().st_mode) if target.is_dir() else 0o777 & ~_umask()
+        new.chmod(mode)
+        _check_target(target, may_replace)  # it may have changed meanwhile
+        _replace(new, target)
+        sync_folder(target.parent)
+    finally:
+        # after an exchange the old folder lies here
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _check_target(target: Path, may_replace: Callable[[Path], bool]) -> None:
+    if target.is_dir():
+        if any(target.iterdir()) and not may_replace(target):
+            raise FileExistsError(
+                f"{target}: holds files that are not a model's, expected an empty folder, a new "
+                "one or a saved model: choose another folder"
+            )
+    elif target.exists():
+        raise FileExistsError(f"{target}: is a file, expected a folder or nothing there")
+
+
+def _replace(new: Path, target: Path) -> None:
+    if not target.exists():
+        new.rename(target)
+    elif not _exchange(new, target):
+        # no system call swaps two folders here: between these two there is none under the name
+        old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".old"))
+        target.rename(old / target.name)
+        try:
+            new.rename(target)
+        except BaseException:
+            (old / target.name).rename(target)
+            old.rmdir()
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(new: Path, target: Path) -> bool:
+    """Swaps two folders in one step; False where the system has no such step."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    a, b = os.fsencode(new), os.fsencode(target)
+    if sys.platform == "linux" and hasattr(libc, "renameat2"):
+        failed = libc.renameat2(_AT_FDCWD, a, _AT_FDCWD, b, _RENAME_EXCHANGE)
+    elif sys.platform == "darwin" and hasattr(libc, "renamex_np"):
+        failed = libc.renamex_np(a, b, _RENAMEX_NP_SWAP)
+    else:
+        return False
+    if not failed:
+        return True
+    number = ctypes.get_errno()
+    if number in _NO_EXCHANGE:
+        return False
+    raise OSError(number, os.strerror(number), str(target))
+
+
+def _sync_tree(folder: Path) -> None:
+    """Brings every file of `folder` to the disk before its name changes."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            handle = os.open(Path(parent) / name, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        sync_folder(parent)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

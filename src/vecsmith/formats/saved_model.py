@@ -1,0 +1,238 @@
+"""One folder that vecsmith, model2vec and sentence-transformers open, with the same vectors.
+
+One rule: what the three libraries do differently is made equal in the files where it can be, and
+told in the card where it cannot.
+
+How it is made equal (checked with model2vec 0.10.0 and sentence-transformers 6.2):
+- model2vec leaves the unknown token out of the mean, sentence-transformers counts it. Where it is
+  left out its vector is written as zero: the sums are the same and so are unit vectors.
+- model2vec cuts at 512 tokens unless config.json says otherwise, sentence-transformers at what
+  tokenizer.json says: `max_length` is written in both, `null` in both for no limit.
+- Older sentence-transformers take no notice of `weights`: float32 tables are written with the
+  weights multiplied in. Narrower tables keep them apart, because rounding a product once more
+  would change the vectors.
+- model2vec wants as many rows as tokens, or a `mapping`.
+- PyTorch cannot average int8: such a table always has `weights`, the scale of each row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith._typing import PathLike
+from vecsmith.formats.checkpoint import Checkpoint
+from vecsmith.formats.folder import atomic_folder
+from vecsmith.formats.model2vec import (
+    CARD_FILE,
+    CONFIG_FILE,
+    FORMAT_VERSION,
+    TABLE,
+    TENSORS_FILE,
+    TOKENIZER_FILE,
+)
+from vecsmith.formats.model_card import render_card
+from vecsmith.formats.safetensors import TensorStream, row_blocks, write_tensors
+from vecsmith.formats.sentence_transformers import (
+    MODULES_FILE,
+    NORMALIZE,
+    SETTINGS_FILE,
+    STATIC_EMBEDDING,
+)
+from vecsmith.formats.table import check_lengths
+from vecsmith.formats.tokenizer_json import TokenizerSettings, read_tokenizer, stored_tokenizer
+
+# Any of these says that a folder holds a model, and may be replaced by another.
+_MODEL_FILES = (TENSORS_FILE, CONFIG_FILE, MODULES_FILE, TOKENIZER_FILE)
+
+
+def write_checkpoint(folder: PathLike, checkpoint: Checkpoint, *, card: str | None = None) -> None:
+    """Writes `checkpoint` to `folder`, whole or not at all.
+
+    Args:
+        folder: Where to. A model that is there is replaced.
+        checkpoint: The model.
+        card: Text of README.md; made from the checkpoint if None.
+
+    Raises:
+        FileExistsError: If `folder` holds something that is not a model.
+        FormatError: If the parts of `checkpoint` do not fit each other.
+        OSError: If the disk is full or the folder may not be written.
+    """
+    settings = read_tokenizer(checkpoint.tokenizer_json)
+    check_lengths(
+        checkpoint.table,
+        checkpoint.weights,
+        checkpoint.mapping,
+        settings,
+        tensors="the checkpoint",
+        tokenizer="its tokenizer.json",
+    )
+    if card is None:
+        name = checkpoint.card.get("model_name")
+        card = render_card(
+            checkpoint,
+            model_name=name if isinstance(name, str) and name else Path(folder).absolute().name,
+            notes=differences(checkpoint, settings),
+        )
+    tensors = portable_tensors(checkpoint, settings)
+    texts = {
+        TOKENIZER_FILE: stored_tokenizer(
+            checkpoint.tokenizer_json, max_length=checkpoint.max_length
+        ),
+        CONFIG_FILE: _json(_config(checkpoint, tensors)),
+        MODULES_FILE: _json(_modules(checkpoint)),
+        SETTINGS_FILE: _json(_settings(checkpoint)),
+        CARD_FILE: card,
+    }
+    with atomic_folder(folder, may_replace=_is_model) as new:
+        with (new / TENSORS_FILE).open("wb") as file:
+            write_tensors(file, tensors, metadata={"format": "pt"})
+        for name, text in texts.items():
+            (new / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def portable_tensors(
+    checkpoint: Checkpoint, settings: TokenizerSettings
+) -> dict[str, NDArray[Any] | TensorStream]:
+    """Tensors of model.safetensors that all three libraries read alike, widest type first."""
+    table, weights, mapping = checkpoint.table, checkpoint.weights, checkpoint.mapping
+    unk_id = settings.unk_id if checkpoint.unknown == "drop" else None
+    if mapping is None and settings.n_tokens != len(table):
+        table = table[: settings.n_ids]  # rows behind the last id are never asked for
+        weights = None if weights is None else weights[: settings.n_ids]
+        if settings.n_tokens != settings.n_ids:  # there are gaps, and model2vec counts tokens
+            mapping = np.arange(settings.n_ids, dtype=np.uint32)
+    if weights is None and table.dtype == np.int8:
+        weights = np.ones(len(table) if mapping is None else len(mapping), dtype=np.float32)
+    folded = None
+    if weights is not None and mapping is None and table.dtype == np.float32:
+        folded, weights = weights, None
+    zero_row = None
+    if unk_id is not None:
+        if weights is not None:
+            weights = weights.copy()
+            weights[unk_id] = 0
+        elif mapping is None:
+            zero_row = unk_id
+        elif np.any(table[mapping[unk_id]]):  # the row may be shared: a new one is put behind
+            mapping = mapping.copy()
+            mapping[unk_id] = zero_row = len(table)
+    n_rows = max(len(table), 0 if zero_row is None else zero_row + 1)
+    tensors: dict[str, NDArray[Any] | TensorStream] = {}
+    if weights is not None:
+        tensors["weights"] = weights.astype(np.float32)
+    if mapping is not None:
+        tensors["mapping"] = mapping.astype(np.int32)  # other readers take only this type
+    tensors[TABLE] = TensorStream(
+        dtype=table.dtype,
+        shape=(n_rows, table.shape[1]),
+        blocks=_table_blocks(table, folded, zero_row),
+    )
+    return tensors
+
+
+def differences(checkpoint: Checkpoint, settings: TokenizerSettings) -> list[str]:
+    """Sentences on where model2vec or sentence-transformers give other vectors than vecsmith."""
+    notes = []
+    if settings.unk_id is not None and checkpoint.unknown == "keep":
+        notes.append(
+            "model2vec leaves the unknown token out of the mean, vecsmith and "
+            "sentence-transformers count it: texts with unknown tokens get other vectors in "
+            "model2vec."
+        )
+    if settings.unk_id is not None and checkpoint.unknown == "drop" and not checkpoint.normalize:
+        notes.append(
+            "sentence-transformers counts the unknown token in the length of a text, vecsmith and "
+            "model2vec do not: texts with unknown tokens get shorter vectors of the same "
+            "direction in sentence-transformers."
+        )
+    if checkpoint.max_length is not None:
+        notes.append(
+            f"Texts are cut at {checkpoint.max_length} tokens. model2vec first cuts them at "
+            "as many times the median length of a token in characters, and may so lose tokens."
+        )
+        if settings.truncation_direction == "left":
+            notes.append("Long texts keep their end; in model2vec they keep their beginning.")
+    if checkpoint.table.dtype == np.float16 and checkpoint.weights is None:
+        notes.append(
+            "The table is float16: the other two give float16 vectors, and "
+            "sentence-transformers gives NaN for the empty text."
+        )
+    if checkpoint.prompts:
+        notes.append("model2vec knows no prompts: put them before the text yourself.")
+    return notes
+
+
+def _table_blocks(
+    table: NDArray[Any], folded: NDArray[np.float32] | None, zero_row: int | None
+) -> Iterator[NDArray[Any]]:
+    """Rows of `table` in pieces, times `folded`, with zeros at `zero_row`."""
+    for rows in row_blocks(table):
+        block = table[rows]
+        if folded is not None:
+            block = block * folded[rows, None]
+        if zero_row is not None and rows.start <= zero_row < rows.stop:
+            block = block.copy()
+            block[zero_row - rows.start] = 0
+        yield block
+    if zero_row == len(table):
+        yield np.zeros((1, table.shape[1]), dtype=table.dtype)
+
+
+def _config(
+    checkpoint: Checkpoint, tensors: Mapping[str, NDArray[Any] | TensorStream]
+) -> dict[str, Any]:
+    ours = checkpoint.config.get("vecsmith")
+    config = {
+        "tokenizer_name": checkpoint.card.get("base_model"),
+        "apply_pca": None,
+        "sif_coefficient": None,
+        "pooling": "mean",
+        **checkpoint.config,
+        "model_type": "model2vec",
+        "architectures": ["StaticModel"],
+        "hidden_dim": checkpoint.dim,
+        "seq_length": 1_000_000,
+        "normalize": checkpoint.normalize,
+        "max_length": checkpoint.max_length,
+        "embedding_dtype": checkpoint.table.dtype.name,
+        "vecsmith": {
+            **(ours if isinstance(ours, Mapping) else {}),
+            "format": FORMAT_VERSION,
+            "unknown": checkpoint.unknown,
+        },
+    }
+    config.pop("vocabulary_quantization", None)
+    if "mapping" in tensors:
+        config["vocabulary_quantization"] = tensors[TABLE].shape[0]
+    return config
+
+
+def _modules(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    modules = [{"idx": 0, "name": "0", "path": ".", "type": STATIC_EMBEDDING}]
+    if checkpoint.normalize:
+        modules.append({"idx": 1, "name": "1", "path": "1_Normalize", "type": NORMALIZE})
+    return modules
+
+
+def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "model_type": "SentenceTransformer",
+        "prompts": dict(checkpoint.prompts),
+        "default_prompt_name": checkpoint.default_prompt_name,
+        "similarity_fn_name": checkpoint.similarity,
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _is_model(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _MODEL_FILES)
