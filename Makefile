@@ -13,11 +13,10 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 # pip prefers a CPU-only build (2.13.0+cpu) to the plain one wherever it is shown both.
 TORCH ?= torch==2.13.0
 BUILD_TOOLS := cmake nanobind ninja scikit-build-core
-INSTALL = -m pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
+INSTALL = -m pip install -qq --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 ENGINE := CMakeLists.txt $(shell find cpp/include cpp/src cpp/bindings -name '*.[ch]pp' 2>/dev/null)
 PRESET = cmake --preset $(1) --log-level=WARNING && cmake --build --preset $(1) -- --quiet
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
-export PYTHONWARNDEFAULTENCODING = 1
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/vecsmith demo
@@ -58,7 +57,7 @@ $(VENV)/.python: constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv found; name one: make PYTHON=/path/to/python3" >&2; exit 2; }
 	@echo "setting up $(VENV) with $(PYTHON)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --upgrade 'pip>=25.1'
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check $(PIP_ARGS) --upgrade 'pip>=25.1'
 	@$(VENV)/bin/python $(INSTALL) $(BUILD_TOOLS)
 	@touch $@
 
@@ -76,6 +75,6 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml $(ENGINE)
 $(PEERS)/.made: benchmarks/peers.txt $(VENV)/.python pyproject.toml $(ENGINE)
 	@echo "setting up $(PEERS)"
 	@$(PYTHON) -m venv $(PEERS)
-	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --upgrade 'pip>=25.1'
-	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) $(TORCH) -r benchmarks/peers.txt .
+	@$(PEERS)/bin/python -m pip install -qq --disable-pip-version-check $(PIP_ARGS) --upgrade 'pip>=25.1'
+	@$(PEERS)/bin/python -m pip install -qq --disable-pip-version-check $(PIP_ARGS) $(TORCH) -r benchmarks/peers.txt .
 	@touch $@
