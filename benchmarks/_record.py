@@ -1,0 +1,170 @@
+"""What every benchmark shares: the machine, the versions, fair timing in turns, the record.
+
+A record is one JSON file: what was measured, when, on which commit, machine and versions.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).resolve().parent / "results"
+# records of one's own machine stay out of the repository; committed ones are chosen by hand
+LOCAL_RESULTS = RESULTS / "local"
+_FLAGS = (
+    "sse4_2", "avx", "avx2", "fma", "f16c", "bmi2", "aes", "vaes", "avx512f", "avx512bw",
+    "avx512vl", "avx512vbmi", "avx512_vbmi2", "avx512_vnni", "avx512_bf16", "avx512_fp16",
+    "amx_tile", "amx_bf16", "amx_int8", "asimd", "asimddp", "sve",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedTimes:
+    """Seconds of each side in each round; the sides ran in turn, so a round is comparable."""
+
+    seconds: Mapping[str, list[float]]
+    load_averages: list[float]
+
+    def median(self, side: str) -> float:
+        """Median seconds of a side over the rounds."""
+        return statistics.median(self.seconds[side])
+
+    def ratio(self, slow: str, fast: str) -> dict[str, float]:
+        """How many times `fast` is faster than `slow`: min, median and max over the rounds."""
+        pairs = zip(self.seconds[slow], self.seconds[fast], strict=True)
+        ratios = sorted(a / b for a, b in pairs)
+        return {"min": ratios[0], "median": statistics.median(ratios), "max": ratios[-1]}
+
+
+def paired(
+    sides: Mapping[str, Callable[[Any], object]],
+    *,
+    rounds: int,
+    material: Callable[[int], Any],
+) -> PairedTimes:
+    """Times of all sides in turn, the order turning round by round.
+
+    Args:
+        sides: What is timed, by name; each gets the round's material.
+        rounds: How many rounds.
+        material: Makes the material of a round, given its number. It is made anew for each side,
+            outside the timed part, so that nothing one side leaves in it helps the next.
+    """
+    names = list(sides)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    loads = []
+    for number in range(rounds):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            given = material(number)
+            gc.collect()
+            start = time.perf_counter()
+            kept = sides[name](given)
+            seconds[name].append(time.perf_counter() - start)
+            del kept, given
+        loads.append(load_average())
+    return PairedTimes(seconds=seconds, load_averages=loads)
+
+
+def load_average() -> float:
+    """Load average of the last minute; -1 where the system has none."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return -1.0
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, memory, system and load of this machine."""
+    cpu = _proc_table(Path("/proc/cpuinfo"))
+    memory = _proc_table(Path("/proc/meminfo")).get("MemTotal", "0 kB").split()[0]
+    flags = set((cpu.get("flags") or cpu.get("Features") or "").split())
+    return {
+        "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "cores_usable": _usable_cores(),
+        "flags": [flag for flag in _FLAGS if flag in flags],
+        "memory_gib": round(int(memory) / 2**20, 1),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "load_average": load_average(),
+    }
+
+
+def versions(packages: Iterable[str]) -> dict[str, str | None]:
+    """Installed version of each package, None where it is not installed."""
+    found: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def write_record(name: str, payload: Mapping[str, Any], *, folder: Path = LOCAL_RESULTS) -> Path:
+    """Writes one benchmark's record and gives its path.
+
+    Args:
+        name: The benchmark; the file is `name`.json.
+        payload: Settings and figures.
+        folder: Where to; benchmarks/results/local when left out.
+    """
+    record = {
+        "benchmark": name,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine(),
+        **payload,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    part = path.with_suffix(".json.part")
+    part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    part.replace(path)
+    return path
+
+
+def commit() -> str | None:
+    """Hash of the checked-out commit, "+changes" when files differ from it; None without git."""
+    root = Path(__file__).resolve().parents[1]
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{head}+changes" if changed else head
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _proc_table(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    table: dict[str, str] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        key, _, value = line.partition(":")
+        table.setdefault(key.strip(), value.strip())
+    return table

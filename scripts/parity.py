@@ -1,0 +1,344 @@
+"""Compares the engine with Hugging Face `tokenizers`, token for token, over everything at hand.
+
+Every text of every text column of every set in ../shared/data, every Unicode code point, and a
+million generated strings go through both, under each normalizer setting; ids and normalised
+strings must be equal. Then tokenizers with added tokens, truncation, other vocabularies, and
+vectors against numpy. Exits with 1 when anything differs.
+
+    python scripts/parity.py                   # all of it: about 20 minutes on two cores
+    python scripts/parity.py --quick           # a hundredth of it
+    python scripts/parity.py --sets stsb med   # some sets alone
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.parity import hostile_text as hostile
+from tests.parity.comparison import Tally, compare_ids, compare_strings, reference_tokenizer
+from tests.parity.tokenizers_under_test import (
+    ADDED_TOKENS,
+    ALL_SETTINGS,
+    NAMED_SETTINGS,
+    NormalizerSettings,
+    added_token_texts,
+    minilm_json,
+    random_added_tokens,
+    wide_vocabulary,
+    with_added_tokens,
+    with_normalizer,
+    wordpiece_json,
+)
+from tests.parity.vectors import compare_vectors, vector_cases
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+CHUNK = 8192
+SMALL_WORDPIECE = "small"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One piece of work for a process: which texts, under which tokenizers."""
+
+    name: str
+    kind: str
+    arguments: tuple[Any, ...]
+
+
+def main() -> int:
+    """Exit code 0 when nothing differs, else 1."""
+    options = _parse_arguments()
+    started = time.monotonic()
+    tasks = list(_all_tasks(options))
+    tallies = _run(tasks, n_processes=options.jobs)
+    _print_table(tallies)
+    print(f"{time.monotonic() - started:.0f} s, {len(tasks)} pieces, {options.jobs} processes")
+    differences = sum(tally.differences for _, tally in tallies)
+    if not differences:
+        print("0 differences")
+        return 0
+    print(f"{differences} differences; the first of each kind:")
+    for name, tally in tallies:
+        for example in tally.examples[:3]:
+            print(f"  {name}: {example}")
+    return 1
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of sets")
+    parser.add_argument("--sets", nargs="*", help="names of sets; all when left out")
+    parser.add_argument("--generated", type=int, default=1_000_000, help="how many strings")
+    parser.add_argument("--seed", type=int, default=0, help="other seeds give other strings")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--quick", action="store_true", help="about a hundredth of everything")
+    parser.add_argument(
+        "--parts",
+        nargs="*",
+        choices=("data", "points", "generated", "added", "vectors"),
+        default=("data", "points", "generated", "added", "vectors"),
+    )
+    options = parser.parse_args()
+    options.step = 100 if options.quick else 1
+    return options
+
+
+# ---- what there is to do -----------------------------------------------------------------------
+
+
+def _all_tasks(options: argparse.Namespace) -> Iterator[Task]:
+    if "generated" in options.parts:
+        count = max(CHUNK, options.generated // options.step)
+        for first in range(0, count, CHUNK):
+            seed = options.seed * 1_000_003 + first // CHUNK
+            size = min(CHUNK, count - first)
+            yield Task(name="generated strings", kind="generated", arguments=(seed, size))
+    if "points" in options.parts:
+        for first in range(0, hostile.LAST_CODE_POINT + 1, CHUNK * options.step):
+            yield Task(name="every code point", kind="points", arguments=(first, first + CHUNK))
+    if "added" in options.parts:
+        for seed in range(max(1, 200 // options.step)):
+            yield Task(name="added tokens", kind="added", arguments=(options.seed + seed,))
+        yield Task(name="long documents", kind="long", arguments=(options.seed,))
+    if "vectors" in options.parts:
+        for case in range(len(vector_cases())):
+            yield Task(name="vectors against numpy", kind="vectors", arguments=(case,))
+    if "data" in options.parts:
+        yield from _data_tasks(options)
+
+
+def _data_tasks(options: argparse.Namespace) -> Iterator[Task]:
+    import pyarrow.parquet as parquet
+    from pyarrow import types
+
+    if not options.data.is_dir():
+        print(f"{options.data} is not there: its sets are left out")
+        return
+    for path in sorted(options.data.glob("*/*.parquet")):
+        if options.sets and path.parent.name not in options.sets:
+            continue
+        schema = parquet.read_schema(path)
+        n_rows = parquet.read_metadata(path).num_rows
+        for column in schema.names:
+            kind = schema.field(column).type
+            if not (types.is_string(kind) or types.is_large_string(kind)):
+                continue
+            for first in range(0, n_rows, CHUNK * options.step):
+                where = (str(path), column, first)
+                yield Task(name=path.parent.name, kind="data", arguments=where)
+
+
+# ---- how a process does it ---------------------------------------------------------------------
+
+
+def _work(task: Task) -> dict[str, Tally]:
+    return _KINDS[task.kind](*task.arguments)
+
+
+def _compare_column(path: str, column: str, first: int) -> dict[str, Tally]:
+    texts = [text for text in _column(path, column)[first : first + CHUNK].to_pylist() if text]
+    tallies = {s.name: _compare(texts, s) for s in NAMED_SETTINGS}
+    tallies["default, 16 tokens"] = _compare(texts, NAMED_SETTINGS[0], max_length=16)
+    tallies["wide"] = _compare(texts, NAMED_SETTINGS[0], vocabulary="wide")
+    tallies["wide, cased"] = _compare(texts, NAMED_SETTINGS[1], vocabulary="wide")
+    return tallies
+
+
+@lru_cache(maxsize=1)
+def _column(path: str, column: str) -> Any:
+    import pyarrow.parquet as parquet
+
+    return parquet.read_table(path, columns=[column]).column(column)
+
+
+def _compare_points(first: int, last: int) -> dict[str, Tally]:
+    texts = hostile.code_point_texts(hostile.every_code_point()[first:last])
+    marked = [f"{text[:-1]}\u0301\u0323\u08d4b" for text in texts]
+    return _every_setting([*texts, *marked])
+
+
+def _compare_generated(seed: int, count: int) -> dict[str, Tally]:
+    adversarial = count // 3
+    texts = hostile.generated_texts(seed, count - adversarial)
+    texts += hostile.adversarial_strings(seed, adversarial)
+    tallies = _every_setting(texts)
+    max_length = (1, 2, 3, 5, 17, 64)[seed % 6]
+    tallies["default, truncated"] = _compare(texts, NAMED_SETTINGS[0], max_length=max_length)
+    tallies["small vocabulary"] = _compare(texts, NAMED_SETTINGS[0], vocabulary=SMALL_WORDPIECE)
+    return tallies
+
+
+def _every_setting(texts: list[str]) -> dict[str, Tally]:
+    tallies = {settings.name: _compare(texts, settings) for settings in NAMED_SETTINGS}
+    for settings in ALL_SETTINGS:  # ids follow from the string, so here the string is enough
+        tallies[f"strings, {settings.name}"] = compare_strings(
+            texts, *_both("minilm", settings, None)
+        )
+    for settings in NAMED_SETTINGS[:4]:
+        tallies[f"wide, {settings.name}"] = _compare(texts, settings, vocabulary="wide")
+    return tallies
+
+
+def _compare(
+    texts: list[str],
+    settings: NormalizerSettings,
+    *,
+    vocabulary: str = "minilm",
+    max_length: int | None = None,
+) -> Tally:
+    if not texts:
+        return Tally()
+    reference, engine = _both(vocabulary, settings, max_length)
+    tally = compare_ids(texts, reference, engine, max_length=max_length)
+    if vocabulary == "minilm" and max_length is None:
+        tally.add(compare_strings(texts, reference, engine))
+    return tally
+
+
+@lru_cache(maxsize=64)
+def _both(vocabulary: str, settings: NormalizerSettings, max_length: int | None) -> tuple[Any, Any]:
+    text = with_normalizer(_vocabulary_json(vocabulary), settings)
+    # the engine takes max_length at each call, the reference keeps it
+    engine = _engine(text) if max_length is None else _both(vocabulary, settings, None)[1]
+    return reference_tokenizer(text, max_length=max_length), engine
+
+
+def _vocabulary_json(vocabulary: str) -> str:
+    if vocabulary == "minilm":
+        return minilm_json()
+    if vocabulary == "wide":
+        return wordpiece_json(wide_vocabulary())
+    return wordpiece_json(
+        [*wide_vocabulary(977), "unknown"],
+        unk_token="unknown",
+        max_input_chars_per_word=7,
+        prefix="@",
+    )
+
+
+def _compare_added(seed: int) -> dict[str, Tally]:
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    random_settings = ALL_SETTINGS[seed % len(ALL_SETTINGS)]
+    cases = [(name, added, added_token_texts(seed, 400)) for name, added in ADDED_TOKENS.items()]
+    cases += [("random", *_random_added(seed * 7 + i)) for i in range(7)]
+    small = wordpiece_json(wide_vocabulary(977))
+    for name, added, texts in cases:
+        for settings in {NAMED_SETTINGS[0], random_settings}:
+            text = with_added_tokens(with_normalizer(small, settings), added)
+            engine = _engine(text)
+            tallies[name].add(compare_ids(texts, reference_tokenizer(text), engine))
+            limited = reference_tokenizer(text, max_length=2)
+            tallies[name].add(compare_ids(texts, limited, engine, max_length=2))
+    return dict(tallies)
+
+
+def _random_added(seed: int) -> tuple[Any, list[str]]:
+    added, texts = random_added_tokens(seed)
+    return tuple(added), texts
+
+
+def _compare_long(seed: int) -> dict[str, Tally]:
+    texts = hostile.long_documents(seed)
+    return {settings.name: _compare(texts, settings) for settings in NAMED_SETTINGS}
+
+
+def _compare_vectors(case: int) -> dict[str, Tally]:
+    chosen = vector_cases()[case]
+    texts = [*hostile.generated_texts(case, 2000), "", "[UNK]", "the the"]
+    return {chosen.name: compare_vectors(chosen, texts)}
+
+
+def _engine(tokenizer_json: str) -> Any:
+    from vecsmith.tokenizer import Tokenizer
+
+    engine = Tokenizer(tokenizer_json)
+    if not engine.is_native:
+        # otherwise the reference would be compared with itself
+        raise RuntimeError(
+            f"tokenizer is not native ({engine.fallback_reason}), expected the engine's own"
+        )
+    return engine
+
+
+_KINDS: dict[str, Callable[..., dict[str, Tally]]] = {
+    "data": _compare_column,
+    "points": _compare_points,
+    "generated": _compare_generated,
+    "added": _compare_added,
+    "long": _compare_long,
+    "vectors": _compare_vectors,
+}
+
+
+# ---- running and telling -----------------------------------------------------------------------
+
+
+def _run(tasks: list[Task], *, n_processes: int) -> list[tuple[str, Tally]]:
+    # each process tokenizes on one core; the work is split by processes instead
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    tallies: dict[tuple[str, str], Tally] = {}
+    done, told = 0, time.monotonic()
+    waiting: dict[Future[dict[str, Tally]], Task] = {}
+    queue = iter(tasks)
+    with ProcessPoolExecutor(n_processes, mp_context=get_context("spawn")) as pool:
+        while True:
+            # a bounded number in flight: results are small, but so stays the queue
+            for task in queue:
+                waiting[pool.submit(_work, task)] = task
+                if len(waiting) >= 2 * n_processes:
+                    break
+            if not waiting:
+                break
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                task = waiting.pop(future)
+                done += 1
+                for setting, tally in future.result().items():
+                    tallies.setdefault((task.name, setting), Tally()).add(tally)
+            if time.monotonic() - told > 10 or done == len(tasks):
+                told = time.monotonic()
+                wrong = sum(tally.differences for tally in tallies.values())
+                print(f"{done}/{len(tasks)} pieces, {wrong} differences", flush=True)
+    return [(f"{name} | {setting}", tally) for (name, setting), tally in sorted(tallies.items())]
+
+
+def _print_table(tallies: list[tuple[str, Tally]]) -> None:
+    sets: dict[str, dict[str, Tally]] = defaultdict(dict)
+    for label, tally in tallies:
+        name, _, setting = label.partition(" | ")
+        sets[name][setting] = tally
+    print(f"{'set':24} {'settings':>8} {'texts':>10} {'MB':>9} {'tokens':>13} {'wrong':>7}")
+    total = Tally()
+    for name, by_setting in sets.items():
+        subtotal = Tally()
+        for tally in by_setting.values():
+            subtotal.add(tally)
+        _print_row(name, len(by_setting), subtotal)
+        for setting, tally in by_setting.items():
+            if tally.differences:
+                _print_row(f"  {setting}", 1, tally)
+        total.add(subtotal)
+    _print_row("all", len(tallies), total)
+
+
+def _print_row(name: str, settings: int, tally: Tally) -> None:
+    print(
+        f"{name:24} {settings:8d} {tally.documents:10d} {tally.n_bytes / 1e6:9.1f} "
+        f"{tally.tokens:13d} {tally.differences:7d}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
