@@ -1,0 +1,381 @@
+"""`vecsmith demo`: from a teacher to answers and a comparison, in a few minutes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vecsmith.cli._console import (
+    AsJson,
+    Quiet,
+    console,
+    count,
+    one_line,
+    print_json,
+    progress,
+    size,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vecsmith.cli._agreement import Agreement
+    from vecsmith.cli._reference import Paragraph
+    from vecsmith.model import StaticModel
+
+_TEACHER = "sentence-transformers/all-MiniLM-L6-v2"
+_DIM = 256
+QUESTIONS = (
+    "How do I make sure a file is closed even if an error happens?",
+    "What happens when I compare two objects of different types?",
+    "How can a class control what happens when an attribute is missing?",
+    "When is the else block of a loop executed?",
+    "Why does changing a default argument affect later calls?",
+    "How do I pause a program and look at its variables?",
+    "Can I change a character inside a string?",
+    "What is the difference between a generator and an ordinary function?",
+)
+_STATIC_PASSES = 7
+_TEACHER_PARTS = 3
+_SAMPLED_QUERIES = 200
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the model and the picture.")
+    ] = Path("demo"),
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Distil a teacher, search Python's language reference with it, compare the two.
+
+    Needs the extra `demo`; takes a few minutes on two cores and no network.
+
+    Examples:
+      vecsmith demo
+      vecsmith demo --out /tmp/demo --json
+    """
+    silent = quiet or as_json
+    out.mkdir(parents=True, exist_ok=True)
+    figures = _run(out, silent=silent, quiet=quiet)
+    if as_json:
+        print_json(figures)
+
+
+def _run(out: Path, *, silent: bool, quiet: bool) -> dict[str, Any]:
+    from vecsmith._extras import require
+    from vecsmith._files import write_json
+    from vecsmith.cli._reference import reference_paragraphs
+
+    require("matplotlib", extra="demo", purpose="draw the comparison")
+    require("torch", extra="demo", purpose="run the teacher")
+    started = time.perf_counter()
+    folder = out / f"minilm-{_DIM}"
+    paragraphs = reference_paragraphs()
+    texts = [paragraph.text for paragraph in paragraphs]
+    _write_texts(out / "paragraphs.txt", texts)
+
+    _step(f"1. distilling {_TEACHER} to {_DIM} dimensions", silent)
+    distill_seconds, found = _distil(folder, quiet=quiet)
+    _step(
+        f"   {folder}: {size(_folder_bytes(folder))} in {distill_seconds:.0f} s, "
+        f"teacher from {found}",
+        silent,
+    )
+
+    _step(f"2. asking Python {platform.python_version()}'s language reference", silent)
+    model, vectors, static_rate = _static_side(folder, texts)
+    questions = model.encode(list(QUESTIONS))
+    if not silent:
+        _print_answers(questions, vectors, paragraphs)
+
+    _step(f"3. the same {count(len(texts))} paragraphs through the teacher", silent)
+    teacher = _teacher_side(texts, quiet=quiet)
+    figures = _figures(model, folder, teacher, (questions, vectors), static_rate)
+    figures["distill_seconds"] = distill_seconds
+    figures["seconds"] = time.perf_counter() - started
+    figures["picture"] = str(_draw(out / "comparison.png", figures))
+    write_json(out / "result.json", figures)
+    if not silent:
+        _print_figures(figures)
+        _print_next(out, folder)
+    return figures
+
+
+def _step(message: str, silent: bool) -> None:
+    if not silent:
+        print(message, flush=True)
+
+
+def _write_texts(path: Path, texts: list[str]) -> None:
+    from vecsmith._files import atomic_file
+
+    with atomic_file(path, "w", encoding="utf-8") as file:
+        file.writelines(f"{text}\n" for text in texts)
+
+
+def _distil(folder: Path, *, quiet: bool) -> tuple[float, str]:
+    """Makes the static model; seconds it took and where the teacher was found."""
+    from vecsmith.distillation import distill
+    from vecsmith.distillation.teacher import find_teacher
+
+    started = time.perf_counter()
+    found = find_teacher(_TEACHER).found
+    model = distill(_TEACHER, dim=_DIM, show_progress_bar=not quiet and sys.stderr.isatty())
+    model.save_pretrained(folder)
+    return time.perf_counter() - started, found
+
+
+def _folder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _static_side(folder: Path, texts: list[str]) -> tuple[StaticModel, NDArray[np.float32], float]:
+    """The model, its vectors of `texts`, and texts a second the first time it sees them.
+
+    Each pass has a model that was opened anew and has seen other English only, so nothing of the
+    texts can be remembered from the pass before.
+    """
+    from vecsmith.model import StaticModel
+
+    others = _other_english()
+    rates = []
+    for _ in range(_STATIC_PASSES):
+        model = StaticModel.from_pretrained(folder)
+        model.encode(others)
+        started = time.perf_counter()
+        vectors = model.encode(texts)
+        rates.append(len(texts) / (time.perf_counter() - started))
+    return model, vectors, statistics.median(rates)
+
+
+def _other_english() -> list[str]:
+    """English that is not in the language reference: what built-in objects say of themselves."""
+    import builtins
+    import inspect
+
+    found = (inspect.getdoc(value) for value in vars(builtins).values())
+    return sorted({doc for doc in found if doc})
+
+
+def _teacher_side(texts: list[str], *, quiet: bool) -> dict[str, Any]:
+    """The teacher's vectors of questions and texts, and how many texts a second it takes."""
+    import numpy as np
+
+    from vecsmith._extras import require
+    from vecsmith.distillation.teacher import Teacher, find_teacher, read_settings, weights_digest
+
+    tokenizers = require("tokenizers", extra="demo", purpose="tokenize for the teacher")
+    source = find_teacher(_TEACHER)
+    settings = read_settings(source)
+    tokenizer = tokenizers.Tokenizer.from_str(settings.tokenizer_json)
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(settings.max_tokens)
+    # float32 is what sentence-transformers runs on a CPU unless told otherwise
+    teacher = Teacher(source, compute_dtype="float32")
+
+    def embed(part: list[str], advance: Any = None) -> NDArray[np.float32]:
+        sequences = [encoding.ids for encoding in tokenizer.encode_batch(part)]
+        vectors = teacher.embed(sequences, advance=advance)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
+
+    questions = embed(list(QUESTIONS))
+    embed(_other_english()[:8])
+    vectors = np.empty((len(texts), teacher.dim), np.float32)
+    order = np.random.default_rng(0).permutation(len(texts))
+    rates, done = [], 0
+    with progress("the teacher", len(texts), quiet=quiet) as show:
+        for part in np.array_split(order, _TEACHER_PARTS):
+
+            def advance(n_texts: int) -> None:
+                nonlocal done
+                done += n_texts
+                show(done)
+
+            started = time.perf_counter()
+            vectors[part] = embed([texts[row] for row in part], advance)
+            rates.append(len(part) / (time.perf_counter() - started))
+    return {
+        "questions": questions,
+        "vectors": vectors,
+        "rate": statistics.median(rates),
+        "dtype": teacher.compute_dtype,
+        "max_tokens": settings.max_tokens,
+        "bytes": sum(path.stat().st_size for path in source.folder.rglob("*.safetensors")),
+        "sha256": weights_digest(source),
+    }
+
+
+def _figures(
+    model: StaticModel,
+    folder: Path,
+    teacher: dict[str, Any],
+    student: tuple[NDArray[np.float32], NDArray[np.float32]],
+    static_rate: float,
+) -> dict[str, Any]:
+    import numpy as np
+
+    from vecsmith import __version__
+
+    questions, vectors = student
+    sample = np.sort(
+        np.random.default_rng(1).choice(len(vectors), min(_SAMPLED_QUERIES, len(vectors)), False)
+    )
+    found = _agreement(teacher, questions, vectors, sample)
+    table = model.checkpoint.table
+    return {
+        "teacher": _TEACHER,
+        "teacher_sha256": teacher["sha256"],
+        "teacher_texts_per_second": teacher["rate"],
+        "teacher_dtype": teacher["dtype"],
+        "teacher_max_tokens": teacher["max_tokens"],
+        "teacher_bytes": teacher["bytes"],
+        "static": str(folder),
+        "static_texts_per_second": static_rate,
+        "static_dtype": str(table.dtype),
+        "static_dim": model.dim,
+        "static_bytes": sum(path.stat().st_size for path in folder.rglob("*.safetensors")),
+        "ratio": static_rate / teacher["rate"],
+        "overlap_at_10": found.overlap,
+        "overlap_at_10_by_chance": found.chance,
+        "first_found_in_10": found.first_found,
+        "spearman": found.spearman,
+        "queries": len(QUESTIONS) + len(sample),
+        "texts": len(vectors),
+        "cpu": _cpu_name(),
+        "cores": _n_cores(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "python": platform.python_version(),
+        "vecsmith": __version__,
+    }
+
+
+def _agreement(
+    teacher: dict[str, Any],
+    questions: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+    sample: NDArray[np.int64],
+) -> Agreement:
+    import numpy as np
+
+    from vecsmith.cli._agreement import agreement
+
+    own = np.concatenate([np.full(len(questions), -1), sample])
+    return agreement(
+        (np.concatenate([teacher["questions"], teacher["vectors"][sample]]), teacher["vectors"]),
+        (np.concatenate([questions, vectors[sample]]), vectors),
+        own=own,
+    )
+
+
+def _n_cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return one_line(line.partition(":")[2])
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _draw(path: Path, figures: dict[str, Any]) -> Path:
+    from vecsmith.reporting.figures import TeacherComparison, save_teacher_comparison
+
+    save_teacher_comparison(
+        path,
+        TeacherComparison(
+            teacher=figures["teacher"].rpartition("/")[2],
+            teacher_rate=figures["teacher_texts_per_second"],
+            static_rate=figures["static_texts_per_second"],
+            ratio=figures["ratio"],
+            teacher_bytes=figures["teacher_bytes"],
+            static_bytes=figures["static_bytes"],
+            agreement={
+                "same 10 nearest": figures["overlap_at_10"],
+                "teacher's first\namong our 10": figures["first_found_in_10"],
+                "rank correlation\n(Spearman)": figures["spearman"],
+            },
+            conditions=_conditions(figures),
+        ),
+    )
+    return path
+
+
+def _conditions(figures: dict[str, Any]) -> str:
+    return (
+        f"{count(figures['texts'])} paragraphs of Python {figures['python']}'s language reference, "
+        f"{figures['queries']} queries; {figures['cpu']}, {figures['cores']} cores; "
+        f"teacher {figures['teacher_dtype']}, "
+        f"static table {figures['static_dtype']} x {figures['static_dim']}"
+    )
+
+
+def _print_answers(
+    questions: NDArray[np.float32], vectors: NDArray[np.float32], paragraphs: list[Paragraph]
+) -> None:
+    from textwrap import shorten
+
+    import numpy as np
+
+    for question, similarities in zip(QUESTIONS, questions @ vectors.T, strict=True):
+        print(f"\n   {question}")
+        for row in np.argsort(-similarities, kind="stable")[:2]:
+            text = shorten(paragraphs[row].text, 150, placeholder=" ...")
+            print(f"     {similarities[row]:.2f} [{paragraphs[row].topic}] {text}")
+    print(flush=True)
+
+
+def _print_figures(figures: dict[str, Any]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("")
+    table.add_column("teacher", justify="right")
+    table.add_column(f"static, {figures['static_dim']} dimensions", justify="right", style="bold")
+    teacher, static = figures["teacher_texts_per_second"], figures["static_texts_per_second"]
+    table.add_row("texts per second", f"{teacher:,.0f}", f"{static:,.0f}")
+    table.add_row("ratio", "1", f"{figures['ratio']:,.0f}")
+    table.add_row("size", size(figures["teacher_bytes"]), size(figures["static_bytes"]))
+    chance = f"chance {figures['overlap_at_10_by_chance']:.3f}"
+    table.add_row(f"teacher's 10 nearest found ({chance})", "1", f"{figures['overlap_at_10']:.2f}")
+    table.add_row(
+        "teacher's first among the 10 nearest", "1", f"{figures['first_found_in_10']:.2f}"
+    )
+    table.add_row("rank correlation with the teacher", "1", f"{figures['spearman']:.2f}")
+    console().print(table)
+    print(f"{_conditions(figures)}")
+    if figures["load"] is not None:
+        print(f"load average {figures['load']:.1f}; {figures['seconds']:.0f} s in all")
+    print(f"picture: {figures['picture']}")
+
+
+def _print_next(out: Path, folder: Path) -> None:
+    command = _command_name()
+    print("\nNext:")
+    print(f"  {command} info {folder}")
+    print(f"  {command} encode {folder} {out / 'paragraphs.txt'} --out {out / 'paragraphs.npy'}")
+    print(f"  {command} distill {_TEACHER} --dim 128 --out minilm-128")
+
+
+def _command_name() -> str:
+    """How this command was called, where that is a relative path such as .venv/bin/vecsmith."""
+    called = Path(sys.argv[0])
+    is_relative = not called.is_absolute() and len(called.parts) > 1
+    return str(called) if is_relative and called.name == "vecsmith" else "vecsmith"
