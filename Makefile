@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 TORCH ?= torch==2.13.0
 BUILD_TOOLS := cmake nanobind ninja scikit-build-core
 INSTALL = -m pip install -qq --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
-ENGINE := CMakeLists.txt $(shell find cpp/include cpp/src cpp/bindings -name '*.[ch]pp' 2>/dev/null)
+ENGINE := CMakeLists.txt $(shell find cpp/include cpp/src cpp/bindings -name '*.[chi]*' -type f 2>/dev/null)
 PRESET = cmake --preset $(1) --log-level=WARNING && cmake --build --preset $(1) -- --quiet
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
