@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "vecsmith/pool.hpp"
+#include "vecsmith/tokenizer.hpp"
+
+namespace vecsmith {
+
+/// Texts -> vectors, fused and batched.
+///
+/// Any number of threads may use one at once, also in a forked child.
+class Encoder {
+ public:
+  /// The tokenizer and the memory behind `table` must outlive this. Throws std::invalid_argument
+  /// when the tokenizer gives ids that the table has no row for.
+  Encoder(const Tokenizer& tokenizer, const TableView& table, CpuLevel level = best_cpu_level());
+
+  /// Writes the vector of texts[i] to out + i * pooling.dim.
+  void encode(std::span<const std::string_view> texts, Truncation truncation,
+              const Pooling& pooling, std::size_t n_threads, float* out) const;
+
+ private:
+  void encode_slice(std::span<const std::string_view> texts, Truncation truncation,
+                    const Pooling& pooling, float* out) const;
+
+  const Tokenizer& tokenizer_;
+  Pooler pooler_;
+};
+
+/// Writes the vector of ids[ends[i-1] .. ends[i]) to out + i * pooling.dim, for ids that come from
+/// elsewhere. Throws std::out_of_range for an id that the table has no row for.
+void pool_all(const Pooler& pooler, std::span<const std::uint32_t> ids,
+              std::span<const std::int64_t> offsets, const Pooling& pooling, std::size_t n_threads,
+              float* out);
+
+/// Ids of `texts` by as many threads: one flat list and, for each text, where it ends.
+struct TokenLists {
+  std::vector<std::uint32_t> ids;
+  std::vector<std::int64_t> offsets;  ///< n_texts + 1 entries, the first 0
+};
+TokenLists tokenize_all(const Tokenizer& tokenizer, std::span<const std::string_view> texts,
+                        Truncation truncation, std::size_t n_threads);
+
+}  // namespace vecsmith

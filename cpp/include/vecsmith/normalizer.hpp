@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace vecsmith {
+
+/// Steps of Hugging Face's BertNormalizer; `strip_accents` is resolved (null means `lowercase`).
+struct NormalizerSettings {
+  bool clean_text = true;
+  bool handle_chinese_chars = true;
+  bool strip_accents = true;
+  bool lowercase = true;
+};
+
+/// Text -> normalised text, as Hugging Face's BertNormalizer gives it.
+class Normalizer {
+ public:
+  explicit Normalizer(NormalizerSettings settings) : settings_(settings) {}
+
+  /// Appends the normalised form of UTF-8 `text` to `out`. Ill-formed bytes count as U+FFFD.
+  void append(std::string_view text, std::string& out) const;
+
+  const NormalizerSettings& settings() const { return settings_; }
+
+ private:
+  NormalizerSettings settings_;
+};
+
+}  // namespace vecsmith

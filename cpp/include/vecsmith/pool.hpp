@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "vecsmith/cpu.hpp"
+#include "vecsmith/table.hpp"
+
+namespace vecsmith {
+
+namespace kernels {
+struct Kernels;
+}
+
+/// How ids become a vector.
+struct Pooling {
+  static constexpr std::int64_t kNone = -1;
+  std::size_t dim = 0;              ///< prefix length, at most the table's
+  bool normalize = true;            ///< scale to unit length, after the prefix is cut
+  std::int64_t dropped_id = kNone;  ///< token that does not count, or kNone
+};
+
+/// Token ids -> mean of their rows.
+class Pooler {
+ public:
+  /// The memory behind `table` must outlive this. Throws std::invalid_argument as check() does.
+  explicit Pooler(const TableView& table, CpuLevel level = best_cpu_level());
+
+  /// Working memory of one thread.
+  struct Scratch {
+    std::vector<std::uint32_t> rows;
+    std::vector<float> weights;
+  };
+
+  /// Writes the vector of `ids` to `out`, `pooling.dim` floats; no ids give zeros.
+  ///
+  /// Rows are added in order in float32 and divided by their number, so the mean has the bits of
+  /// numpy's. Unit vectors are the sum divided by its length. Every id must be below n_tokens.
+  void pool(std::span<const std::uint32_t> ids, const Pooling& pooling, Scratch& scratch,
+            float* out) const;
+
+  const TableView& table() const { return table_; }
+
+ private:
+  TableView table_;
+  const kernels::Kernels& kernels_;
+};
+
+/// Sum of squares, in the order in which numpy adds the entries of a float32 row.
+float sum_of_squares(const float* x, std::size_t n);
+
+}  // namespace vecsmith

@@ -1,0 +1,134 @@
+#include "vecsmith/encoder.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+#include "vecsmith/parallel.hpp"
+
+namespace vecsmith {
+
+namespace {
+
+// Texts that a thread takes at a time: enough to hide what taking costs, few enough that the last
+// slices end together.
+constexpr std::size_t kSlice = 256;
+// A thread is worth starting for this much text, about 0.2 ms of work.
+constexpr std::size_t kBytesPerThread = std::size_t{1} << 15;
+// Texts are tokenised and pooled in groups whose ids stay in the second level cache.
+constexpr std::size_t kGroupTexts = 64;
+constexpr std::size_t kGroupBytes = std::size_t{1} << 15;
+
+std::size_t useful_threads(std::span<const std::string_view> texts, std::size_t n_threads) {
+  if (n_threads <= 1 || texts.size() <= 1) return 1;
+  std::size_t n_bytes = 0;
+  for (const std::string_view text : texts) n_bytes += text.size() + 16;
+  return std::clamp<std::size_t>(n_bytes / kBytesPerThread, 1, n_threads);
+}
+
+std::size_t slice_of(std::size_t n_items, std::size_t n_threads) {
+  return std::clamp<std::size_t>(n_items / (4 * n_threads), 1, kSlice);
+}
+
+}  // namespace
+
+Encoder::Encoder(const Tokenizer& tokenizer, const TableView& table, CpuLevel level)
+    : tokenizer_(tokenizer), pooler_(table, level) {
+  if (tokenizer.max_id() >= table.n_tokens) {
+    throw std::invalid_argument("the tokenizer gives ids up to " + std::to_string(tokenizer.max_id()) +
+                                " but the table has " + std::to_string(table.n_tokens) + " tokens");
+  }
+}
+
+void Encoder::encode(std::span<const std::string_view> texts, Truncation truncation,
+                     const Pooling& pooling, std::size_t n_threads, float* out) const {
+  n_threads = useful_threads(texts, n_threads);
+  const std::size_t slice = n_threads == 1 ? texts.size() : slice_of(texts.size(), n_threads);
+  parallel_for(texts.size(), slice, n_threads, [&](std::size_t begin, std::size_t end) {
+    encode_slice(texts.subspan(begin, end - begin), truncation, pooling,
+                 out + begin * pooling.dim);
+  });
+}
+
+void Encoder::encode_slice(std::span<const std::string_view> texts, Truncation truncation,
+                           const Pooling& pooling, float* out) const {
+  IdBuffer ids;
+  std::vector<std::size_t> ends;
+  Pooler::Scratch scratch;
+  for (std::size_t begin = 0; begin < texts.size();) {
+    std::size_t end = begin;
+    std::size_t n_bytes = 0;
+    while (end < texts.size() && end - begin < kGroupTexts && n_bytes < kGroupBytes) {
+      n_bytes += texts[end++].size();
+    }
+    ids.set_size(0);
+    ends.clear();
+    tokenizer_.encode(texts.subspan(begin, end - begin), truncation, ids, ends);
+    std::size_t first = 0;
+    for (const std::size_t last : ends) {
+      pooler_.pool(ids.slice(first, last), pooling, scratch, out);
+      out += pooling.dim;
+      first = last;
+    }
+    begin = end;
+  }
+}
+
+void pool_all(const Pooler& pooler, std::span<const std::uint32_t> ids,
+              std::span<const std::int64_t> offsets, const Pooling& pooling, std::size_t n_threads,
+              float* out) {
+  const std::size_t n_tokens = pooler.table().n_tokens;
+  for (const std::uint32_t id : ids) {
+    if (id >= n_tokens) {
+      throw std::out_of_range("token id " + std::to_string(id) + " but the table has " +
+                              std::to_string(n_tokens) + " tokens");
+    }
+  }
+  const std::size_t n_texts = offsets.empty() ? 0 : offsets.size() - 1;
+  for (std::size_t i = 0; i < n_texts; ++i) {
+    if (offsets[i] < 0 || offsets[i] > offsets[i + 1] ||
+        static_cast<std::size_t>(offsets[i + 1]) > ids.size()) {
+      throw std::out_of_range("offsets " + std::to_string(offsets[i]) + " to " +
+                              std::to_string(offsets[i + 1]) + " of " + std::to_string(ids.size()) +
+                              " ids");
+    }
+  }
+  parallel_for(n_texts, slice_of(n_texts, n_threads), n_threads,
+               [&](std::size_t begin, std::size_t end) {
+                 Pooler::Scratch scratch;
+                 for (std::size_t i = begin; i < end; ++i) {
+                   const auto first = static_cast<std::size_t>(offsets[i]);
+                   const auto count = static_cast<std::size_t>(offsets[i + 1]) - first;
+                   pooler.pool(ids.subspan(first, count), pooling, scratch, out + i * pooling.dim);
+                 }
+               });
+}
+
+TokenLists tokenize_all(const Tokenizer& tokenizer, std::span<const std::string_view> texts,
+                        Truncation truncation, std::size_t n_threads) {
+  n_threads = useful_threads(texts, n_threads);
+  const std::size_t slice = (texts.size() + n_threads - 1) / std::max<std::size_t>(n_threads, 1);
+  struct Part {
+    IdBuffer ids;
+    std::vector<std::size_t> ends;
+  };
+  std::vector<Part> parts(n_threads);
+  parallel_for(texts.size(), slice, n_threads, [&](std::size_t begin, std::size_t end) {
+    Part& part = parts[begin / slice];
+    tokenizer.encode(texts.subspan(begin, end - begin), truncation, part.ids, part.ends);
+  });
+  TokenLists lists;
+  lists.offsets.reserve(texts.size() + 1);
+  lists.offsets.push_back(0);
+  for (const Part& part : parts) {
+    const auto before = static_cast<std::int64_t>(lists.ids.size());
+    const auto ids = part.ids.slice(0, part.ids.size());
+    lists.ids.insert(lists.ids.end(), ids.begin(), ids.end());
+    for (const std::size_t end : part.ends) {
+      lists.offsets.push_back(before + static_cast<std::int64_t>(end));
+    }
+  }
+  return lists;
+}
+
+}  // namespace vecsmith

@@ -1,0 +1,101 @@
+// Kernels for AVX2 with F16C and BMI (Haswell, Zen and later).
+
+#include "kernels.hpp"
+
+#ifdef VECSMITH_X86
+
+#include <immintrin.h>
+
+namespace vecsmith::kernels {
+
+namespace {
+
+using Floats = float __attribute__((vector_size(32)));
+constexpr std::size_t kAccumulators = 12;
+
+inline Floats load(const float* row) { return Floats(_mm256_loadu_ps(row)); }
+
+inline Floats load(const std::uint16_t* row) {
+  return Floats(_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row))));
+}
+
+inline Floats load(const std::int8_t* row) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row));
+  return Floats(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)));
+}
+
+inline float load_one(const float* x) { return *x; }
+inline float load_one(const std::uint16_t* half) { return _cvtsh_ss(*half); }
+inline float load_one(const std::int8_t* x) { return static_cast<float>(*x); }
+
+#include "sum.inc"
+
+struct Masks;
+
+std::size_t write_offsets(std::uint64_t mask, std::size_t base, std::uint16_t* out) {
+  // Eight at a time without asking: the slack behind `out` takes what is not wanted.
+  const auto count = static_cast<std::size_t>(_mm_popcnt_u64(mask));
+  for (std::size_t done = 0; done < count; done += 8) {
+#pragma GCC unroll 8
+    for (std::size_t k = 0; k < 8; ++k) {
+      out[done + k] = static_cast<std::uint16_t>(base + _tzcnt_u64(mask));
+      mask = _blsr_u64(mask);
+    }
+  }
+  return count;
+}
+
+class Classifier {
+ public:
+  explicit Classifier(const ByteClasses& classes)
+      : word_(broadcast(classes.word_nibbles)),
+        punctuation_(broadcast(classes.punctuation_nibbles)),
+        trigger_(broadcast(classes.trigger_nibbles)),
+        lower_(_mm256_set1_epi8(classes.lowercase ? 0x20 : 0)) {}
+  Masks classify(unsigned char* block) const;
+
+ private:
+  static __m256i broadcast(const std::uint8_t* nibbles) {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(nibbles)));
+  }
+
+  __m256i word_, punctuation_, trigger_, lower_;
+};
+
+#include "scan.inc"
+
+Masks Classifier::classify(unsigned char* block) const {
+  // Bit h of a nibble table's entry l says whether byte 16 h + l belongs to the class.
+  const __m256i bit_of_high = _mm256_broadcastsi128_si256(
+      _mm_setr_epi8(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0));
+  const __m256i nibble = _mm256_set1_epi8(0x0F);
+  std::uint64_t masks[3] = {0, 0, 0};
+  for (unsigned half = 0; half < 2; ++half) {
+    auto* const at = reinterpret_cast<__m256i*>(block + 32 * half);
+    const __m256i bytes = _mm256_loadu_si256(at);
+    const __m256i low = _mm256_and_si256(bytes, nibble);
+    const __m256i high = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
+    const __m256i bit = _mm256_shuffle_epi8(bit_of_high, high);
+    const auto members = [&](__m256i table) {
+      const __m256i found = _mm256_and_si256(_mm256_shuffle_epi8(table, low), bit);
+      const __m256i none = _mm256_cmpeq_epi8(found, _mm256_setzero_si256());
+      return std::uint64_t{~static_cast<std::uint32_t>(_mm256_movemask_epi8(none))};
+    };
+    const std::uint64_t not_ascii = static_cast<std::uint32_t>(_mm256_movemask_epi8(bytes));
+    masks[0] |= (members(word_) | not_ascii) << (32 * half);
+    masks[1] |= members(punctuation_) << (32 * half);
+    masks[2] |= members(trigger_) << (32 * half);
+    const __m256i upper = _mm256_and_si256(_mm256_cmpgt_epi8(bytes, _mm256_set1_epi8('A' - 1)),
+                                           _mm256_cmpgt_epi8(_mm256_set1_epi8('Z' + 1), bytes));
+    _mm256_storeu_si256(at, _mm256_or_si256(bytes, _mm256_and_si256(upper, lower_)));
+  }
+  return {masks[0], masks[1], masks[2]};
+}
+
+}  // namespace
+
+const Kernels kAvx2Kernels{scan, sum<float>, sum<std::uint16_t>, sum<std::int8_t>};
+
+}  // namespace vecsmith::kernels
+
+#endif

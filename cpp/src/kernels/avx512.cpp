@@ -1,0 +1,84 @@
+// Kernels for AVX-512 with VBMI and VBMI2 (Ice Lake, Zen 4 and later).
+
+#include "kernels.hpp"
+
+#ifdef VECSMITH_X86
+
+#include <immintrin.h>
+
+namespace vecsmith::kernels {
+
+namespace {
+
+using Floats = float __attribute__((vector_size(64)));
+constexpr std::size_t kAccumulators = 16;
+
+inline Floats load(const float* row) { return Floats(_mm512_loadu_ps(row)); }
+
+inline Floats load(const std::uint16_t* row) {
+  return Floats(_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row))));
+}
+
+inline Floats load(const std::int8_t* row) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row));
+  return Floats(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)));
+}
+
+inline float load_one(const float* x) { return *x; }
+inline float load_one(const std::uint16_t* half) { return _cvtsh_ss(*half); }
+inline float load_one(const std::int8_t* x) { return static_cast<float>(*x); }
+
+#include "sum.inc"
+
+struct Masks;
+
+inline std::size_t write_half(std::uint32_t mask, std::size_t base, std::uint16_t* out) {
+  alignas(64) static constexpr std::uint16_t kIota[32] = {
+      0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+      16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31};
+  const __m512i offsets = _mm512_add_epi16(_mm512_load_si512(kIota),
+                                           _mm512_set1_epi16(static_cast<std::int16_t>(base)));
+  // Compressed in the register and stored whole: a compressing store is many times slower.
+  _mm512_storeu_si512(out, _mm512_maskz_compress_epi16(mask, offsets));
+  return static_cast<std::size_t>(_mm_popcnt_u32(mask));
+}
+
+std::size_t write_offsets(std::uint64_t mask, std::size_t base, std::uint16_t* out) {
+  const std::size_t n = write_half(static_cast<std::uint32_t>(mask), base, out);
+  return n + write_half(static_cast<std::uint32_t>(mask >> 32), base + 32, out + n);
+}
+
+class Classifier {
+ public:
+  explicit Classifier(const ByteClasses& classes)
+      : low_(_mm512_loadu_si512(classes.of)),
+        high_(_mm512_loadu_si512(classes.of + 64)),
+        lower_(_mm512_set1_epi8(classes.lowercase ? 0x20 : 0)) {}
+  Masks classify(unsigned char* block) const;
+
+ private:
+  __m512i low_, high_, lower_;
+};
+
+#include "scan.inc"
+
+Masks Classifier::classify(unsigned char* block) const {
+  const __m512i bytes = _mm512_loadu_si512(block);
+  const __mmask64 not_ascii = _mm512_movepi8_mask(bytes);
+  const __m512i bits = _mm512_permutex2var_epi8(low_, bytes, high_);
+  const __mmask64 upper = _mm512_cmplt_epu8_mask(_mm512_sub_epi8(bytes, _mm512_set1_epi8('A')),
+                                                 _mm512_set1_epi8(26));
+  _mm512_storeu_si512(block, _mm512_or_si512(bytes,
+                                                  _mm512_maskz_mov_epi8(upper, lower_)));
+  return {_mm512_test_epi8_mask(bits, _mm512_set1_epi8(kWordByte)) | not_ascii,
+          _mm512_test_epi8_mask(bits, _mm512_set1_epi8(kPunctuationByte)) & ~not_ascii,
+          _mm512_test_epi8_mask(bits, _mm512_set1_epi8(kTriggerByte)) & ~not_ascii};
+}
+
+}  // namespace
+
+const Kernels kAvx512Kernels{scan, sum<float>, sum<std::uint16_t>, sum<std::int8_t>};
+
+}  // namespace vecsmith::kernels
+
+#endif

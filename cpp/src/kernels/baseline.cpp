@@ -1,0 +1,94 @@
+// Portable kernels: plain C++ and the compiler's own short vectors. They are the specification that
+// the other levels are tested against.
+
+#include "kernels.hpp"
+
+namespace vecsmith::kernels {
+
+namespace {
+
+using Floats = float __attribute__((vector_size(16)));
+constexpr std::size_t kAccumulators = 8;
+
+inline Floats load(const float* row) {
+  Floats x;
+  __builtin_memcpy(&x, row, sizeof x);
+  return x;
+}
+
+inline float load_one(const float* x) { return *x; }
+
+// Scaling by a power of two is exact and also makes subnormals right.
+inline float load_one(const std::uint16_t* half) {
+  const std::uint32_t magnitude = std::uint32_t{*half & 0x7FFFU} << 13;
+  float x;
+  if ((*half & 0x7C00U) == 0x7C00U) {
+    const std::uint32_t bits = magnitude | 0x7F800000U;  // infinity or not a number
+    __builtin_memcpy(&x, &bits, sizeof x);
+  } else {
+    __builtin_memcpy(&x, &magnitude, sizeof x);
+    x *= 0x1p112F;
+  }
+  return (*half & 0x8000U) != 0 ? -x : x;
+}
+
+inline float load_one(const std::int8_t* x) { return static_cast<float>(*x); }
+
+inline Floats load(const std::uint16_t* row) {
+  return Floats{load_one(row), load_one(row + 1), load_one(row + 2), load_one(row + 3)};
+}
+
+inline Floats load(const std::int8_t* row) {
+  return Floats{load_one(row), load_one(row + 1), load_one(row + 2), load_one(row + 3)};
+}
+
+#include "sum.inc"
+
+struct Masks;
+
+std::size_t write_offsets(std::uint64_t mask, std::size_t base, std::uint16_t* out) {
+  std::size_t n = 0;
+  for (; mask != 0; mask &= mask - 1) {
+    out[n++] = static_cast<std::uint16_t>(base + static_cast<std::size_t>(__builtin_ctzll(mask)));
+  }
+  return n;
+}
+
+class Classifier {
+ public:
+  explicit Classifier(const ByteClasses& classes) : classes_(classes) {}
+  Masks classify(unsigned char* block) const;
+
+ private:
+  const ByteClasses& classes_;
+};
+
+#include "scan.inc"
+
+Masks Classifier::classify(unsigned char* block) const {
+  Masks masks{0, 0, 0};
+  for (unsigned i = 0; i < 64; ++i) {
+    const unsigned byte = block[i];
+    const unsigned bits = byte < 0x80 ? classes_.of[byte] : unsigned{kWordByte};
+    masks.word |= std::uint64_t{(bits & kWordByte) != 0} << i;
+    masks.punctuation |= std::uint64_t{(bits & kPunctuationByte) != 0} << i;
+    masks.trigger |= std::uint64_t{(bits & kTriggerByte) != 0} << i;
+    if (classes_.lowercase && byte - 'A' < 26U) block[i] = static_cast<unsigned char>(byte | 0x20U);
+  }
+  return masks;
+}
+
+}  // namespace
+
+const Kernels kBaselineKernels{scan, sum<float>, sum<std::uint16_t>, sum<std::int8_t>};
+
+const Kernels& kernels_of(CpuLevel level) {
+#ifdef VECSMITH_X86
+  if (level == CpuLevel::kAvx512) return kAvx512Kernels;
+  if (level == CpuLevel::kAvx2) return kAvx2Kernels;
+#endif
+  (void)level;
+  return kBaselineKernels;
+}
+
+}  // namespace vecsmith::kernels

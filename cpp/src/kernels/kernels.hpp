@@ -1,0 +1,65 @@
+#pragma once
+
+// The loops that each instruction set has its own code for. A level's file is compiled with flags
+// of its own, so it must not instantiate anything of the standard library: the linker may keep that
+// copy for everybody.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "vecsmith/cpu.hpp"
+
+namespace vecsmith::kernels {
+
+/// What an ASCII byte means to the scanner. Bytes from 0x80 on belong to words.
+enum ByteClass : std::uint8_t {
+  kSpaceByte = 0,
+  kWordByte = 1,
+  kPunctuationByte = 2,
+  kTriggerByte = 4,  ///< bit beside the others: an added token may begin here, or it needs the plain path
+};
+
+/// Byte classes in the shapes that the levels want them in.
+struct ByteClasses {
+  std::uint8_t of[128];                ///< ByteClass bits of each ASCII byte
+  std::uint8_t word_nibbles[16];       ///< low nibble -> set of high nibbles that make a word byte
+  std::uint8_t punctuation_nibbles[16];
+  std::uint8_t trigger_nibbles[16];
+  bool lowercase;                      ///< 'A'..'Z' become 'a'..'z' in place
+};
+
+/// Bytes that may be read behind the end of a scanned text.
+inline constexpr std::size_t kScanSlack = 64;
+/// Longest text that can be scanned; offsets are 16 bits.
+inline constexpr std::size_t kMaxScan = 32768;
+
+struct Kernels {
+  /// Cuts `text` of `n` bytes into words and punctuation marks, and lower-cases it in place.
+  ///
+  /// The last byte must be a space. `starts` and `ends` get the offsets of each segment and need
+  /// `n + 64` entries; `triggers` gets one bit a byte (n / 64 + 1 words), all of them written.
+  /// Returns the number of segments; `any_trigger` tells whether any bit was set.
+  std::size_t (*scan)(unsigned char* text, std::size_t n, const ByteClasses& classes,
+                      std::uint16_t* starts, std::uint16_t* ends, std::uint64_t* triggers,
+                      bool* any_trigger);
+
+  /// out[j] = sum over i of table[rows[i] * stride + j] * weights[i], added in order of i in
+  /// float32, each product rounded first; `weights` may be null for ones. `dim` <= `stride`.
+  void (*sum_f32)(const float* table, std::size_t stride, const std::uint32_t* rows,
+                  const float* weights, std::size_t n, std::size_t dim, float* out);
+  void (*sum_f16)(const std::uint16_t* table, std::size_t stride, const std::uint32_t* rows,
+                  const float* weights, std::size_t n, std::size_t dim, float* out);
+  void (*sum_i8)(const std::int8_t* table, std::size_t stride, const std::uint32_t* rows,
+                 const float* weights, std::size_t n, std::size_t dim, float* out);
+};
+
+extern const Kernels kBaselineKernels;
+#ifdef VECSMITH_X86
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Kernels;
+#endif
+
+/// Kernels of a level this machine runs.
+const Kernels& kernels_of(CpuLevel level);
+
+}  // namespace vecsmith::kernels

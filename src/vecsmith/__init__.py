@@ -1,0 +1,39 @@
+"""Small, fast text-embedding models: distil them, and run them at the speed of memory.
+
+Importing this package loads numpy and the engine, nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vecsmith.errors import FormatError, HubError, MissingExtraError, RunFailed, VecsmithError
+from vecsmith.model import StaticModel
+
+if TYPE_CHECKING:
+    from vecsmith.distillation import distill
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FormatError",
+    "HubError",
+    "MissingExtraError",
+    "RunFailed",
+    "StaticModel",
+    "VecsmithError",
+    "__version__",
+    "distill",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "distill":  # needs torch, so it is imported when it is asked for
+        from vecsmith.distillation import distill
+
+        return distill
+    raise AttributeError(f"module 'vecsmith' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,634 @@
+"""A static model: a text is the mean of its tokens' rows.
+
+One rule: a `StaticModel` never changes after it is made, so any number of threads may use one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Final, Literal, TypedDict, Unpack, get_args, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith import _core
+from vecsmith._progress import progress_bar
+from vecsmith._spellings import accepts_peer_spellings
+from vecsmith._texts import Chunk, Texts, Utf8Texts, chunks_of, count_of, strings_of, with_prompt
+from vecsmith._typing import FloatArray, PathLike, TableDtype
+from vecsmith.formats import Checkpoint, open_checkpoint, write_checkpoint
+from vecsmith.tokenizer import Tokenizer, checked_threads, cpu_level
+
+OutputDtype = Literal["float32", "float16", "int8"]
+Vectors = NDArray[Any]
+
+# The engine is called for so many batches at a time: often enough for Ctrl-C and a progress bar,
+# seldom enough that starting threads costs nothing.
+_BATCHES_PER_CALL: Final = 16
+
+
+class _ModelDefault:
+    """Stands for "what the model says" where None means something else."""
+
+    def __repr__(self) -> str:
+        return "<the model's>"
+
+
+MODEL_DEFAULT: Final = _ModelDefault()
+MaxLength = int | None | _ModelDefault
+
+
+class EncodeOptions(TypedDict, total=False):
+    """Keyword arguments of `StaticModel.encode`."""
+
+    batch_size: int
+    max_length: MaxLength
+    truncate_dim: int | None
+    normalize: bool | None
+    dtype: OutputDtype
+    out: Vectors | None
+    n_threads: int | None
+    show_progress_bar: bool
+
+
+class StaticModel:
+    """Static text embeddings.
+
+    Example:
+        >>> model = StaticModel.from_pretrained("minilm-256")
+        >>> model.encode(["It's dangerous to go alone!"]).shape
+        (1, 256)
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        """Makes a model of plain values; `from_pretrained` opens one from disk.
+
+        Raises:
+            FormatError: If the tokenizer is broken.
+            ValueError: If the tokenizer gives ids that the table has no row for.
+        """
+        self._checkpoint = checkpoint
+        self._tokenizer = Tokenizer(checkpoint.tokenizer_json)
+        table = np.ascontiguousarray(checkpoint.table)
+        parts = (table, checkpoint.weights, checkpoint.mapping, cpu_level())
+        self._encoder = None
+        self._pooler = None
+        if self._tokenizer.native is not None:
+            self._encoder = _core.Encoder(self._tokenizer.native, *parts)
+        else:
+            self._pooler = _core.Pooler(*parts)
+            if self._tokenizer.n_ids > checkpoint.n_tokens:
+                raise ValueError(
+                    f"the tokenizer gives ids up to {self._tokenizer.n_ids - 1} "
+                    f"but the table has {checkpoint.n_tokens} tokens"
+                )
+        unk_id = self._tokenizer.unk_id
+        self._dropped_id = unk_id if checkpoint.unknown == "drop" else None
+
+    @classmethod
+    @accepts_peer_spellings
+    def from_pretrained(
+        cls,
+        source: PathLike,
+        *,
+        subfolder: str | None = None,
+        revision: str | None = None,
+        token: str | None = None,
+        cache_folder: PathLike | None = None,
+        local_files_only: bool = False,
+        normalize: bool | None = None,
+        max_length: MaxLength = MODEL_DEFAULT,
+        truncate_dim: int | None = None,
+        dtype: TableDtype | None = None,
+    ) -> StaticModel:
+        """Opens a model of ours, of model2vec or of sentence-transformers.
+
+        Args:
+            source: Folder, word2vec or GloVe text file, or Hub id such as "org/name". What is on
+                disk or in the Hub's cache is opened without the network.
+            subfolder: Folder inside `source` that holds the model.
+            revision: Branch, tag or commit on the Hub.
+            token: Access token of the Hub.
+            cache_folder: Cache of the Hub; None for the usual one.
+            local_files_only: Whether to stay off the network.
+            normalize: Whether texts get unit vectors; None for what the model says.
+            max_length: Tokens of a text that count, None for all; as the model says by default.
+            truncate_dim: Prefix of the rows to keep; None for all.
+            dtype: Type to round the table to; None to leave it as it is.
+
+        Raises:
+            FormatError: If a file is broken; the message names file and field.
+            HubError: If the model cannot be found or downloaded.
+            ValueError: If an argument makes no sense for this model.
+        """
+        checkpoint = open_checkpoint(
+            source,
+            subfolder=subfolder,
+            revision=revision,
+            token=token,
+            cache_folder=cache_folder,
+            local_files_only=local_files_only,
+        )
+        if normalize is not None:
+            checkpoint = replace(checkpoint, normalize=normalize)
+        if not isinstance(max_length, _ModelDefault):
+            checkpoint = replace(checkpoint, max_length=_checked_length(max_length))
+        if truncate_dim is not None:
+            dim = _checked_dim(truncate_dim, checkpoint.dim)
+            checkpoint = replace(checkpoint, table=np.ascontiguousarray(checkpoint.table[:, :dim]))
+        if dtype is not None:
+            checkpoint = with_dtype(checkpoint, dtype)
+        return cls(checkpoint)
+
+    def save_pretrained(self, path: PathLike, *, model_name: str | None = None) -> None:
+        """Writes a folder that vecsmith, model2vec and sentence-transformers open.
+
+        The folder is written whole or not at all; a model that is there is replaced.
+
+        Args:
+            path: The folder.
+            model_name: Name in the model card; the folder's own if None.
+
+        Raises:
+            FileExistsError: If the folder holds something that is not a model.
+            OSError: If it cannot be written.
+        """
+        checkpoint = self._checkpoint
+        if model_name is not None:
+            checkpoint = replace(checkpoint, card={**checkpoint.card, "model_name": model_name})
+        write_checkpoint(path, checkpoint)
+
+    def push_to_hub(
+        self, repo_id: str, *, token: str | None = None, private: bool | None = None
+    ) -> str:
+        """Uploads the model to the Hub and returns its address.
+
+        Raises:
+            HubError: If it cannot be uploaded.
+            MissingExtraError: If huggingface_hub is not installed.
+        """
+        from vecsmith.formats import push_checkpoint
+
+        return push_checkpoint(repo_id, self._checkpoint, token=token, private=private)
+
+    @accepts_peer_spellings
+    def encode(
+        self,
+        texts: Texts,
+        *,
+        batch_size: int = 1024,
+        max_length: MaxLength = MODEL_DEFAULT,
+        truncate_dim: int | None = None,
+        normalize: bool | None = None,
+        dtype: OutputDtype = "float32",
+        out: Vectors | None = None,
+        n_threads: int | None = None,
+        show_progress_bar: bool = False,
+    ) -> Vectors:
+        """Vectors of `texts`: shape [D] for a str, [N, D] for anything that holds N of them.
+
+        A text without known tokens, the empty one among them, gives zeros. A lone surrogate counts
+        as U+FFFD. Results do not depend on `batch_size` and `n_threads`.
+
+        Args:
+            texts: A str; or a list, numpy or Arrow array, or any iterable of str.
+            batch_size: Texts per step of the progress bar.
+            max_length: Tokens of a text that count, None for all.
+            truncate_dim: Prefix length D; None for all of the model's dimensions.
+            normalize: Whether to scale to unit length, after the prefix is cut; None for what the
+                model says.
+            dtype: "float32"; "float16"; or "int8", where each vector is scaled so that its largest
+                entry is 127 in size: use it with cosine similarity.
+            out: Array to fill and return, [N, D] of `dtype`, C-contiguous.
+            n_threads: Threads to use; None for all cores.
+            show_progress_bar: Whether to show one, if this is a terminal.
+
+        Raises:
+            TypeError: If a text is not a str; the message says which.
+            ValueError: If an argument is out of range or `out` does not fit.
+        """
+        default = self._checkpoint.default_prompt_name
+        if default is not None:
+            texts = self._with_prompt(texts, prompt_name=default)
+        return self._encode(
+            texts,
+            batch_size=batch_size,
+            max_length=max_length,
+            truncate_dim=truncate_dim,
+            normalize=normalize,
+            dtype=dtype,
+            out=out,
+            n_threads=n_threads,
+            show_progress_bar=show_progress_bar,
+        )
+
+    def encode_query(self, texts: Texts, **options: Unpack[EncodeOptions]) -> Vectors:
+        """Vectors of `texts` with the model's prompt for queries, if it has one; as `encode`."""
+        return self._encode_as(("query",), texts, options)
+
+    def encode_document(self, texts: Texts, **options: Unpack[EncodeOptions]) -> Vectors:
+        """Vectors of `texts` with the model's prompt for documents, if it has one; as `encode`."""
+        return self._encode_as(("document", "passage", "corpus"), texts, options)
+
+    @overload
+    def encode_tokens(
+        self, texts: str, *, max_length: MaxLength = ..., truncate_dim: int | None = ...
+    ) -> FloatArray: ...
+
+    @overload
+    def encode_tokens(
+        self, texts: Iterable[str], *, max_length: MaxLength = ..., truncate_dim: int | None = ...
+    ) -> list[FloatArray]: ...
+
+    def encode_tokens(
+        self,
+        texts: Texts,
+        *,
+        max_length: MaxLength = MODEL_DEFAULT,
+        truncate_dim: int | None = None,
+    ) -> FloatArray | list[FloatArray]:
+        """Vectors of the tokens of each text, float32, shape [T, D], unnormalised.
+
+        Their mean is the text's vector before normalisation. Tokens that do not count (the unknown
+        one in most models) are left out.
+
+        Args:
+            texts: A str gives one array, anything that holds several gives a list.
+            max_length: Tokens of a text that count, None for all.
+            truncate_dim: Prefix length D; None for all.
+        """
+        if isinstance(texts, str):
+            return self.encode_tokens([texts], max_length=max_length, truncate_dim=truncate_dim)[0]
+        length = self._length(max_length)
+        dim = _checked_dim(truncate_dim, self.dim)
+        vectors: list[FloatArray] = []
+        for chunk in chunks_of(texts, 1024):
+            ids, offsets = self._tokenizer.encode_batch(strings_of(chunk), max_length=length)
+            for begin, end in zip(offsets[:-1], offsets[1:], strict=True):
+                kept = ids[begin:end]
+                if self._dropped_id is not None:
+                    kept = kept[kept != self._dropped_id]
+                vectors.append(self._rows(kept, dim))
+        return vectors
+
+    @overload
+    def tokenize(self, texts: str, *, max_length: int | None = ...) -> list[int]: ...
+
+    @overload
+    def tokenize(self, texts: Iterable[str], *, max_length: int | None = ...) -> list[list[int]]: ...
+
+    def tokenize(
+        self, texts: Texts, *, max_length: int | None = None
+    ) -> list[int] | list[list[int]]:
+        """Token ids of each text, the unknown token included, all of them by default."""
+        if isinstance(texts, str):
+            return self.tokenize([texts], max_length=max_length)[0]
+        length = _checked_length(max_length)
+        lists: list[list[int]] = []
+        for chunk in chunks_of(texts, 4096):
+            ids, offsets = self._tokenizer.encode_batch(strings_of(chunk), max_length=length)
+            flat, at = ids.tolist(), offsets.tolist()
+            lists.extend(flat[b:e] for b, e in zip(at, at[1:], strict=False))
+        return lists
+
+    def similarity(self, a: Vectors, b: Vectors) -> FloatArray:
+        """The model's similarity of each row of `a` [N, D] with each of `b` [M, D], shape [N, M].
+
+        Cosine unless the model says otherwise; for distances, their negatives. A single vector
+        counts as one row.
+
+        Raises:
+            ValueError: If the vectors differ in length.
+        """
+        rows_a, rows_b = _two_rows(a, b)
+        kind = self._checkpoint.similarity
+        if kind == "euclidean":
+            squares = (rows_a**2).sum(1)[:, None] + (rows_b**2).sum(1) - 2 * rows_a @ rows_b.T
+            return _float32(-np.sqrt(np.maximum(squares, 0)))
+        if kind == "manhattan":
+            return _float32(-np.stack([np.abs(row - rows_b).sum(1) for row in rows_a]))
+        if kind == "cosine":
+            rows_a, rows_b = _unit(rows_a), _unit(rows_b)
+        return _float32(rows_a @ rows_b.T)
+
+    def similarity_pairwise(self, a: Vectors, b: Vectors) -> FloatArray:
+        """The model's similarity of row i of `a` [N, D] with row i of `b` [N, D], shape [N].
+
+        Raises:
+            ValueError: If the shapes differ.
+        """
+        rows_a, rows_b = _two_rows(a, b)
+        if rows_a.shape != rows_b.shape:
+            raise ValueError(f"{len(rows_a)} and {len(rows_b)} vectors, expected as many of both")
+        kind = self._checkpoint.similarity
+        if kind == "euclidean":
+            return _float32(-np.linalg.norm(rows_a - rows_b, axis=1))
+        if kind == "manhattan":
+            return _float32(-np.abs(rows_a - rows_b).sum(1))
+        if kind == "cosine":
+            rows_a, rows_b = _unit(rows_a), _unit(rows_b)
+        return _float32((rows_a * rows_b).sum(1))
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self._checkpoint.dim
+
+    def get_embedding_dimension(self) -> int:
+        """Length of a vector, as sentence-transformers asks for it."""
+        return self.dim
+
+    get_sentence_embedding_dimension = get_embedding_dimension
+
+    @property
+    def normalize(self) -> bool:
+        """Whether vectors of texts have unit length."""
+        return self._checkpoint.normalize
+
+    @property
+    def max_length(self) -> int | None:
+        """Tokens of a text that count, None for all."""
+        return self._checkpoint.max_length
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """Texts put before an input, by name."""
+        return self._checkpoint.prompts
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer."""
+        return self._tokenizer
+
+    @property
+    def vocab_size(self) -> int:
+        """How many different tokens there are."""
+        return self._tokenizer.vocab_size
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The plain values the model is made of."""
+        return self._checkpoint
+
+    def __repr__(self) -> str:
+        checkpoint = self._checkpoint
+        return (
+            f"StaticModel({self.vocab_size} tokens, {self.dim} dimensions, "
+            f"{checkpoint.table.dtype.name}, source={checkpoint.source!r})"
+        )
+
+    def __reduce__(self) -> tuple[type[StaticModel], tuple[Checkpoint]]:
+        return type(self), (self._checkpoint,)
+
+    def _encode_as(
+        self, names: tuple[str, ...], texts: Texts, options: EncodeOptions
+    ) -> Vectors:
+        name = next((n for n in names if n in self.prompts), None)
+        if name is None:
+            return self.encode(texts, **options)
+        return self.encode(texts, **options, prompt_name=name)  # type: ignore[call-arg]
+
+    def _with_prompt(
+        self, texts: Texts, prompt: str | None = None, prompt_name: str | None = None
+    ) -> Any:
+        if prompt is None:
+            if prompt_name is None:
+                return texts
+            if prompt_name not in self.prompts:
+                raise ValueError(
+                    f"prompt_name is {prompt_name!r}, expected one of {sorted(self.prompts)}"
+                )
+            prompt = self.prompts[prompt_name]
+        return with_prompt(texts, prompt)
+
+    def _encode(
+        self,
+        texts: Texts,
+        *,
+        batch_size: int,
+        max_length: MaxLength,
+        truncate_dim: int | None,
+        normalize: bool | None,
+        dtype: OutputDtype,
+        out: Vectors | None,
+        n_threads: int | None,
+        show_progress_bar: bool,
+    ) -> Vectors:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, expected at least 1")
+        if dtype not in get_args(OutputDtype):
+            raise ValueError(f"dtype is {dtype!r}, expected one of {list(get_args(OutputDtype))}")
+        job = _Job(
+            max_length=self._length(max_length),
+            dim=_checked_dim(truncate_dim, self.dim),
+            normalize=self.normalize if normalize is None else normalize,
+            n_threads=checked_threads(n_threads),
+        )
+        if isinstance(texts, str):
+            rows = _Rows(1, job.dim, dtype, None if out is None else _one_row(out, job.dim))
+            self._encode_chunk([texts], rows, job)
+            return rows.finish()[0] if out is None else out
+        n_texts = count_of(texts)
+        rows = _Rows(n_texts, job.dim, dtype, out)
+        per_call = batch_size if show_progress_bar else batch_size * _BATCHES_PER_CALL
+        with progress_bar("encoding", total=n_texts, show=show_progress_bar) as advance:
+            for chunk in chunks_of(texts, per_call):
+                self._encode_chunk(chunk, rows, job)
+                advance(len(chunk))
+        return rows.finish()
+
+    def _encode_chunk(self, chunk: Chunk, rows: _Rows, job: _Job) -> None:
+        with_float32 = rows.next(len(chunk))
+        for vectors in with_float32:
+            self._write(chunk, vectors, job)
+
+    def _write(self, chunk: Chunk, vectors: FloatArray, job: _Job) -> None:
+        keeps_end = self._tokenizer.keeps_end
+        if self._encoder is None:
+            assert self._pooler is not None
+            ids, offsets = self._tokenizer.encode_batch(
+                strings_of(chunk), max_length=job.max_length
+            )
+            self._pooler.pool(
+                ids, offsets, vectors, job.dim, job.normalize, self._dropped_id, job.n_threads
+            )
+            return
+        rest = (
+            vectors,
+            job.max_length,
+            keeps_end,
+            job.dim,
+            job.normalize,
+            self._dropped_id,
+            job.n_threads,
+        )
+        if isinstance(chunk, Utf8Texts):
+            self._encoder.encode_utf8(chunk.bytes, chunk.offsets, *rest)
+        else:
+            self._encoder.encode(chunk, 0, len(chunk), *rest)
+
+    def _rows(self, ids: NDArray[np.uint32], dim: int) -> FloatArray:
+        checkpoint = self._checkpoint
+        rows = ids if checkpoint.mapping is None else checkpoint.mapping[ids]
+        vectors = checkpoint.table[rows, :dim].astype(np.float32)
+        if checkpoint.weights is not None:
+            vectors *= checkpoint.weights[ids][:, None]
+        return vectors
+
+    def _length(self, max_length: MaxLength) -> int | None:
+        if isinstance(max_length, _ModelDefault):
+            return self._checkpoint.max_length
+        return _checked_length(max_length)
+
+
+def with_dtype(checkpoint: Checkpoint, dtype: TableDtype) -> Checkpoint:
+    """The checkpoint with its table rounded to `dtype`; int8 gets a scale for each row.
+
+    Raises:
+        ValueError: If `dtype` is unknown, or rows are too large for float16.
+    """
+    if dtype not in get_args(TableDtype):
+        raise ValueError(f"dtype is {dtype!r}, expected one of {list(get_args(TableDtype))}")
+    table, weights = checkpoint.table, checkpoint.weights
+    if table.dtype == np.dtype(dtype):
+        return checkpoint
+    rows = table.astype(np.float32)
+    if dtype != "int8":
+        with np.errstate(over="ignore"):
+            rounded = rows.astype(dtype)
+        if not np.isfinite(rounded).all():
+            raise ValueError(f"rows reach {np.abs(rows).max():.4g}, too large for {dtype}")
+        return replace(checkpoint, table=rounded)
+    largest = np.abs(rows).max(axis=1)
+    scales = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    # float64, so that a subnormal scale cannot push a quotient past 127
+    table = np.rint(rows.astype(np.float64) / scales[:, None]).clip(-127, 127).astype(np.int8)
+    per_token = scales if checkpoint.mapping is None else scales[checkpoint.mapping]
+    weights = per_token if weights is None else per_token * weights
+    return replace(checkpoint, table=table, weights=weights)
+
+
+class _Job:
+    """What holds for every chunk of one `encode` call."""
+
+    __slots__ = ("dim", "max_length", "n_threads", "normalize")
+
+    def __init__(self, *, max_length: int | None, dim: int, normalize: bool, n_threads: int):
+        self.max_length = max_length
+        self.dim = dim
+        self.normalize = normalize
+        self.n_threads = n_threads
+
+
+class _Rows:
+    """Where vectors go: the caller's array, one of known length, or one that grows."""
+
+    def __init__(
+        self, n_texts: int | None, dim: int, dtype: OutputDtype, out: Vectors | None
+    ) -> None:
+        self._n_texts = n_texts
+        self._dtype = dtype
+        self._done = 0
+        self._is_callers = out is not None
+        if out is None:
+            out = np.empty((0 if n_texts is None else n_texts, dim), dtype=dtype)
+        else:
+            _check_out(out, n_texts, dim, dtype)
+        self._out = out
+
+    def next(self, n: int) -> Iterator[FloatArray]:
+        """Gives the float32 array for the next `n` vectors once, and takes it in afterwards."""
+        begin, end = self._done, self._done + n
+        if end > len(self._out):
+            self._grow(end)
+        target = self._out[begin:end]
+        if self._dtype == "float32":
+            yield target
+        else:
+            vectors = np.empty(target.shape, dtype=np.float32)
+            yield vectors
+            target[:] = vectors if self._dtype == "float16" else _int8(vectors)
+        self._done = end
+
+    def finish(self) -> Vectors:
+        """The vectors, once all texts are done."""
+        if self._is_callers and self._done < len(self._out):
+            raise ValueError(f"out has {len(self._out)} rows, expected {self._done}")
+        return self._out if self._done == len(self._out) else self._out[: self._done].copy()
+
+    def _grow(self, n_rows: int) -> None:
+        if self._is_callers or self._n_texts is not None:
+            raise ValueError(
+                f"out has {len(self._out)} rows but there are more texts, at least {n_rows}"
+            )
+        grown = np.empty((n_rows + n_rows // 2, self._out.shape[1]), dtype=self._out.dtype)
+        grown[: self._done] = self._out[: self._done]
+        self._out = grown
+
+
+def _check_out(out: Vectors, n_texts: int | None, dim: int, dtype: OutputDtype) -> None:
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out is of type {type(out).__name__}, expected a numpy array")
+    n_rows = "N" if n_texts is None else n_texts
+    expected = f"expected [{n_rows}, {dim}] of {dtype}, C-contiguous and writable"
+    fits = out.ndim == 2 and out.shape[1] == dim and n_texts in (None, len(out))
+    if not fits or out.dtype != np.dtype(dtype):
+        raise ValueError(f"out is {list(out.shape)} of {out.dtype}, {expected}")
+    if not out.flags.c_contiguous or not out.flags.writeable:
+        state = "read-only" if out.flags.c_contiguous else "not C-contiguous"
+        raise ValueError(f"out is {state}, {expected}")
+
+
+def _one_row(out: Vectors, dim: int) -> Vectors:
+    """The caller's array for a single text, [D] or [1, D], as [1, D]."""
+    if not isinstance(out, np.ndarray) or out.ndim != 1:
+        return out
+    if not out.flags.c_contiguous:
+        raise ValueError(f"out is not C-contiguous, expected [{dim}], C-contiguous and writable")
+    return out[None, :]
+
+
+def _int8(vectors: FloatArray) -> NDArray[np.int8]:
+    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
+    scales = np.divide(127, largest, out=np.zeros_like(largest), where=largest > 0)
+    return np.rint(vectors * scales).clip(-127, 127).astype(np.int8)
+
+
+def _checked_dim(truncate_dim: int | None, dim: int) -> int:
+    if truncate_dim is None:
+        return dim
+    if isinstance(truncate_dim, bool) or not isinstance(truncate_dim, (int, np.integer)):
+        raise TypeError(f"truncate_dim is {truncate_dim!r}, expected a whole number")
+    if not 1 <= truncate_dim <= dim:
+        raise ValueError(f"truncate_dim is {truncate_dim}, expected 1 to {dim}")
+    return int(truncate_dim)
+
+
+def _checked_length(max_length: int | None) -> int | None:
+    if max_length is None:
+        return None
+    if isinstance(max_length, bool) or not isinstance(max_length, (int, np.integer)):
+        raise TypeError(f"max_length is {max_length!r}, expected a whole number or None")
+    if max_length < 1:
+        raise ValueError(f"max_length is {max_length}, expected at least 1 (None for all tokens)")
+    return int(max_length)
+
+
+def _two_rows(a: Vectors, b: Vectors) -> tuple[FloatArray, FloatArray]:
+    rows_a, rows_b = (np.atleast_2d(np.asarray(x, dtype=np.float32)) for x in (a, b))
+    if rows_a.ndim != 2 or rows_b.ndim != 2 or rows_a.shape[1] != rows_b.shape[1]:
+        raise ValueError(
+            f"vectors of shapes {list(np.shape(a))} and {list(np.shape(b))}, "
+            "expected [N, D] and [M, D]"
+        )
+    return rows_a, rows_b
+
+
+def _unit(rows: FloatArray) -> FloatArray:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+
+
+def _float32(values: NDArray[Any]) -> FloatArray:
+    return values.astype(np.float32, copy=False)

@@ -1,0 +1,241 @@
+"""Text -> token ids: the engine where it is exact, the `tokenizers` package elsewhere.
+
+One rule: ids are those of Hugging Face `tokenizers` with `add_special_tokens=False`, and no call
+changes what another call sees.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith import _core
+from vecsmith._extras import require
+from vecsmith.formats import TokenizerSettings, read_tokenizer
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def cpu_level() -> str:
+    """Name of the kernels that run here; the variable VECSMITH_CPU may force a weaker one.
+
+    Raises:
+        ValueError: If VECSMITH_CPU names no level, or one this machine lacks.
+    """
+    return _core.cpu_level(os.environ.get("VECSMITH_CPU", ""))
+
+
+def default_threads() -> int:
+    """How many threads this process may run at once."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def checked_threads(n_threads: int | None) -> int:
+    """`n_threads`, or all there are for None.
+
+    Raises:
+        ValueError: If it is below 1.
+    """
+    if n_threads is None:
+        return default_threads()
+    if n_threads < 1:
+        raise ValueError(f"n_threads is {n_threads}, expected at least 1 (None for all cores)")
+    return n_threads
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """Tokens of one text.
+
+    Attributes:
+        ids: Token ids.
+        tokens: Text of each token.
+    """
+
+    ids: list[int]
+    tokens: list[str]
+
+
+class Tokenizer:
+    """The tokenizer of a static model.
+
+    Any number of threads may use one at once.
+    """
+
+    def __init__(self, tokenizer_json: str) -> None:
+        """Reads the text of a Hugging Face `tokenizer.json`.
+
+        Raises:
+            FormatError: If the text is not a tokenizer.
+            MissingExtraError: If it needs the `tokenizers` package and that is not installed.
+        """
+        self._json = tokenizer_json
+        self._settings = read_tokenizer(tokenizer_json)
+        self._native = _native_tokenizer(self._settings)
+        self._fallback = None if self._native else _hugging_face_tokenizer(tokenizer_json)
+
+    def encode(self, text: str, add_special_tokens: bool = False) -> Encoding:
+        """Tokens of one text, the unknown token included.
+
+        Raises:
+            ValueError: If `add_special_tokens` is asked for: static models have no use for them.
+        """
+        if add_special_tokens:
+            raise ValueError(
+                "add_special_tokens is True, expected False: static models average plain tokens"
+            )
+        ids, _ = self.encode_batch([text])
+        return Encoding(ids.tolist(), [self.id_to_token(i) for i in ids.tolist()])
+
+    def encode_batch(
+        self, texts: list[str], *, max_length: int | None = None, n_threads: int | None = None
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Ids of all texts in one array, shape [T], and offsets into it, shape [N + 1].
+
+        The ids of text i are `ids[offsets[i]:offsets[i + 1]]`, at most `max_length` of them.
+
+        Raises:
+            TypeError: If a text is not a str.
+        """
+        if self._native is not None:
+            ids, offsets = self._native.encode(
+                texts, max_length, self.keeps_end, checked_threads(n_threads)
+            )
+            return ids, offsets
+        return self._encode_with_hugging_face(texts, max_length)
+
+    def normalize(self, text: str) -> str:
+        """Normalised form of `text`, as the tokenizer sees it before it makes words."""
+        if self._native is not None:
+            return self._native.normalize(text)
+        normalizer = self._fallback.normalizer
+        return text if normalizer is None else str(normalizer.normalize_str(_readable(text)))
+
+    def id_to_token(self, token_id: int) -> str:
+        """Text of a token.
+
+        Raises:
+            IndexError: If there is no such id.
+        """
+        try:
+            return self._tokens[token_id]
+        except KeyError:
+            raise IndexError(
+                f"token id {token_id}, expected one of the {self.vocab_size} in the vocabulary"
+            ) from None
+
+    @property
+    def native(self) -> _core.Tokenizer | None:
+        """The engine's tokenizer, or None where `tokenizers` does the work."""
+        return self._native
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the engine does the work."""
+        return self._native is not None
+
+    @property
+    def fallback_reason(self) -> str | None:
+        """Why the engine does not do the work, or None where it does."""
+        return self._settings.fallback_reason
+
+    @property
+    def family(self) -> Literal["wordpiece", "unigram", "bpe", "wordlevel"]:
+        """Kind of the model inside."""
+        return self._settings.family
+
+    @property
+    def unk_id(self) -> int | None:
+        """Id of the unknown token, or None."""
+        return self._settings.unk_id
+
+    @property
+    def vocab_size(self) -> int:
+        """How many different tokens there are, added ones included."""
+        return self._settings.n_tokens
+
+    @property
+    def n_ids(self) -> int:
+        """One more than the largest id."""
+        return self._settings.n_ids
+
+    @property
+    def keeps_end(self) -> bool:
+        """Whether a text that is too long keeps its end instead of its beginning."""
+        return self._settings.truncation_direction == "left"
+
+    def __reduce__(self) -> tuple[type[Tokenizer], tuple[str]]:
+        return type(self), (self._json,)
+
+    @cached_property
+    def _tokens(self) -> dict[int, str]:
+        settings = self._settings.wordpiece
+        if settings is None:
+            vocabulary = self._fallback.get_vocab(with_added_tokens=True)
+            return {token_id: token for token, token_id in vocabulary.items()}
+        tokens = dict(zip(settings.ids.tolist(), settings.tokens, strict=True))
+        return tokens | {token.id: token.content for token in settings.added_tokens}
+
+    def _encode_with_hugging_face(
+        self, texts: list[str], max_length: int | None
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        for i, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise TypeError(f"text {i} is of type {type(text).__name__}, expected str")
+        readable = [_readable(text) for text in texts]
+        encodings = self._fallback.encode_batch_fast(readable, add_special_tokens=False)
+        # Cut here and not by the tokenizer, whose settings every thread would share.
+        lists = [_cut(encoding.ids, max_length, self.keeps_end) for encoding in encodings]
+        offsets = np.zeros(len(lists) + 1, dtype=np.int64)
+        np.cumsum([len(ids) for ids in lists], out=offsets[1:])
+        ids = np.fromiter((i for ids in lists for i in ids), dtype=np.uint32, count=offsets[-1])
+        return ids, offsets
+
+
+def _native_tokenizer(settings: TokenizerSettings) -> _core.Tokenizer | None:
+    wordpiece = settings.wordpiece
+    if wordpiece is None or wordpiece.unk_id is None:
+        return None
+    return _core.Tokenizer(
+        tokens=wordpiece.tokens,
+        ids=wordpiece.ids,
+        unk_id=wordpiece.unk_id,
+        continuing_subword_prefix=wordpiece.continuing_subword_prefix,
+        max_input_chars_per_word=wordpiece.max_input_chars_per_word,
+        clean_text=wordpiece.clean_text,
+        handle_chinese_chars=wordpiece.handle_chinese_chars,
+        strip_accents=wordpiece.strip_accents,
+        lowercase=wordpiece.lowercase,
+        added_tokens=[
+            (t.content, t.id, t.single_word, t.lstrip, t.rstrip, t.normalized)
+            for t in wordpiece.added_tokens
+        ],
+        cpu_level=cpu_level(),
+    )
+
+
+def _hugging_face_tokenizer(tokenizer_json: str) -> Any:
+    tokenizers = require("tokenizers", extra="hf", purpose="read this model's tokenizer")
+    tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _cut(ids: list[int], max_length: int | None, keeps_end: bool) -> list[int]:
+    if max_length is None or len(ids) <= max_length:
+        return ids
+    return ids[len(ids) - max_length :] if keeps_end else ids[:max_length]
+
+
+def _readable(text: str) -> str:
+    """The text with U+FFFD for every lone surrogate, which has no UTF-8 form."""
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
