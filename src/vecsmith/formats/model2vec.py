@@ -15,33 +15,24 @@ from vecsmith._files import read_text
 from vecsmith.errors import FormatError
 from vecsmith.formats.checkpoint import Checkpoint, UnknownPolicy
 from vecsmith.formats.json_fields import object_of, parse_object
+from vecsmith.formats.layout import (
+    CARD_FILE,
+    CONFIG_FILE,
+    SETTINGS_FILE,
+    TABLE,
+    TENSORS_FILE,
+    TOKENIZER_FILE,
+)
 from vecsmith.formats.model_card import read_front_matter
 from vecsmith.formats.safetensors import TensorFile
-from vecsmith.formats.sentence_transformers import SETTINGS_FILE, read_settings
+from vecsmith.formats.sentence_transformers import read_settings
 from vecsmith.formats.table import check_lengths, read_mapping, read_table, read_weights
 from vecsmith.formats.tokenizer_json import read_tokenizer, without_truncation
-
-CONFIG_FILE = "config.json"
-TENSORS_FILE = "model.safetensors"
-TOKENIZER_FILE = "tokenizer.json"
-CARD_FILE = "README.md"
-TABLE = "embeddings"
 
 # What model2vec takes where config.json is silent; null there means no limit.
 DEFAULT_MAX_LENGTH = 512
 # Raised when a folder of ours can no longer be read by an older version.
 FORMAT_VERSION = 1
-
-
-def is_model2vec(folder: Path) -> bool:
-    """Whether `folder` is to be read as model2vec would: its config.json decides."""
-    if not (folder / CONFIG_FILE).is_file():
-        return False
-    config = read_config(folder)
-    if config.get("model_type") == "model2vec" or "vecsmith" in config:
-        return True
-    tensors = folder / TENSORS_FILE
-    return tensors.is_file() and TABLE in TensorFile(tensors)
 
 
 def read_model2vec(folder: Path) -> Checkpoint:
@@ -50,13 +41,13 @@ def read_model2vec(folder: Path) -> Checkpoint:
     Raises:
         FormatError: If a file is missing, broken or does not fit the others.
     """
-    for name in (TENSORS_FILE, TOKENIZER_FILE):
+    for name in (CONFIG_FILE, TENSORS_FILE, TOKENIZER_FILE):
         if not (folder / name).is_file():
             raise FormatError(
                 f"{folder}: no {name}, expected {CONFIG_FILE}, {TENSORS_FILE} and {TOKENIZER_FILE}"
             )
-    config = dict(read_config(folder))
     source = str(folder / CONFIG_FILE)
+    config = dict(parse_object(read_text(source), source=source))
     ours = object_of(config, "vecsmith", source=source) if "vecsmith" in config else None
     tensors = TensorFile(folder / TENSORS_FILE)
     table = read_table(tensors, TABLE)
@@ -93,12 +84,6 @@ def read_model2vec(folder: Path) -> Checkpoint:
             similarity=similarity,
         )
     return checkpoint
-
-
-def read_config(folder: Path) -> Mapping[str, Any]:
-    """The object in config.json."""
-    path = folder / CONFIG_FILE
-    return parse_object(read_text(path), source=str(path))
 
 
 def _normalize(config: Mapping[str, Any], *, source: str) -> bool:

@@ -28,22 +28,19 @@ from numpy.typing import NDArray
 from vecsmith._typing import PathLike
 from vecsmith.formats.checkpoint import Checkpoint
 from vecsmith.formats.folder import atomic_folder
-from vecsmith.formats.model2vec import (
+from vecsmith.formats.layout import (
     CARD_FILE,
     CONFIG_FILE,
-    FORMAT_VERSION,
+    MODULES_FILE,
+    SETTINGS_FILE,
     TABLE,
     TENSORS_FILE,
     TOKENIZER_FILE,
 )
+from vecsmith.formats.model2vec import FORMAT_VERSION
 from vecsmith.formats.model_card import render_card
 from vecsmith.formats.safetensors import TensorStream, row_blocks, write_tensors
-from vecsmith.formats.sentence_transformers import (
-    MODULES_FILE,
-    NORMALIZE,
-    SETTINGS_FILE,
-    STATIC_EMBEDDING,
-)
+from vecsmith.formats.sentence_transformers import NORMALIZE, STATIC_EMBEDDING
 from vecsmith.formats.table import check_lengths
 from vecsmith.formats.tokenizer_json import TokenizerSettings, read_tokenizer, stored_tokenizer
 

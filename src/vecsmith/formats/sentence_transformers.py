@@ -14,21 +14,27 @@ from vecsmith._files import read_text
 from vecsmith.errors import FormatError
 from vecsmith.formats.checkpoint import Checkpoint
 from vecsmith.formats.json_fields import object_of, parse_object, parse_value, text_of
+from vecsmith.formats.layout import (
+    CARD_FILE,
+    CONFIG_FILE,
+    EMBEDDING_WEIGHT,
+    MODULES_FILE,
+    SETTINGS_FILE,
+    STATIC_FOLDERS,
+    TABLE,
+    TENSORS_FILE,
+    TOKENIZER_FILE,
+)
 from vecsmith.formats.model_card import read_front_matter
 from vecsmith.formats.safetensors import TensorFile
 from vecsmith.formats.table import check_lengths, read_mapping, read_table, read_weights
 from vecsmith.formats.tokenizer_json import read_tokenizer
 
-MODULES_FILE = "modules.json"
-SETTINGS_FILE = "config_sentence_transformers.json"
 # The spelling that every version of sentence-transformers since 3.2 can read.
 STATIC_EMBEDDING = "sentence_transformers.models.StaticEmbedding"
 NORMALIZE = "sentence_transformers.models.Normalize"
 
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
-
-# Where the StaticEmbedding may lie when modules.json does not say.
-_PLACES = (".", "0_StaticEmbedding")
 
 
 def read_sentence_transformers(folder: Path) -> Checkpoint:
@@ -38,9 +44,9 @@ def read_sentence_transformers(folder: Path) -> Checkpoint:
         FormatError: If a file is missing, broken or does not fit the others, or if a module is
             neither a StaticEmbedding nor a Normalize.
     """
-    place, normalize = _read_modules(folder)
-    tensors_path = place / "model.safetensors"
-    tokenizer_path = place / "tokenizer.json"
+    place, normalize = read_modules(folder)
+    tensors_path = place / TENSORS_FILE
+    tokenizer_path = place / TOKENIZER_FILE
     if not tensors_path.is_file():
         pickled = (place / "pytorch_model.bin").is_file()
         raise FormatError(
@@ -56,12 +62,12 @@ def read_sentence_transformers(folder: Path) -> Checkpoint:
         raise FormatError(f"{place}: no tokenizer.json, expected it beside model.safetensors")
     tensors = TensorFile(tensors_path)
     # sentence-transformers takes the first it finds; the second is model2vec's
-    name = "embeddings"
-    if "embedding.weight" in tensors or "embeddings" not in tensors:
-        name = "embedding.weight"
+    name = TABLE
+    if EMBEDDING_WEIGHT in tensors or TABLE not in tensors:
+        name = EMBEDDING_WEIGHT
     table = read_table(tensors, name)
     weights = mapping = None
-    if name == "embeddings":
+    if name == TABLE:
         weights = read_weights(tensors)
         mapping = read_mapping(tensors, n_rows=len(table))
     tokenizer_json = read_text(tokenizer_path)
@@ -87,7 +93,7 @@ def read_sentence_transformers(folder: Path) -> Checkpoint:
         prompts=prompts,
         default_prompt_name=default_prompt_name,
         similarity=similarity,
-        card=read_front_matter(folder / "README.md"),
+        card=read_front_matter(folder / CARD_FILE),
         layout="sentence-transformers",
         source=str(folder),
     )
@@ -120,24 +126,16 @@ def read_settings(path: Path) -> tuple[dict[str, str], str | None, Similarity]:
     return prompts, default, _similarity(root, source=source)
 
 
-def _similarity(root: Mapping[str, Any], *, source: str) -> Similarity:
-    value = root.get("similarity_fn_name")
-    if value is None:
-        return "cosine"
-    for name in get_args(Similarity):
-        if value == name:
-            return name  # type: ignore[no-any-return]
-    raise FormatError(
-        f"{source}.similarity_fn_name: {value!r:.60}, expected one of {get_args(Similarity)}"
-    )
+def read_modules(folder: Path) -> tuple[Path, bool]:
+    """Folder of the StaticEmbedding, and whether a Normalize follows it.
 
-
-def _read_modules(folder: Path) -> tuple[Path, bool]:
-    """Folder of the StaticEmbedding, and whether a Normalize follows it."""
+    Raises:
+        FormatError: If modules.json lists other modules.
+    """
     path = folder / MODULES_FILE
     if not path.is_file():
-        for name in _PLACES:
-            if (folder / name / "model.safetensors").is_file():
+        for name in STATIC_FOLDERS:
+            if (folder / name / TENSORS_FILE).is_file():
                 return folder / name, False
         return folder, False
     source = str(path)
@@ -168,6 +166,18 @@ def _read_modules(folder: Path) -> tuple[Path, bool]:
     return place, normalize
 
 
+def _similarity(root: Mapping[str, Any], *, source: str) -> Similarity:
+    value = root.get("similarity_fn_name")
+    if value is None:
+        return "cosine"
+    for name in get_args(Similarity):
+        if value == name:
+            return name  # type: ignore[no-any-return]
+    raise FormatError(
+        f"{source}.similarity_fn_name: {value!r:.60}, expected one of {get_args(Similarity)}"
+    )
+
+
 def _is(kind: str, name: str) -> bool:
     """Whether a class path, in any version's spelling, is sentence-transformers' own `name`."""
     return kind.startswith("sentence_transformers.") and kind.rsplit(".", 1)[1] == name
@@ -182,7 +192,7 @@ def _inside(path: str, *, source: str) -> Path:
 
 def _check_normalize(folder: Path) -> None:
     """Refuses a Normalize that works on something else than the vector of the text."""
-    path = folder / "config.json"
+    path = folder / CONFIG_FILE
     if not path.is_file():
         return
     settings = parse_object(read_text(path), source=str(path))
