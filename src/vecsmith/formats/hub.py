@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from vecsmith._extras import require
@@ -91,20 +91,17 @@ def download(
         raise ValueError(f"revision {revision!r:.100}, expected a branch, a tag or a commit")
     hub = _client("download a model")
     inside = PurePosixPath(subfolder or ".")
-    options: dict[str, Any] = {
-        "cache_dir": None if cache_folder is None else os.fspath(cache_folder)
-    }
-    snapshot = _cached_snapshot(hub, repo_id, revision, options)
+    cache = None if cache_folder is None else os.fspath(cache_folder)
+    snapshot = _cached_snapshot(hub, repo_id, revision, cache, inside)
     if snapshot is not None and _is_whole(snapshot / inside):
         return snapshot / inside
     if local_files_only or hub.constants.HF_HUB_OFFLINE:
-        found = "is not whole in the cache"
         how = "local_files_only" if local_files_only else "HF_HUB_OFFLINE"
         raise HubError(
-            f"{repo_id}: {found} and {how} forbids to download it, "
-            "expected a folder or a cached model: open it once with a network"
+            f"{repo_id}: no such folder here, and not whole in the cache while {how} forbids to "
+            "download it, expected one of them: open it once with a network"
         )
-    options["token"] = token
+    options = {"cache_dir": cache, "token": token}
     with _told(hub, repo_id, revision):
         small = _patterns(_SMALL_FILES, inside)
         snapshot = Path(
@@ -114,9 +111,11 @@ def download(
             raise FormatError(
                 f"{repo_id}: no model in folder {str(inside)!r}, expected {CONFIG_FILE} there"
             )
-        read_layout(snapshot / inside)  # refuses what is no static model
-        # the same commit, whatever happens to the branch meanwhile
         large = _patterns(_LARGE_FILES, inside)
+        if read_layout(snapshot / inside) != "model2vec":  # refuses what is no static model
+            place, _ = read_modules(snapshot / inside)
+            large += _patterns((TENSORS_FILE, TOKENIZER_FILE), place.relative_to(snapshot))
+        # the same commit, whatever happens to the branch meanwhile
         hub.snapshot_download(repo_id, revision=snapshot.name, allow_patterns=large, **options)
     return snapshot / inside
 
@@ -179,15 +178,16 @@ def _client(purpose: str) -> Any:
 
 
 def _cached_snapshot(
-    hub: Any, repo_id: str, revision: str | None, options: Mapping[str, Any]
+    hub: Any, repo_id: str, revision: str | None, cache: str | None, inside: PurePosixPath
 ) -> Path | None:
     """Folder of the commit that `revision` means in the cache; it may hold a part only."""
-    try:
-        return Path(
-            hub.snapshot_download(repo_id, revision=revision, local_files_only=True, **options)
+    for name in (CONFIG_FILE, MODULES_FILE):
+        found = hub.try_to_load_from_cache(
+            repo_id, str(inside / name), cache_dir=cache, revision=revision
         )
-    except hub.errors.LocalEntryNotFoundError:  # not there, or known to be there only in part
-        return None
+        if isinstance(found, str):  # else it is not there, or known not to exist
+            return Path(found).parents[len(inside.parts)]
+    return None
 
 
 def _is_whole(folder: Path) -> bool:
@@ -211,8 +211,8 @@ def _is_whole(folder: Path) -> bool:
         return False
 
 
-def _patterns(names: tuple[str, ...], inside: PurePosixPath) -> list[str]:
-    return [str(inside / name) for name in names]
+def _patterns(names: tuple[str, ...], inside: PurePath) -> list[str]:
+    return [(inside / name).as_posix() for name in names]
 
 
 @contextmanager

@@ -17,12 +17,14 @@ def parse_value(text: str, *, source: str) -> Any:
     """The JSON value that is `text`.
 
     Raises:
-        FormatError: If it is not JSON.
+        FormatError: If it is not JSON, or a string in it is not Unicode text.
     """
     try:
-        return parse_json(text, source=source)
+        value = parse_json(text, source=source)
     except ValueError as error:  # a number of thousands of digits
         raise FormatError(f"{source}: {error!s:.100}, expected plain JSON") from error
+    _check_text(text, value, source=source)
+    return value
 
 
 def parse_object(text: str, *, source: str) -> Mapping[str, Any]:
@@ -35,29 +37,6 @@ def parse_object(text: str, *, source: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise FormatError(f"{source}: holds {kind_of(value)}, expected an object")
     return value
-
-
-def check_text(text: str, value: Any, *, source: str) -> None:
-    """Refuses half surrogate pairs, which JSON can spell and UTF-8 cannot.
-
-    Args:
-        text: The JSON text that gave `value`.
-        value: What it holds.
-        source: Name of the file in errors.
-
-    Raises:
-        FormatError: If a string of `value` is not Unicode text.
-    """
-    if "\\ud" not in text and "\\uD" not in text:
-        return  # only an escape can spell one
-    for string in _strings(value):
-        try:
-            string.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise FormatError(
-                f"{source}: string {string!r:.60} holds half a surrogate pair, "
-                "expected Unicode text"
-            ) from error
 
 
 def kind_of(value: Any) -> str:
@@ -119,6 +98,20 @@ def whole_number(
             f"{source}.{key}: {value!r:.60}, expected a whole number from 0 to {maximum}"
         )
     return value
+
+
+def _check_text(text: str, value: Any, *, source: str) -> None:
+    """Refuses half surrogate pairs, which JSON can spell and UTF-8 cannot."""
+    if "\\ud" not in text and "\\uD" not in text:
+        return  # only an escape can spell one
+    for string in _strings(value):
+        try:
+            string.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise FormatError(
+                f"{source}: string {string!r:.60} holds half a surrogate pair, "
+                "expected Unicode text"
+            ) from error
 
 
 def _required(block: Mapping[str, Any], key: str, *, source: str, expected: str) -> Any:

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,8 @@ def read_word2vec(path: PathLike, *, max_words: int = MAX_WORDS) -> Checkpoint:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         try:
-            table.read(gzip.GzipFile(fileobj=raw) if packed else raw, max_words)
+            file = cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if packed else raw
+            table.read(file, max_words)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise FormatError(
                 f"{path}: gzip: {error!s:.100}, expected a whole archive; fetch it again"
@@ -82,7 +83,7 @@ def word_tokenizer(words: dict[str, int]) -> str:
     Case and accents are kept where the words have them, Chinese characters stay together where
     the words have several.
     """
-    text = "\n".join(words)
+    text = "\n".join(word for word in words if word != UNKNOWN_TOKEN)
     lowercase = text == text.lower()
     accents = any(unicodedata.category(c) == "Mn" for c in set(unicodedata.normalize("NFD", text)))
     chinese = any(len(word) > 1 and any(_is_chinese(c) for c in word) for word in words)
