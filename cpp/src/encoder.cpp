@@ -64,12 +64,8 @@ void Encoder::encode_slice(std::span<const std::string_view> texts, Truncation t
     ids.set_size(0);
     ends.clear();
     tokenizer_.encode(texts.subspan(begin, end - begin), truncation, ids, ends);
-    std::size_t first = 0;
-    for (const std::size_t last : ends) {
-      pooler_.pool(ids.slice(first, last), pooling, scratch, out);
-      out += pooling.dim;
-      first = last;
-    }
+    pooler_.pool(ids.slice(0, ids.size()), ends, pooling, scratch, out);
+    out += (end - begin) * pooling.dim;
     begin = end;
   }
 }
@@ -96,11 +92,14 @@ void pool_all(const Pooler& pooler, std::span<const std::uint32_t> ids,
   parallel_for(n_texts, slice_of(n_texts, n_threads), n_threads,
                [&](std::size_t begin, std::size_t end) {
                  Pooler::Scratch scratch;
+                 std::vector<std::size_t> ends;
+                 const auto first = static_cast<std::size_t>(offsets[begin]);
+                 const auto last = static_cast<std::size_t>(offsets[end]);
                  for (std::size_t i = begin; i < end; ++i) {
-                   const auto first = static_cast<std::size_t>(offsets[i]);
-                   const auto count = static_cast<std::size_t>(offsets[i + 1]) - first;
-                   pooler.pool(ids.subspan(first, count), pooling, scratch, out + i * pooling.dim);
+                   ends.push_back(static_cast<std::size_t>(offsets[i + 1]) - first);
                  }
+                 pooler.pool(ids.subspan(first, last - first), ends, pooling, scratch,
+                             out + begin * pooling.dim);
                });
 }
 

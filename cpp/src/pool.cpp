@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "kernels/kernels.hpp"
 
@@ -33,48 +32,68 @@ Pooler::Pooler(const TableView& table, CpuLevel level)
   check(table_);
 }
 
-void Pooler::pool(std::span<const std::uint32_t> ids, const Pooling& pooling, Scratch& scratch,
-                  float* out) const {
-  const std::uint32_t* rows = ids.data();
-  const float* weights = nullptr;
-  std::size_t n = ids.size();
-
+void Pooler::pool(std::span<const std::uint32_t> ids, std::span<const std::size_t> ends,
+                  const Pooling& pooling, Scratch& scratch, float* out) const {
   const bool drops = pooling.dropped_id != Pooling::kNone &&
                      std::ranges::find(ids, static_cast<std::uint32_t>(pooling.dropped_id)) != ids.end();
+  const float* weights = nullptr;
   if (drops || table_.mapping != nullptr || table_.weights != nullptr) {
-    scratch.rows.resize(n);
-    scratch.weights.resize(table_.weights != nullptr ? n : 0);
-    std::size_t kept = 0;
-    for (const std::uint32_t id : ids) {
-      if (drops && id == static_cast<std::uint32_t>(pooling.dropped_id)) continue;
-      scratch.rows[kept] = table_.mapping != nullptr ? table_.mapping[id] : id;
-      if (table_.weights != nullptr) scratch.weights[kept] = table_.weights[id];
-      ++kept;
-    }
-    rows = scratch.rows.data();
+    pick_rows(ids, ends, drops ? pooling.dropped_id : Pooling::kNone, scratch);
+    ids = scratch.rows;
+    ends = scratch.ends;
     if (table_.weights != nullptr) weights = scratch.weights.data();
-    n = kept;
   }
-
   const std::size_t dim = pooling.dim;
+  std::size_t first = 0;
+  for (const std::size_t last : ends) {
+    const std::size_t n = last - first;
+    sum(ids.data() + first, weights == nullptr ? nullptr : weights + first, n, ids.size() - first, dim,
+        out);
+    if (pooling.normalize) {
+      normalize(out, dim);
+    } else if (n > 1) {
+      const auto count = static_cast<float>(n);
+      for (std::size_t j = 0; j < dim; ++j) out[j] /= count;
+    }
+    first = last;
+    out += dim;
+  }
+}
+
+// Rows and weights of the tokens that count, and where each text ends among them.
+void Pooler::pick_rows(std::span<const std::uint32_t> ids, std::span<const std::size_t> ends,
+                       std::int64_t dropped_id, Scratch& scratch) const {
+  const bool weighted = table_.weights != nullptr;
+  scratch.rows.resize(ids.size());
+  scratch.weights.resize(weighted ? ids.size() : 0);
+  scratch.ends.clear();
+  std::size_t kept = 0;
+  std::size_t i = 0;
+  for (const std::size_t end : ends) {
+    for (; i < end; ++i) {
+      const std::uint32_t id = ids[i];
+      scratch.rows[kept] = table_.mapping != nullptr ? table_.mapping[id] : id;
+      if (weighted) scratch.weights[kept] = table_.weights[id];
+      kept += static_cast<std::size_t>(std::int64_t{id} != dropped_id);
+    }
+    scratch.ends.push_back(kept);
+  }
+  scratch.rows.resize(kept);
+}
+
+void Pooler::sum(const std::uint32_t* rows, const float* weights, std::size_t n,
+                 std::size_t n_readable, std::size_t dim, float* out) const {
+  const std::size_t stride = table_.dim;
   switch (table_.type) {
     case RowType::kFloat32:
-      kernels_.sum_f32(static_cast<const float*>(table_.rows), table_.dim, rows, weights, n, dim, out);
-      break;
+      return kernels_.sum_f32(static_cast<const float*>(table_.rows), stride, rows, weights, n,
+                              n_readable, dim, out);
     case RowType::kFloat16:
-      kernels_.sum_f16(static_cast<const std::uint16_t*>(table_.rows), table_.dim, rows, weights, n,
-                       dim, out);
-      break;
+      return kernels_.sum_f16(static_cast<const std::uint16_t*>(table_.rows), stride, rows, weights,
+                              n, n_readable, dim, out);
     case RowType::kInt8:
-      kernels_.sum_i8(static_cast<const std::int8_t*>(table_.rows), table_.dim, rows, weights, n, dim,
-                      out);
-      break;
-  }
-  if (pooling.normalize) {
-    normalize(out, dim);
-  } else if (n > 1) {
-    const auto count = static_cast<float>(n);
-    for (std::size_t j = 0; j < dim; ++j) out[j] /= count;
+      return kernels_.sum_i8(static_cast<const std::int8_t*>(table_.rows), stride, rows, weights, n,
+                             n_readable, dim, out);
   }
 }
 

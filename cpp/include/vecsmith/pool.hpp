@@ -32,18 +32,24 @@ class Pooler {
   struct Scratch {
     std::vector<std::uint32_t> rows;
     std::vector<float> weights;
+    std::vector<std::size_t> ends;
   };
 
-  /// Writes the vector of `ids` to `out`, `pooling.dim` floats; no ids give zeros.
+  /// Writes the vector of ids[ends[i - 1] .. ends[i]) to out + i * pooling.dim; no ids give zeros.
   ///
   /// Rows are added in order in float32 and divided by their number, so the mean has the bits of
   /// numpy's. Unit vectors are the sum divided by its length. Every id must be below n_tokens.
-  void pool(std::span<const std::uint32_t> ids, const Pooling& pooling, Scratch& scratch,
-            float* out) const;
+  void pool(std::span<const std::uint32_t> ids, std::span<const std::size_t> ends,
+            const Pooling& pooling, Scratch& scratch, float* out) const;
 
   const TableView& table() const { return table_; }
 
  private:
+  void pick_rows(std::span<const std::uint32_t> ids, std::span<const std::size_t> ends,
+                 std::int64_t dropped_id, Scratch& scratch) const;
+  void sum(const std::uint32_t* rows, const float* weights, std::size_t n, std::size_t n_readable,
+           std::size_t dim, float* out) const;
+
   TableView table_;
   const kernels::Kernels& kernels_;
 };

@@ -45,12 +45,13 @@ struct Kernels {
 
   /// out[j] = sum over i of table[rows[i] * stride + j] * weights[i], added in order of i in
   /// float32, each product rounded first; `weights` may be null for ones. `dim` <= `stride`.
+  /// The first `n_readable` >= `n` entries of `rows` are rows that will be asked for next.
   void (*sum_f32)(const float* table, std::size_t stride, const std::uint32_t* rows,
-                  const float* weights, std::size_t n, std::size_t dim, float* out);
+                  const float* weights, std::size_t n, std::size_t n_readable, std::size_t dim, float* out);
   void (*sum_f16)(const std::uint16_t* table, std::size_t stride, const std::uint32_t* rows,
-                  const float* weights, std::size_t n, std::size_t dim, float* out);
+                  const float* weights, std::size_t n, std::size_t n_readable, std::size_t dim, float* out);
   void (*sum_i8)(const std::int8_t* table, std::size_t stride, const std::uint32_t* rows,
-                 const float* weights, std::size_t n, std::size_t dim, float* out);
+                 const float* weights, std::size_t n, std::size_t n_readable, std::size_t dim, float* out);
 };
 
 extern const Kernels kBaselineKernels;
