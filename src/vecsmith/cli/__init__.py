@@ -14,11 +14,8 @@ from typing import Annotated
 
 import typer
 
+from vecsmith.cli import demo, distill, encode, info
 from vecsmith.cli._console import one_line
-from vecsmith.cli.demo import demo
-from vecsmith.cli.distill import distill
-from vecsmith.cli.encode import encode
-from vecsmith.cli.info import info
 
 __all__ = ["app", "main"]
 
@@ -34,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb in (distill, encode, info, demo):
+for _verb in (distill.distill, encode.encode, info.info, demo.demo):
     app.command()(_verb)
 
 

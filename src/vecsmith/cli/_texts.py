@@ -271,11 +271,11 @@ def _without_mark(block: bytes, source: TextFile) -> bytes:
 
 
 def _decoded_lines(block: bytes, n_lines: int) -> list[str]:
-    # No byte of a longer UTF-8 character equals a newline, so lines can be decoded all at once.
+    if n_lines == 1:  # it may be huge: no copy beside the text itself
+        n_end = block.endswith(b"\n") + block.endswith(b"\r\n")
+        return [str(memoryview(block)[: len(block) - n_end], "utf-8", "replace")]
+    # no byte of a longer UTF-8 character equals a newline, so lines can be decoded all at once
     text = block.decode("utf-8", "replace")
-    del block
-    if n_lines == 1:
-        return [text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text]
     if "\r" in text:
         text = text.replace("\r\n", "\n")
     lines = text.split("\n")

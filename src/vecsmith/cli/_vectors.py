@@ -55,7 +55,7 @@ class NpyFile:
         self.dim = dim
         self.dtype = dtype
         self.rows = rows
-        self._file: IO[bytes] = self.path.open("r+b" if rows else "w+b")  # noqa: SIM115  held open
+        self._file: IO[bytes] = self.path.open("r+b" if rows else "w+b")
         header = self._header()
         expected = len(header) + rows * dim * dtype.itemsize
         if rows and os.fstat(self._file.fileno()).st_size < expected:
