@@ -18,6 +18,7 @@ Trie::Trie(std::vector<Entry> entries) {
                             [](const Entry& a, const Entry& b) { return a.first == b.first; }),
                 entries.end());
   grow(2 * kLabels + 2 * entries.size());
+  hints_.resize(kLabels + 1);
   // The root is nobody's child; its own index would make every leaf's empty base look like a match.
   nodes_[0].parent = kNone - 1;
 
@@ -54,29 +55,49 @@ Trie::Trie(std::vector<Entry> entries) {
       open.push_back({base + labels[k], starts[k], starts[k + 1], range.depth + 1});
     }
   }
+  nodes_.shrink_to_fit();
+  skips_ = {};
+  hints_ = {};
 }
 
 std::uint32_t Trie::find_base(const std::vector<std::uint32_t>& labels) {
-  while (first_free_ < nodes_.size() && nodes_[first_free_].parent != kNone) ++first_free_;
-  std::size_t tries = 0;
-  for (std::size_t slot = std::max<std::size_t>(first_free_, labels[0] + 1);; ++slot) {
-    grow(slot + 2 * kLabels);
-    if (nodes_[slot].parent != kNone) continue;
+  // A search for as many labels goes on where the last one ended: what it left behind are holes too
+  // small for them, and nodes of one label fill those.
+  std::size_t& hint = hints_[labels.size()];
+  for (std::size_t slot = free_from(std::max<std::size_t>(hint, labels[0] + 1));;
+       slot = free_from(slot + 1)) {
     const std::size_t base = slot - labels[0];
+    grow(base + 2 * kLabels);
     const bool fits = std::all_of(labels.begin(), labels.end(), [&](std::uint32_t label) {
       return nodes_[base + label].parent == kNone;
     });
     if (fits) {
-      // A crowded stretch costs more to search than it gives: leave its last holes behind.
-      if (tries > 4 * kLabels) first_free_ = slot;
+      hint = slot;
       return static_cast<std::uint32_t>(base);
     }
-    ++tries;
   }
 }
 
+std::size_t Trie::free_from(std::size_t slot) {
+  std::size_t free = slot;
+  while (true) {
+    grow(free + 2 * kLabels);
+    if (nodes_[free].parent == kNone) break;
+    free = std::max<std::size_t>(skips_[free], free + 1);
+  }
+  // The next search from any slot on the way jumps here at once.
+  while (slot < free) {
+    const std::size_t next = std::max<std::size_t>(skips_[slot], slot + 1);
+    skips_[slot] = static_cast<std::uint32_t>(free);
+    slot = next;
+  }
+  return free;
+}
+
 void Trie::grow(std::size_t size) {
-  if (nodes_.size() < size) nodes_.resize(std::max(size, nodes_.size() * 3 / 2));
+  if (nodes_.size() >= size) return;
+  nodes_.resize(std::max(size, nodes_.size() * 3 / 2));
+  skips_.resize(nodes_.size());
 }
 
 }  // namespace vecsmith
