@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ class Utf8Texts:
         return len(self.offsets) - 1
 
 
-Chunk = list[str] | Utf8Texts
+Chunk = list[Any] | Utf8Texts
 
 
 def count_of(texts: Any) -> int | None:
@@ -87,16 +87,14 @@ def _prompted(texts: Any, prompt: str) -> Iterator[Any]:
         yield from (prompt + t if isinstance(t, str) else t for t in strings_of(chunk))
 
 
-def strings_of(chunk: Chunk) -> list[str]:
+def strings_of(chunk: Chunk) -> list[Any]:
     """The texts of a chunk as strings."""
     if not isinstance(chunk, Utf8Texts):
         return chunk
-    data = chunk.bytes.tobytes()
-    at = chunk.offsets.tolist()
-    return [
-        data[begin:end].decode("utf-8", errors="replace")
-        for begin, end in zip(at, at[1:], strict=False)
-    ]
+    first, last = int(chunk.offsets[0]), int(chunk.offsets[-1])
+    data = chunk.bytes[first:last].tobytes()  # not the whole of a large array's buffer
+    at = (chunk.offsets - first).tolist()
+    return [data[begin:end].decode("utf-8", errors="replace") for begin, end in pairwise(at)]
 
 
 def _list_of_numpy(texts: NDArray[Any]) -> list[Any]:

@@ -5,23 +5,22 @@ One rule: a `StaticModel` never changes after it is made, so any number of threa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
-from typing import Any, Final, Literal, TypedDict, Unpack, get_args, overload
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Final, TypedDict, Unpack, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith import _core
+from vecsmith._outputs import OutputDtype, OutputRows, Vectors
 from vecsmith._progress import progress_bar
 from vecsmith._spellings import accepts_peer_spellings
 from vecsmith._texts import Chunk, Texts, Utf8Texts, chunks_of, count_of, strings_of, with_prompt
 from vecsmith._typing import FloatArray, PathLike, TableDtype
 from vecsmith.formats import Checkpoint, open_checkpoint, write_checkpoint
 from vecsmith.tokenizer import Tokenizer, checked_threads, cpu_level
-
-OutputDtype = Literal["float32", "float16", "int8"]
-Vectors = NDArray[Any]
 
 # The engine is called for so many batches at a time: often enough for Ctrl-C and a progress bar,
 # seldom enough that starting threads costs nothing.
@@ -232,7 +231,7 @@ class StaticModel:
         return self._encode_as(("document", "passage", "corpus"), texts, options)
 
     @overload
-    def encode_tokens(
+    def encode_tokens(  # type: ignore[overload-overlap]  # a str is an iterable of str
         self, texts: str, *, max_length: MaxLength = ..., truncate_dim: int | None = ...
     ) -> FloatArray: ...
 
@@ -265,7 +264,7 @@ class StaticModel:
         vectors: list[FloatArray] = []
         for chunk in chunks_of(texts, 1024):
             ids, offsets = self._tokenizer.encode_batch(strings_of(chunk), max_length=length)
-            for begin, end in zip(offsets[:-1], offsets[1:], strict=True):
+            for begin, end in pairwise(offsets):
                 kept = ids[begin:end]
                 if self._dropped_id is not None:
                     kept = kept[kept != self._dropped_id]
@@ -273,10 +272,14 @@ class StaticModel:
         return vectors
 
     @overload
-    def tokenize(self, texts: str, *, max_length: int | None = ...) -> list[int]: ...
+    def tokenize(  # type: ignore[overload-overlap]  # a str is an iterable of str
+        self, texts: str, *, max_length: int | None = ...
+    ) -> list[int]: ...
 
     @overload
-    def tokenize(self, texts: Iterable[str], *, max_length: int | None = ...) -> list[list[int]]: ...
+    def tokenize(
+        self, texts: Iterable[str], *, max_length: int | None = ...
+    ) -> list[list[int]]: ...
 
     def tokenize(
         self, texts: Texts, *, max_length: int | None = None
@@ -289,7 +292,7 @@ class StaticModel:
         for chunk in chunks_of(texts, 4096):
             ids, offsets = self._tokenizer.encode_batch(strings_of(chunk), max_length=length)
             flat, at = ids.tolist(), offsets.tolist()
-            lists.extend(flat[b:e] for b, e in zip(at, at[1:], strict=False))
+            lists.extend(flat[begin:end] for begin, end in pairwise(at))
         return lists
 
     def similarity(self, a: Vectors, b: Vectors) -> FloatArray:
@@ -381,9 +384,7 @@ class StaticModel:
     def __reduce__(self) -> tuple[type[StaticModel], tuple[Checkpoint]]:
         return type(self), (self._checkpoint,)
 
-    def _encode_as(
-        self, names: tuple[str, ...], texts: Texts, options: EncodeOptions
-    ) -> Vectors:
+    def _encode_as(self, names: tuple[str, ...], texts: Texts, options: EncodeOptions) -> Vectors:
         name = next((n for n in names if n in self.prompts), None)
         if name is None:
             return self.encode(texts, **options)
@@ -417,8 +418,6 @@ class StaticModel:
     ) -> Vectors:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected at least 1")
-        if dtype not in get_args(OutputDtype):
-            raise ValueError(f"dtype is {dtype!r}, expected one of {list(get_args(OutputDtype))}")
         job = _Job(
             max_length=self._length(max_length),
             dim=_checked_dim(truncate_dim, self.dim),
@@ -426,22 +425,19 @@ class StaticModel:
             n_threads=checked_threads(n_threads),
         )
         if isinstance(texts, str):
-            rows = _Rows(1, job.dim, dtype, None if out is None else _one_row(out, job.dim))
-            self._encode_chunk([texts], rows, job)
+            rows = OutputRows.for_one(job.dim, dtype, out)
+            with rows.take(1) as vectors:
+                self._write([texts], vectors, job)
             return rows.finish()[0] if out is None else out
         n_texts = count_of(texts)
-        rows = _Rows(n_texts, job.dim, dtype, out)
+        rows = OutputRows(n_texts, job.dim, dtype, out)
         per_call = batch_size if show_progress_bar else batch_size * _BATCHES_PER_CALL
         with progress_bar("encoding", total=n_texts, show=show_progress_bar) as advance:
             for chunk in chunks_of(texts, per_call):
-                self._encode_chunk(chunk, rows, job)
+                with rows.take(len(chunk)) as vectors:
+                    self._write(chunk, vectors, job)
                 advance(len(chunk))
         return rows.finish()
-
-    def _encode_chunk(self, chunk: Chunk, rows: _Rows, job: _Job) -> None:
-        with_float32 = rows.next(len(chunk))
-        for vectors in with_float32:
-            self._write(chunk, vectors, job)
 
     def _write(self, chunk: Chunk, vectors: FloatArray, job: _Job) -> None:
         keeps_end = self._tokenizer.keeps_end
@@ -509,90 +505,14 @@ def with_dtype(checkpoint: Checkpoint, dtype: TableDtype) -> Checkpoint:
     return replace(checkpoint, table=table, weights=weights)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
     """What holds for every chunk of one `encode` call."""
 
-    __slots__ = ("dim", "max_length", "n_threads", "normalize")
-
-    def __init__(self, *, max_length: int | None, dim: int, normalize: bool, n_threads: int):
-        self.max_length = max_length
-        self.dim = dim
-        self.normalize = normalize
-        self.n_threads = n_threads
-
-
-class _Rows:
-    """Where vectors go: the caller's array, one of known length, or one that grows."""
-
-    def __init__(
-        self, n_texts: int | None, dim: int, dtype: OutputDtype, out: Vectors | None
-    ) -> None:
-        self._n_texts = n_texts
-        self._dtype = dtype
-        self._done = 0
-        self._is_callers = out is not None
-        if out is None:
-            out = np.empty((0 if n_texts is None else n_texts, dim), dtype=dtype)
-        else:
-            _check_out(out, n_texts, dim, dtype)
-        self._out = out
-
-    def next(self, n: int) -> Iterator[FloatArray]:
-        """Gives the float32 array for the next `n` vectors once, and takes it in afterwards."""
-        begin, end = self._done, self._done + n
-        if end > len(self._out):
-            self._grow(end)
-        target = self._out[begin:end]
-        if self._dtype == "float32":
-            yield target
-        else:
-            vectors = np.empty(target.shape, dtype=np.float32)
-            yield vectors
-            target[:] = vectors if self._dtype == "float16" else _int8(vectors)
-        self._done = end
-
-    def finish(self) -> Vectors:
-        """The vectors, once all texts are done."""
-        if self._is_callers and self._done < len(self._out):
-            raise ValueError(f"out has {len(self._out)} rows, expected {self._done}")
-        return self._out if self._done == len(self._out) else self._out[: self._done].copy()
-
-    def _grow(self, n_rows: int) -> None:
-        if self._is_callers or self._n_texts is not None:
-            raise ValueError(
-                f"out has {len(self._out)} rows but there are more texts, at least {n_rows}"
-            )
-        grown = np.empty((n_rows + n_rows // 2, self._out.shape[1]), dtype=self._out.dtype)
-        grown[: self._done] = self._out[: self._done]
-        self._out = grown
-
-
-def _check_out(out: Vectors, n_texts: int | None, dim: int, dtype: OutputDtype) -> None:
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out is of type {type(out).__name__}, expected a numpy array")
-    n_rows = "N" if n_texts is None else n_texts
-    expected = f"expected [{n_rows}, {dim}] of {dtype}, C-contiguous and writable"
-    fits = out.ndim == 2 and out.shape[1] == dim and n_texts in (None, len(out))
-    if not fits or out.dtype != np.dtype(dtype):
-        raise ValueError(f"out is {list(out.shape)} of {out.dtype}, {expected}")
-    if not out.flags.c_contiguous or not out.flags.writeable:
-        state = "read-only" if out.flags.c_contiguous else "not C-contiguous"
-        raise ValueError(f"out is {state}, {expected}")
-
-
-def _one_row(out: Vectors, dim: int) -> Vectors:
-    """The caller's array for a single text, [D] or [1, D], as [1, D]."""
-    if not isinstance(out, np.ndarray) or out.ndim != 1:
-        return out
-    if not out.flags.c_contiguous:
-        raise ValueError(f"out is not C-contiguous, expected [{dim}], C-contiguous and writable")
-    return out[None, :]
-
-
-def _int8(vectors: FloatArray) -> NDArray[np.int8]:
-    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
-    scales = np.divide(127, largest, out=np.zeros_like(largest), where=largest > 0)
-    return np.rint(vectors * scales).clip(-127, 127).astype(np.int8)
+    max_length: int | None
+    dim: int
+    normalize: bool
+    n_threads: int
 
 
 def _checked_dim(truncate_dim: int | None, dim: int) -> int:
@@ -631,4 +551,5 @@ def _unit(rows: FloatArray) -> FloatArray:
 
 
 def _float32(values: NDArray[Any]) -> FloatArray:
-    return values.astype(np.float32, copy=False)
+    as_float32: FloatArray = values.astype(np.float32, copy=False)
+    return as_float32

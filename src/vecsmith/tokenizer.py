@@ -80,7 +80,7 @@ class Tokenizer:
         self._json = tokenizer_json
         self._settings = read_tokenizer(tokenizer_json)
         self._native = _native_tokenizer(self._settings)
-        self._fallback = None if self._native else _hugging_face_tokenizer(tokenizer_json)
+        self._fallback: Any = None if self._native else _hugging_face_tokenizer(tokenizer_json)
 
     def encode(self, text: str, add_special_tokens: bool = False) -> Encoding:
         """Tokens of one text, the unknown token included.

@@ -1,0 +1,51 @@
+"""Native engine of vecsmith. Private: import from vecsmith instead."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy
+from numpy.typing import NDArray
+
+
+def cpu_level(name: str = '') -> str:
+    """
+    Name of a kernel level this machine runs; the best one for an empty name.
+    """
+
+class Tokenizer:
+    """Text -> token ids."""
+
+    def __init__(self, tokens: Sequence[str], ids: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)], unk_id: int, continuing_subword_prefix: str, max_input_chars_per_word: int, clean_text: bool, handle_chinese_chars: bool, strip_accents: bool, lowercase: bool, added_tokens: Sequence[tuple[str, int, bool, bool, bool, bool]], cpu_level: str = '') -> None: ...
+
+    def encode(self, texts: list, max_length: int | None, keep_end: bool, n_threads: int) -> tuple:
+        """Ids of all texts in one array, and n + 1 offsets into it."""
+
+    def normalize(self, text: str) -> str:
+        """Normalised form of a text."""
+
+    @property
+    def max_id(self) -> int:
+        """Largest id it gives."""
+
+class Pooler:
+    """Token ids -> vectors."""
+
+    def __init__(self, table: Annotated[NDArray, dict(shape=(None, None), order='C', device='cpu', writable=False)], weights: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, mapping: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, cpu_level: str = '') -> None: ...
+
+    def pool(self, ids: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], dim: int, normalize: bool, dropped_id: int | None, n_threads: int) -> None:
+        """
+        Writes one vector to `out` for each pair of neighbouring offsets into `ids`.
+        """
+
+class Encoder:
+    """Texts -> vectors."""
+
+    def __init__(self, tokenizer: Tokenizer, table: Annotated[NDArray, dict(shape=(None, None), order='C', device='cpu', writable=False)], weights: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, mapping: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, cpu_level: str = '') -> None: ...
+
+    def encode(self, texts: list, begin: int, end: int, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], max_length: int | None, keep_end: bool, dim: int, normalize: bool, dropped_id: int | None, n_threads: int) -> None:
+        """
+        Writes the vectors of texts[begin:end] to `out`; the list must be the caller's own.
+        """
+
+    def encode_utf8(self, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], max_length: int | None, keep_end: bool, dim: int, normalize: bool, dropped_id: int | None, n_threads: int) -> None:
+        """Writes one vector to `out` for each pair of neighbouring offsets."""

@@ -1,0 +1,102 @@
+"""Where vectors go: the caller's array, one of known length, or one that grows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith._typing import FloatArray
+
+OutputDtype = Literal["float32", "float16", "int8"]
+Vectors = NDArray[Any]
+
+
+class OutputRows:
+    """Rows of vectors, filled from the first on."""
+
+    def __init__(
+        self, n_texts: int | None, dim: int, dtype: OutputDtype, out: Vectors | None
+    ) -> None:
+        """Makes room for `n_texts` rows, or for as many as come if None.
+
+        Args:
+            n_texts: How many rows there will be, or None.
+            dim: Length of a row.
+            dtype: Type of the rows; int8 rows are scaled so that the largest entry is 127.
+            out: The caller's array, [n_texts, dim] of `dtype`, or None for a new one.
+
+        Raises:
+            ValueError: If `dtype` is unknown or `out` does not fit.
+        """
+        if dtype not in get_args(OutputDtype):
+            raise ValueError(f"dtype is {dtype!r}, expected one of {list(get_args(OutputDtype))}")
+        self._n_texts = n_texts
+        self._dtype = dtype
+        self._done = 0
+        self._is_callers = out is not None
+        if out is None:
+            out = np.empty((0 if n_texts is None else n_texts, dim), dtype=dtype)
+        else:
+            _check_out(out, n_texts, dim, dtype)
+        self._out = out
+
+    @classmethod
+    def for_one(cls, dim: int, dtype: OutputDtype, out: Vectors | None) -> OutputRows:
+        """Room for one row; `out` may have shape [dim] or [1, dim]."""
+        if isinstance(out, np.ndarray) and out.ndim == 1 and out.flags.c_contiguous:
+            out = out[None, :]
+        return cls(1, dim, dtype, out)
+
+    @contextmanager
+    def take(self, n: int) -> Iterator[FloatArray]:
+        """The float32 array to write the next `n` rows to; they count when the block ends well."""
+        begin, end = self._done, self._done + n
+        if end > len(self._out):
+            self._grow(end)
+        target = self._out[begin:end]
+        if self._dtype == "float32":
+            yield target
+        else:
+            vectors = np.empty(target.shape, dtype=np.float32)
+            yield vectors
+            target[:] = vectors if self._dtype == "float16" else _int8(vectors)
+        self._done = end
+
+    def finish(self) -> Vectors:
+        """The vectors, once all are there."""
+        if self._is_callers and self._done < len(self._out):
+            raise ValueError(f"out has {len(self._out)} rows, expected {self._done}")
+        return self._out if self._done == len(self._out) else self._out[: self._done].copy()
+
+    def _grow(self, n_rows: int) -> None:
+        if self._is_callers or self._n_texts is not None:
+            raise ValueError(
+                f"out has {len(self._out)} rows but there are more texts, at least {n_rows}"
+            )
+        grown = np.empty((n_rows + n_rows // 2, self._out.shape[1]), dtype=self._out.dtype)
+        grown[: self._done] = self._out[: self._done]
+        self._out = grown
+
+
+def _check_out(out: Vectors, n_texts: int | None, dim: int, dtype: OutputDtype) -> None:
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out is of type {type(out).__name__}, expected a numpy array")
+    n_rows = "N" if n_texts is None else n_texts
+    expected = f"expected [{n_rows}, {dim}] of {dtype}, C-contiguous and writable"
+    fits = out.ndim == 2 and out.shape[1] == dim and n_texts in (None, len(out))
+    if not fits or out.dtype != np.dtype(dtype):
+        raise ValueError(f"out is {list(out.shape)} of {out.dtype}, {expected}")
+    if not out.flags.c_contiguous or not out.flags.writeable:
+        state = "read-only" if out.flags.c_contiguous else "not C-contiguous"
+        raise ValueError(f"out is {state}, {expected}")
+
+
+def _int8(vectors: FloatArray) -> NDArray[np.int8]:
+    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
+    scales = np.divide(127, largest, out=np.zeros_like(largest), where=largest > 0)
+    rounded: NDArray[np.int8] = np.rint(vectors * scales).clip(-127, 127).astype(np.int8)
+    return rounded
