@@ -9,27 +9,26 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith._extras import require
+from vecsmith._progress import progress_bar
 from vecsmith._typing import PathLike, TableDtype
 from vecsmith.distillation.reduction import check_dim, reduce
-from vecsmith.distillation.teacher import (
-    ComputeDtype,
-    Pooling,
-    Teacher,
+from vecsmith.distillation.source import (
     TeacherSettings,
     TeacherSource,
+    describe,
     find_teacher,
     read_settings,
     weights_digest,
 )
+from vecsmith.distillation.teacher import ComputeDtype, Pooling, Teacher, read_frame
 from vecsmith.distillation.vocabulary import (
     StudentVocabulary,
     VocabularyMode,
@@ -47,14 +46,14 @@ from vecsmith.distillation.weighting import (
     token_weights,
 )
 from vecsmith.formats.checkpoint import Checkpoint
-
-if TYPE_CHECKING:
-    from vecsmith.model import StaticModel
+from vecsmith.model import StaticModel
 
 logger = logging.getLogger(__name__)
 
 _WEIGHTINGS = ("zipf", "sif", "none")
-_COEFFICIENTS = {"zipf": 1e-3, "sif": 1e-3, "none": 1e-3, "model2vec": 1e-4}
+# chosen on dev splits, see recipes/distill_defaults.py and the distillation guide
+_COEFFICIENTS = {"zipf": 2e-4, "sif": 1e-3, "none": 1e-3, "model2vec": 1e-4}
+_WHITENING = 0.25
 _N_SPECIALS = 2
 # BERT's placeholders, which no text holds
 UNUSED_TOKENS = r"\[unused\d+\]"
@@ -87,8 +86,8 @@ class DistillSettings:
     vocabulary_mode: VocabularyMode = "subword"
     pooling: Pooling | None = None
     weighting: Weighting = "zipf"
-    sif_coefficient: float = 1e-3
-    whitening: float = 0.0
+    sif_coefficient: float = _COEFFICIENTS["zipf"]
+    whitening: float = _WHITENING
     remove_components: int = 0
     token_remove_pattern: str | None = UNUSED_TOKENS
     dtype: TableDtype = "float32"
@@ -105,7 +104,7 @@ class DistillSettings:
         if self.dim is not None:
             check_dim(self.dim, 2**31)
         _check_choice("vocabulary_mode", self.vocabulary_mode, ("subword", "word", "both"))
-        _check_choice("pooling", self.pooling, (None, "mean", "cls", "last", "pooler"))
+        _check_choice("pooling", self.pooling, (None, "balanced", "mean", "cls", "last", "pooler"))
         _check_choice("weighting", self.weighting, _WEIGHTINGS)
         _check_choice("dtype", self.dtype, ("float32", "float16", "int8"))
         _check_choice("compute_dtype", self.compute_dtype, ("auto", "float32", "bfloat16"))
@@ -138,7 +137,7 @@ def distill(
     sif_coefficient: float | None = None,
     counts: CountSource | None = None,
     language: str = "en",
-    whitening: float = 0.0,
+    whitening: float | None = None,
     remove_components: int = 0,
     token_remove_pattern: str | None = UNUSED_TOKENS,
     dtype: TableDtype = "float32",
@@ -173,14 +172,18 @@ def distill(
             counts, or a UTF-8 file with one item a line, optionally followed by a tab and a count.
         vocabulary_mode: "subword" for the teacher's tokens, "word" for your words alone, "both";
             None takes "both" if there is a vocabulary.
-        pooling: How the teacher's states become one vector; None for the teacher's own way.
+        pooling: How the teacher's states become one vector: "balanced" (the first state and the
+            token's own, in the measure that both vary equally), "mean", "cls", "last", "pooler";
+            None for the teacher's own way, and "balanced" where that is the mean.
         weighting: "zipf" takes a token's frequency from its rank, "sif" from `counts`, "none"
             weighs all alike; None takes "sif" if there are counts.
-        sif_coefficient: a of the weight a / (a + p) of a token with probability p.
+        sif_coefficient: a of the weight a / (a + p) of a token with probability p; None takes
+            2e-4 with "zipf" and 1e-3 with "sif".
         counts: Where frequencies come from: texts, a file of texts, words with counts (a mapping
             or a `.tsv` file), or "wordfreq".
         language: Language of the "wordfreq" list.
-        whitening: Power: component k is divided by its standard deviation to this power, 0 to 1.
+        whitening: Power: component k is divided by its standard deviation to this power, 0 to 1;
+            None takes 0.25 where there are components.
         remove_components: How many of the strongest components are left out.
         token_remove_pattern: Teacher tokens whose beginning matches are left out.
         dtype: Of the stored table.
@@ -202,14 +205,15 @@ def distill(
         HubError: If the teacher could not be fetched.
         MissingExtraError: If torch or another part of the extra `distill` is missing.
     """
-    from vecsmith.model import StaticModel
-
     if weighting is None:
         weighting = "zipf" if counts is None else "sif"
     if sif_coefficient is None:
         sif_coefficient = _COEFFICIENTS["model2vec" if compatible else weighting]
+    dim = _choose_dim(dim, pca_dims)
+    if whitening is None:
+        whitening = 0.0 if compatible or dim is None else _WHITENING
     settings = DistillSettings(
-        dim=_choose_dim(dim, pca_dims),
+        dim=dim,
         vocabulary_mode=vocabulary_mode or ("subword" if vocabulary is None else "both"),
         pooling=pooling,
         weighting=weighting,
@@ -256,11 +260,12 @@ def distill_checkpoint(
     _check_together(settings, vocabulary, counts)
     words = [] if vocabulary is None else read_words(vocabulary)
     source = find_teacher(teacher, revision=revision, token=token)
-    logger.info("teacher %s from %s: %s", source.name, source.found, source.folder)
+    logger.info(describe(source))
     said = read_settings(source, trust_remote_code=trust_remote_code)
     settings = replace(settings, prompt=_choose_prompt(said, settings))
     model = Teacher(
         source,
+        frame=read_frame(said.tokenizer_json, settings.prompt),
         device=settings.device,
         compute_dtype="float32" if _is_exact(settings) else settings.compute_dtype,
         pooling=settings.pooling or ("mean" if settings.compatible else None),
@@ -282,7 +287,11 @@ def distill_checkpoint(
         logger.info("vocabulary: %s", student.report)
     if settings.dim is not None:  # before the long pass, not after it
         check_dim(settings.dim, model.dim - settings.remove_components, len(student.tokens))
-    vectors = _read_vocabulary(model, student, said, settings, show_progress_bar)
+    n_tokens = len(student.tokens)
+    with progress_bar("tokens", total=n_tokens, show=show_progress_bar is not False) as advance:
+        vectors = model.embed(
+            student.sequences, batch_tokens=settings.batch_tokens, advance=advance
+        )
     used = {"compute_dtype": model.compute_dtype, "pooling": model.pooling}
     del model  # its memory is free before the reduction asks for some
     table, explained = _make_table(vectors, student, settings, counts)
@@ -298,9 +307,9 @@ def distill_checkpoint(
             "license": said.card.get("license"),
         },
         "vocabulary": {
-            "n_tokens": len(student.tokens),
+            "n_tokens": n_tokens,
             "n_teacher_tokens": student.n_teacher,
-            **asdict(student.report),
+            "report": asdict(student.report),
         },
         "counts": _describe_counts(counts),
         "explained_variance": round(explained, 6),
@@ -346,19 +355,6 @@ def _check_together(
 def _is_exact(settings: DistillSettings) -> bool:
     """Whether the teacher must run in float32: another library's vectors are to come out."""
     return settings.compatible is not None and settings.compute_dtype == "auto"
-
-
-def _read_vocabulary(
-    model: Teacher,
-    student: StudentVocabulary,
-    said: TeacherSettings,
-    settings: DistillSettings,
-    show_progress_bar: bool | None,
-) -> NDArray[np.float32]:
-    """The teacher's vector of each of the student's tokens, shape [V, D]."""
-    sequences = _wrap(student.sequences, said, settings.prompt)
-    with _progress(len(sequences), show_progress_bar) as advance:
-        return model.embed(sequences, batch_tokens=settings.batch_tokens, advance=advance)
 
 
 def _make_table(
@@ -410,26 +406,6 @@ def _choose_prompt(said: TeacherSettings, settings: DistillSettings) -> str | No
     return said.prompts[name] or None
 
 
-def _wrap(
-    sequences: Sequence[Sequence[int]], said: TeacherSettings, prompt: str | None
-) -> list[list[int]]:
-    """`sequences` with the prompt and the specials that the teacher's tokenizer puts around."""
-    tokenizers = require("tokenizers", extra="distill", purpose="read the teacher's tokenizer")
-    tokenizer = tokenizers.Tokenizer.from_str(said.tokenizer_json)
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    bare = tokenizer.encode("a", add_special_tokens=False).ids
-    encoding = tokenizer.encode("a")
-    n_before = next(
-        (i for i in range(len(encoding.ids)) if encoding.ids[i : i + len(bare)] == bare), 0
-    )
-    before = encoding.ids[:n_before]
-    after = encoding.ids[n_before + len(bare) :]
-    if prompt:
-        before = before + tokenizer.encode(prompt, add_special_tokens=False).ids
-    return [[*before, *sequence, *after] or [0] for sequence in sequences]
-
-
 def _probabilities(
     student: StudentVocabulary, settings: DistillSettings, counts: CountSource | None
 ) -> NDArray[np.float64]:
@@ -470,23 +446,6 @@ def quantize_rows(
     divisors = np.where(scales > 0, scales, 1).astype(np.float32)
     rows = np.rint(table / divisors[:, None]).clip(-127, 127).astype(np.int8)
     return rows, scales.astype(np.float32)
-
-
-@contextmanager
-def _progress(n_tokens: int, show: bool | None) -> Iterator[Any]:
-    """A bar on standard error, or nothing where that is no terminal."""
-    if show is False:
-        yield None
-        return
-    console_module = require("rich.console", extra="distill", purpose="show progress")
-    progress_module = require("rich.progress", extra="distill", purpose="show progress")
-    console = console_module.Console(stderr=True)
-    if show is None and not console.is_terminal:
-        yield None
-        return
-    with progress_module.Progress(console=console, transient=True) as progress:
-        task = progress.add_task("reading the vocabulary", total=n_tokens)
-        yield lambda n: progress.advance(task, n)
 
 
 def _describe_counts(counts: CountSource | None) -> str | None:
