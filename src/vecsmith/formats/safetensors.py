@@ -182,8 +182,9 @@ def _blocks(tensor: NDArray[Any] | TensorStream) -> Iterator[NDArray[Any]]:
     if isinstance(tensor, TensorStream):
         yield from tensor.blocks
     else:
-        for rows in row_blocks(tensor):
-            yield tensor[rows]
+        array = np.atleast_1d(tensor)
+        for rows in row_blocks(array):
+            yield array[rows]
 
 
 def _read_header(

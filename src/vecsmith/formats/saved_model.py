@@ -221,10 +221,24 @@ def _modules(checkpoint: Checkpoint) -> list[dict[str, Any]]:
 def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "model_type": "SentenceTransformer",
-        "prompts": dict(checkpoint.prompts),
+        "prompts": _prompts(checkpoint),
         "default_prompt_name": checkpoint.default_prompt_name,
         "similarity_fn_name": checkpoint.similarity,
     }
+
+
+def _prompts(checkpoint: Checkpoint) -> dict[str, str]:
+    """Prompts with those named that sentence-transformers would else take for empty."""
+    prompts = dict(checkpoint.prompts)
+    if not any(prompts.values()):
+        return prompts
+    default = prompts.get(checkpoint.default_prompt_name or "", "")
+    prompts.setdefault("query", default)
+    for name in ("passage", "corpus"):
+        if name in prompts:
+            prompts.setdefault("document", prompts[name])
+    prompts.setdefault("document", default)
+    return prompts
 
 
 def _json(value: Any) -> str:

@@ -81,7 +81,10 @@ def read_sentence_transformers(folder: Path) -> Checkpoint:
     default_prompt_name: str | None = None
     similarity: Similarity = "cosine"
     if (folder / SETTINGS_FILE).is_file():
-        prompts, default_prompt_name, similarity = read_settings(folder / SETTINGS_FILE)
+        stored, default_prompt_name, similarity = read_settings(folder / SETTINGS_FILE)
+        if any(stored.values()):
+            # these two are always there, so the default prompt is never put before a query
+            prompts = {"query": "", "document": "", **stored}
     return Checkpoint(
         table=table,
         tokenizer_json=tokenizer_json,
