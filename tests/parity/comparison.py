@@ -8,27 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import tokenizers
-from numpy.typing import NDArray
+
+from vecsmith.tokenizer import Tokenizer
 
 MAX_EXAMPLES = 5
-
-
-class Engine(Protocol):
-    """What is compared with the reference: `vecsmith.tokenizer.Tokenizer`."""
-
-    def encode_batch(
-        self, texts: Sequence[str], max_length: int | None = None
-    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-        """Ids of all texts after one another, and where each text begins."""
-        ...
-
-    def normalize(self, text: str) -> str:
-        """The text as the word splitter sees it."""
-        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,9 +44,9 @@ class Tally:
 
 
 def compare(
-    texts: Sequence[str],
+    texts: list[str],
     tokenizer_json: str,
-    engine: Engine,
+    engine: Tokenizer,
     *,
     max_length: int | None = None,
     strings: bool = True,
@@ -74,9 +60,9 @@ def compare(
 
 
 def compare_ids(
-    texts: Sequence[str],
+    texts: list[str],
     reference: tokenizers.Tokenizer,
-    engine: Engine,
+    engine: Tokenizer,
     *,
     max_length: int | None = None,
 ) -> Tally:
@@ -109,7 +95,9 @@ def compare_ids(
     return tally
 
 
-def compare_strings(texts: Iterable[str], reference: tokenizers.Tokenizer, engine: Engine) -> Tally:
+def compare_strings(
+    texts: Iterable[str], reference: tokenizers.Tokenizer, engine: Tokenizer
+) -> Tally:
     """Tally of normalised strings over `texts`; it counts differences alone."""
     tally = Tally()
     normalize: Callable[[str], str] = reference.normalizer.normalize_str

@@ -19,7 +19,7 @@ from vecsmith.model import StaticModel
 
 @pytest.fixture(scope="module")
 def model() -> StaticModel:
-    return StaticModel(case_checkpoint(VectorCase(dim=100, vocabulary="small")))
+    return StaticModel(case_checkpoint(VectorCase(dim=100)))
 
 
 @pytest.fixture(scope="module")

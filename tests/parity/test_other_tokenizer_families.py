@@ -38,7 +38,7 @@ def unigram() -> Any:
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     trainer = trainers.UnigramTrainer(
-        vocab_size=400, unk_token="<unk>", special_tokens=["<unk>", "<s>"], show_progress=False
+        vocab_size=900, unk_token="<unk>", special_tokens=["<unk>", "<s>"], show_progress=False
     )
     tokenizer.train_from_iterator(hostile.SENTENCES, trainer)
     return tokenizer
@@ -78,7 +78,9 @@ def trained(request: pytest.FixtureRequest) -> tuple[str, str | None]:
     # what a file may carry and encoding must not follow
     tokenizer.enable_padding(length=9)
     tokenizer.enable_truncation(4)
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A $A")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<first> $A", special_tokens=[("<first>", 0)]
+    )
     return tokenizer.to_str(), unk_token
 
 
@@ -100,7 +102,9 @@ def test_ids_are_the_reference_ones(
     tokenizer_json = trained[0]
     ids, offsets = Tokenizer(tokenizer_json).encode_batch(texts, max_length=max_length)
     found = [ids[a:b].tolist() for a, b in pairwise(offsets)]
-    assert found == reference_ids(tokenizer_json, texts, max_length=max_length)
+    expected = reference_ids(tokenizer_json, texts, max_length=max_length)
+    wrong = [t for t, a, b in zip(texts, found, expected, strict=True) if a != b]
+    assert not wrong[:5]
 
 
 @pytest.mark.parametrize("unknown", ["drop", "keep"])

@@ -22,7 +22,7 @@ def test_means_are_those_of_numpy_bit_for_bit(case: VectorCase) -> None:
 
 
 def test_a_mean_over_many_tokens_is_still_numpys() -> None:
-    case = VectorCase(dim=24, dtype="float16", vocabulary="small", unknown="keep")
+    case = VectorCase(dim=24, dtype="float16", unknown="keep")
     text = " ".join(hostile.generated_texts(seed=8, count=3000))
     tally = compare_vectors(case, [text])
     assert tally.differences == 0, "\n".join(tally.examples)
@@ -38,7 +38,7 @@ def test_minus_zero_in_the_table_comes_out_as_zero(dim: int) -> None:
 
 
 def test_half_output_is_the_rounded_single_output() -> None:
-    model = StaticModel(case_checkpoint(VectorCase(dim=37, vocabulary="small")))
+    model = StaticModel(case_checkpoint(VectorCase(dim=37)))
     texts = hostile.generated_texts(seed=1, count=200)
     half = model.encode(texts, dtype="float16")
     assert half.dtype == np.float16
@@ -46,7 +46,7 @@ def test_half_output_is_the_rounded_single_output() -> None:
 
 
 def test_byte_output_points_the_same_way() -> None:
-    model = StaticModel(case_checkpoint(VectorCase(dim=256, vocabulary="small")))
+    model = StaticModel(case_checkpoint(VectorCase(dim=256)))
     texts = [text for text in hostile.generated_texts(seed=1, count=200) if text.isascii()]
     exact = model.encode(texts)
     rounded = model.encode(texts, dtype="int8")
@@ -82,7 +82,7 @@ def test_text_of_unknown_tokens_alone_is_zero_where_they_are_dropped() -> None:
 
 
 def test_token_vectors_average_to_the_text_vector() -> None:
-    model = StaticModel(case_checkpoint(VectorCase(dim=48, vocabulary="small", weights=True)))
+    model = StaticModel(case_checkpoint(VectorCase(dim=48, weights=True)))
     texts = [t for t in hostile.generated_texts(seed=4, count=100) if t.isascii() and t.strip()]
     for text, rows in zip(texts, model.encode_tokens(texts), strict=True):
         mean = rows.mean(axis=0) if len(rows) else np.zeros(48, np.float32)

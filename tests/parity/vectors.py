@@ -28,7 +28,7 @@ class VectorCase:
     unknown: UnknownPolicy = "drop"
     truncate_dim: int | None = None
     max_length: int | None = None
-    vocabulary: str = "minilm"
+    vocabulary: str = "small"
 
     @property
     def name(self) -> str:
@@ -46,45 +46,23 @@ class VectorCase:
 def vector_cases() -> tuple[VectorCase, ...]:
     """Dims that fill vectors of the machine and that do not, each dtype, each extra."""
     policies: tuple[tuple[UnknownPolicy, int], ...] = (("drop", 256), ("keep", 100))
-    cases = [
-        VectorCase(dim=dim, dtype=dtype, vocabulary="small")
-        for dim in (
-            1,
-            2,
-            3,
-            7,
-            8,
-            15,
-            16,
-            17,
-            31,
-            37,
-            48,
-            63,
-            64,
-            65,
-            100,
-            127,
-            256,
-            300,
-            384,
-            1000,
-        )
-        for dtype in ("float32", "float16", "int8")
-    ]
+    dtypes = ("float32", "float16", "int8")
+    widths = (1, 2, 3, 7, 8, 15, 16, 17, 31, 37, 48, 63, 64, 65, 100, 127, 256, 300, 384, 1000)
+    cases = [VectorCase(dim=dim, dtype=dtype) for dim in widths for dtype in dtypes]
     cases += [
         VectorCase(dtype=dtype, weights=weights, mapping=mapping, unknown=unknown, dim=dim)
-        for dtype in ("float32", "float16", "int8")
+        for dtype in dtypes
         for weights in (False, True)
         for mapping in (False, True)
         for unknown, dim in policies
     ]
     cases += [
         VectorCase(dtype=dtype, truncate_dim=prefix, weights=dtype == "int8")
-        for dtype in ("float32", "float16", "int8")
+        for dtype in dtypes
         for prefix in (1, 5, 64, 129, 256)
     ]
     cases += [VectorCase(max_length=n, unknown=u) for n in (1, 4, 512) for u, _ in policies]
+    cases += [VectorCase(vocabulary="minilm", dtype=dtype, weights=True) for dtype in dtypes]
     return tuple(cases)
 
 
