@@ -6,7 +6,7 @@ strings must be equal. Then tokenizers with added tokens, truncation, other voca
 vectors against numpy. Exits with 1 when anything differs.
 
     python scripts/parity.py                   # all of it: about 20 minutes on two cores
-    python scripts/parity.py --quick           # a hundredth of it
+    python scripts/parity.py --quick           # about a hundredth of it
     python scripts/parity.py --sets stsb med   # some sets alone
 """
 
@@ -84,7 +84,8 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--generated", type=int, default=1_000_000, help="how many strings")
     parser.add_argument("--seed", type=int, default=0, help="other seeds give other strings")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--quick", action="store_true", help="about a hundredth of everything")
+    parser.add_argument("--step", type=int, default=1, help="takes one chunk of texts in so many")
+    parser.add_argument("--quick", action="store_true", help="the same as --step 100")
     parser.add_argument(
         "--parts",
         nargs="*",
@@ -92,7 +93,7 @@ def _parse_arguments() -> argparse.Namespace:
         default=("data", "points", "generated", "added", "vectors"),
     )
     options = parser.parse_args()
-    options.step = 100 if options.quick else 1
+    options.step = 100 if options.quick else max(1, options.step)
     return options
 
 

@@ -42,14 +42,9 @@ def saved_model(folder: Path, dtype: str, unknown: UnknownPolicy) -> StaticModel
 
 def texts_to_compare() -> list[str]:
     texts = hostile.generated_texts(seed=12, count=1500)
-    return [
-        *texts,
-        *hostile.SENTENCES,
-        "[UNK]",
-        "zero \u4dff width",
-        "word " * 400,
-        "\U0001f9d1" * 90,
-    ]
+    texts += ["[UNK]", "zero \u4dff width", "word " * 400, "\U0001f9d1" * 90]
+    over_long = ["word " * 700, "a" * 4000, "\u6771" * 600, " ".join(hostile.SENTENCES) * 9]
+    return [*texts, *hostile.SENTENCES, *over_long]
 
 
 @pytest.fixture(params=["float32", "float16"])
