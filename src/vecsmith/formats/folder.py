@@ -12,7 +12,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ _NO_EXCHANGE = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNO
 
 
 @contextmanager
-def atomic_folder(path: PathLike, *, may_replace: Callable[[Path], bool]) -> Iterator[Path]:
+def atomic_folder(path: PathLike, *, own: Collection[str]) -> Iterator[Path]:
     """An empty temporary sibling of `path` that takes its name when the block ends well.
 
     A symbolic link at `path` stays: the folder it names is replaced. An existing folder keeps its
@@ -34,36 +34,44 @@ def atomic_folder(path: PathLike, *, may_replace: Callable[[Path], bool]) -> Ite
 
     Args:
         path: Final name. Its parent folders are made.
-        may_replace: Tells whether an existing folder that is not empty may be replaced.
+        own: Names that an existing folder may hold and still be replaced.
 
     Raises:
-        FileExistsError: If `path` is a file, or a folder that may not be replaced.
+        FileExistsError: If `path` is a file, or a folder that holds something else.
         OSError: If the disk is full or the folder may not be written.
     """
     target = Path(os.path.realpath(path))
-    _check_target(target, may_replace)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
     try:
-        yield new
-        _sync_tree(new)
-        # mkdtemp gives 0700; a finished folder gets what it had, or what mkdir gives
-        mode = stat.S_IMODE(target.stat().st_mode) if target.is_dir() else 0o777 & ~_umask()
-        new.chmod(mode)
-        _check_target(target, may_replace)  # it may have changed meanwhile
-        _replace(new, target)
-        sync_folder(target.parent)
-    finally:
-        # after an exchange the old folder lies here
-        shutil.rmtree(new, ignore_errors=True)
+        _check_target(target, own)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
+        try:
+            yield new
+            _sync_tree(new)
+            # mkdtemp gives 0700; a finished folder gets what it had, or what mkdir gives
+            mode = stat.S_IMODE(target.stat().st_mode) if target.is_dir() else 0o777 & ~_umask()
+            new.chmod(mode)
+            _check_target(target, own)  # it may have changed meanwhile
+            _replace(new, target)
+            sync_folder(target.parent)
+        finally:
+            # after an exchange the old folder lies here
+            shutil.rmtree(new, ignore_errors=True)
+    except OSError as error:
+        if error.errno is None:  # a message of ours
+            raise
+        raise OSError(
+            error.errno, f"{os.strerror(error.errno)}, nothing was written", str(target)
+        ) from error
 
 
-def _check_target(target: Path, may_replace: Callable[[Path], bool]) -> None:
+def _check_target(target: Path, own: Collection[str]) -> None:
     if target.is_dir():
-        if any(target.iterdir()) and not may_replace(target):
+        foreign = sorted(path.name for path in target.iterdir() if path.name not in own)
+        if foreign:
             raise FileExistsError(
-                f"{target}: holds files that are not a model's, expected an empty folder, a new "
-                "one or a saved model: choose another folder"
+                f"{target}: holds {', '.join(foreign[:3])}, which would be lost, expected an "
+                "empty folder, a new one or a saved model and nothing else: choose another folder"
             )
     elif target.exists():
         raise FileExistsError(f"{target}: is a file, expected a folder or nothing there")
@@ -74,13 +82,12 @@ def _replace(new: Path, target: Path) -> None:
         new.rename(target)
     elif not _exchange(new, target):
         # no system call swaps two folders here: between these two there is none under the name
-        old = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".old"))
-        target.rename(old / target.name)
+        old = new.with_suffix(".old")
+        target.rename(old)
         try:
             new.rename(target)
         except BaseException:
-            (old / target.name).rename(target)
-            old.rmdir()
+            old.rename(target)
             raise
         shutil.rmtree(old, ignore_errors=True)
 

@@ -11,6 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vecsmith._files import read_text
 from vecsmith.errors import FormatError
 from vecsmith.formats.checkpoint import Checkpoint, UnknownPolicy
@@ -27,7 +30,7 @@ from vecsmith.formats.model_card import read_front_matter
 from vecsmith.formats.safetensors import TensorFile
 from vecsmith.formats.sentence_transformers import read_settings
 from vecsmith.formats.table import check_lengths, read_mapping, read_table, read_weights
-from vecsmith.formats.tokenizer_json import read_tokenizer, without_truncation
+from vecsmith.formats.tokenizer_json import TokenizerSettings, read_tokenizer, without_truncation
 
 # What model2vec takes where config.json is silent; null there means no limit.
 DEFAULT_MAX_LENGTH = 512
@@ -62,13 +65,14 @@ def read_model2vec(folder: Path) -> Checkpoint:
     if ours is None and settings.truncation_max_length is not None:
         # model2vec sets its own truncation, which always keeps the left end
         tokenizer_json = without_truncation(tokenizer_json, source=tokenizer_path)
+    unknown = "drop" if ours is None else _unknown(ours, source=source)
     checkpoint = Checkpoint(
         table=table,
         tokenizer_json=tokenizer_json,
-        weights=weights,
+        weights=None if _are_ones(weights, settings, unknown) else weights,
         mapping=mapping,
         normalize=_normalize(config, source=source),
-        unknown="drop" if ours is None else _unknown(ours, source=source),
+        unknown=unknown,
         max_length=_max_length(config, source=source),
         config=config,
         card=read_front_matter(folder / CARD_FILE),
@@ -84,6 +88,16 @@ def read_model2vec(folder: Path) -> Checkpoint:
             similarity=similarity,
         )
     return checkpoint
+
+
+def _are_ones(
+    weights: NDArray[np.float32] | None, settings: TokenizerSettings, unknown: UnknownPolicy
+) -> bool:
+    """Whether `weights` change nothing: all are 1, but for the token that is left out."""
+    if weights is None:
+        return False
+    differ = np.flatnonzero(weights != 1)
+    return (unknown == "drop" and differ.tolist() in ([], [settings.unk_id])) or not len(differ)
 
 
 def _normalize(config: Mapping[str, Any], *, source: str) -> bool:

@@ -72,13 +72,13 @@ def _front_matter(checkpoint: record.Checkpoint, model_name: str) -> dict[str, A
     kept = dict(checkpoint.card)
     tags = kept.pop("tags", None)
     tags = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
-    return {
-        **kept,
+    ours = {
         "library_name": "model2vec",
         "pipeline_tag": kept.get("pipeline_tag", "sentence-similarity"),
         "tags": list(dict.fromkeys((*tags, *TAGS))),
         "model_name": model_name,
     }
+    return {**ours, **{key: value for key, value in kept.items() if key not in ours}}
 
 
 def _summary(checkpoint: record.Checkpoint) -> list[str]:

@@ -10,9 +10,10 @@ How it is made equal (checked with model2vec 0.10.0 and sentence-transformers 6.
   tokenizer.json says: `max_length` is written in both, `null` in both for no limit.
 - Older sentence-transformers take no notice of `weights`: float32 tables are written with the
   weights multiplied in. Narrower tables keep them apart, because rounding a product once more
-  would change the vectors.
+  would change the vectors; and they always have `weights`, ones if need be, because then
+  sentence-transformers computes in float32: PyTorch cannot average int8, and the length of a
+  float16 zero vector is a division by zero.
 - model2vec wants as many rows as tokens, or a `mapping`.
-- PyTorch cannot average int8: such a table always has `weights`, the scale of each row.
 """
 
 from __future__ import annotations
@@ -44,8 +45,14 @@ from vecsmith.formats.sentence_transformers import NORMALIZE, STATIC_EMBEDDING
 from vecsmith.formats.table import check_lengths
 from vecsmith.formats.tokenizer_json import TokenizerSettings, read_tokenizer, stored_tokenizer
 
-# Any of these says that a folder holds a model, and may be replaced by another.
-_MODEL_FILES = (TENSORS_FILE, CONFIG_FILE, MODULES_FILE, TOKENIZER_FILE)
+# What a folder may hold and still be replaced: files of a model that are made anew, and what
+# version control and file browsers put beside them.
+_OWN_NAMES = frozenset(
+    {
+        *(CARD_FILE, CONFIG_FILE, MODULES_FILE, SETTINGS_FILE, TENSORS_FILE, TOKENIZER_FILE),
+        *("0_StaticEmbedding", "1_Normalize", ".gitattributes", ".DS_Store"),
+    }
+)
 
 
 def write_checkpoint(folder: PathLike, checkpoint: Checkpoint, *, card: str | None = None) -> None:
@@ -57,7 +64,7 @@ def write_checkpoint(folder: PathLike, checkpoint: Checkpoint, *, card: str | No
         card: Text of README.md; made from the checkpoint if None.
 
     Raises:
-        FileExistsError: If `folder` holds something that is not a model.
+        FileExistsError: If `folder` holds something that is not a model's.
         FormatError: If the parts of `checkpoint` do not fit each other.
         OSError: If the disk is full or the folder may not be written.
     """
@@ -87,7 +94,7 @@ def write_checkpoint(folder: PathLike, checkpoint: Checkpoint, *, card: str | No
         SETTINGS_FILE: _json(_settings(checkpoint)),
         CARD_FILE: card,
     }
-    with atomic_folder(folder, may_replace=_is_model) as new:
+    with atomic_folder(folder, own=_OWN_NAMES) as new:
         with (new / TENSORS_FILE).open("wb") as file:
             write_tensors(file, tensors, metadata={"format": "pt"})
         for name, text in texts.items():
@@ -105,7 +112,7 @@ def portable_tensors(
         weights = None if weights is None else weights[: settings.n_ids]
         if settings.n_tokens != settings.n_ids:  # there are gaps, and model2vec counts tokens
             mapping = np.arange(settings.n_ids, dtype=np.uint32)
-    if weights is None and table.dtype == np.int8:
+    if weights is None and table.dtype != np.float32:
         weights = np.ones(len(table) if mapping is None else len(mapping), dtype=np.float32)
     folded = None
     if weights is not None and mapping is None and table.dtype == np.float32:
@@ -156,10 +163,9 @@ def differences(checkpoint: Checkpoint, settings: TokenizerSettings) -> list[str
         )
         if settings.truncation_direction == "left":
             notes.append("Long texts keep their end; in model2vec they keep their beginning.")
-    if checkpoint.table.dtype == np.float16 and checkpoint.weights is None:
+    if checkpoint.table.dtype == np.float16:
         notes.append(
-            "The table is float16: the other two give float16 vectors, and "
-            "sentence-transformers gives NaN for the empty text."
+            "The table is float16: model2vec gives vectors of float16, the others float32."
         )
     if checkpoint.prompts:
         notes.append("model2vec knows no prompts: put them before the text yourself.")
@@ -243,7 +249,3 @@ def _prompts(checkpoint: Checkpoint) -> dict[str, str]:
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-
-
-def _is_model(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in _MODEL_FILES)
