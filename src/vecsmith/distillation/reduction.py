@@ -73,7 +73,7 @@ def reduce(
     rotation = components[:, kept]
     if whitening:
         # variance that is nothing but rounding must not be blown up
-        floor = max(float(variances[0]) * 1e-10, np.finfo(float).tiny)
+        floor = max(float(variances[0]) * 1e-10, 1e-30)
         rotation = rotation * np.maximum(variances[kept], floor) ** (-whitening / 2)
     projected = _project(table, mean, rotation)
     _fix_signs(projected)

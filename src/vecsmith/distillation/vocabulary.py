@@ -248,20 +248,20 @@ class _Merges:
         self.ranks = {_pair(merge): rank for rank, merge in enumerate(merges)}
 
     def add_word(self, word: str) -> list[str]:
-        """Adds merges until `word` is one piece; the operands of the new merges.
+        """Adds merges until `word` is one piece; what they take and make, `word` left out.
 
         New merges rank last, so nothing that was merged before is merged differently, and a
         word added earlier stays whole.
         """
-        operands: set[str] = set()
+        parts: set[str] = set()
         pieces = self._split(word)
         while len(pieces) > 1:
             for i in range(0, len(pieces) - 1, 2):
                 pair = (pieces[i], pieces[i + 1])
                 self.ranks.setdefault(pair, len(self.ranks))
-                operands.update(pair)
+                parts.update((*pair, "".join(pair)))
             pieces = self._split(word)
-        return sorted(operands)
+        return sorted(parts - {word})
 
     def _split(self, word: str) -> list[str]:
         pieces = list(word)

@@ -1,0 +1,189 @@
+"""Tiny, randomly initialised teachers of each family, with tokenizers trained on the spot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
+
+TEXTS = [
+    "the quick brown fox jumps over the lazy dog",
+    "pack my box with five dozen liquor jugs",
+    "how vexingly quick daft zebras jump",
+    "it is dangerous to go alone, take this!",
+    "New York and Los Angeles are far apart",
+    "naïve café, fiancée: déjà vu?",
+    "static embeddings are fast and small",
+] * 3
+_SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+def word_piece_tokenizer() -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    special = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=200, special_tokens=special, show_progress=False
+    )
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    frame = [("[CLS]", tokenizer.token_to_id("[CLS]")), ("[SEP]", tokenizer.token_to_id("[SEP]"))]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=frame
+    )
+    return tokenizer
+
+
+def byte_level_tokenizer() -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=330,
+        special_tokens=["<|endoftext|>", "<|pad|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    return tokenizer
+
+
+def ending_byte_level_tokenizer() -> Tokenizer:
+    """As Qwen's embedding models: nothing before a text, an end after it."""
+    tokenizer = byte_level_tokenizer()
+    end = ("<|endoftext|>", tokenizer.token_to_id("<|endoftext|>"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A <|endoftext|>", special_tokens=[end]
+    )
+    return tokenizer
+
+
+def unigram_tokenizer() -> Tokenizer:
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=120,
+        special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
+        unk_token="<unk>",
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    tokenizer.add_special_tokens([AddedToken("<mask>", lstrip=True)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>",
+        special_tokens=[(t, tokenizer.token_to_id(t)) for t in ("<s>", "</s>")],
+    )
+    return tokenizer
+
+
+def save_teacher(folder: Path, family: str) -> Path:
+    """A folder with config.json, model.safetensors and tokenizer.json of a tiny teacher."""
+    tokenizer, config, special = _FAMILIES[family]()
+    torch.manual_seed(0)
+    model = transformers.AutoModel.from_config(config)
+    for parameter in model.parameters():  # spread far enough that no two tokens look alike
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.2)
+    model.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(special), encoding="utf-8")
+    return folder
+
+
+def _bert() -> tuple[Tokenizer, Any, dict[str, str]]:
+    tokenizer = word_piece_tokenizer()
+    config = transformers.BertConfig(
+        vocab_size=tokenizer.get_vocab_size(), intermediate_size=32, **_SIZES
+    )
+    return tokenizer, config, {"pad_token": "[PAD]", "unk_token": "[UNK]"}
+
+
+def _mpnet() -> tuple[Tokenizer, Any, dict[str, str]]:
+    tokenizer = word_piece_tokenizer()
+    config = transformers.MPNetConfig(
+        vocab_size=tokenizer.get_vocab_size(), intermediate_size=32, **_SIZES
+    )
+    return tokenizer, config, {"pad_token": "[PAD]", "unk_token": "[UNK]"}
+
+
+def _xlm_roberta() -> tuple[Tokenizer, Any, dict[str, str]]:
+    tokenizer = unigram_tokenizer()
+    config = transformers.XLMRobertaConfig(
+        vocab_size=tokenizer.get_vocab_size(), intermediate_size=32, pad_token_id=1, **_SIZES
+    )
+    return tokenizer, config, {"pad_token": "<pad>", "unk_token": "<unk>"}
+
+
+def _modernbert() -> tuple[Tokenizer, Any, dict[str, str]]:
+    tokenizer = byte_level_tokenizer()
+    ids = {name: 0 for name in ("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")}
+    config = transformers.ModernBertConfig(
+        vocab_size=tokenizer.get_vocab_size(), intermediate_size=32, pad_token_id=1, **ids, **_SIZES
+    )
+    return tokenizer, config, {"pad_token": "<|pad|>"}
+
+
+def _gpt_neox() -> tuple[Tokenizer, Any, dict[str, str]]:
+    tokenizer = byte_level_tokenizer()
+    config = transformers.GPTNeoXConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        intermediate_size=32,
+        bos_token_id=0,
+        eos_token_id=0,
+        **_SIZES,
+    )
+    return tokenizer, config, {}
+
+
+def _qwen() -> tuple[Tokenizer, Any, dict[str, str]]:
+    tokenizer = ending_byte_level_tokenizer()
+    config = transformers.Qwen2Config(
+        vocab_size=tokenizer.get_vocab_size(),
+        intermediate_size=32,
+        num_key_value_heads=2,
+        bos_token_id=0,
+        eos_token_id=0,
+        **_SIZES,
+    )
+    return tokenizer, config, {"pad_token": "<|pad|>"}
+
+
+def _llama() -> tuple[Tokenizer, Any, dict[str, str]]:
+    tokenizer = ending_byte_level_tokenizer()
+    config = transformers.LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        intermediate_size=32,
+        num_key_value_heads=2,
+        bos_token_id=0,
+        eos_token_id=0,
+        **_SIZES,
+    )
+    return tokenizer, config, {"pad_token": "<|pad|>"}
+
+
+_FAMILIES = {
+    "bert": _bert,
+    "mpnet": _mpnet,
+    "xlm-roberta": _xlm_roberta,
+    "modernbert": _modernbert,
+    "gpt-neox": _gpt_neox,
+    "qwen": _qwen,
+    "llama": _llama,
+}
+FAMILIES = tuple(_FAMILIES)
