@@ -12,7 +12,6 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   $$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 # pip prefers a CPU-only build (2.13.0+cpu) to the plain one wherever it is shown both.
 TORCH ?= torch==2.13.0
-BUILD_TOOLS := cmake nanobind ninja scikit-build-core
 INSTALL = -m pip install -qq --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
 ENGINE := CMakeLists.txt $(shell find cpp/include cpp/src cpp/bindings -name '*.[chi]*' -type f 2>/dev/null)
 PRESET = cmake --preset $(1) --log-level=WARNING && cmake --build --preset $(1) -- --quiet
@@ -36,11 +35,11 @@ check: $(VENV)/.dev
 check-native: $(VENV)/.dev
 	scripts/check-native
 
-bench: $(VENV)/.dev $(PEERS)/.made
-	$(PEERS)/bin/python benchmarks/encode.py
+bench: $(PEERS)/.made
+	$(PEERS)/bin/python benchmarks/encode.py $(BENCH_ARGS)
 
 parity: $(VENV)/.dev
-	$(VENV)/bin/python scripts/parity.py
+	$(VENV)/bin/python scripts/parity.py $(PARITY_ARGS)
 
 fix: $(VENV)/.dev
 	ruff check --fix .
@@ -53,12 +52,17 @@ stub: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) $(PEERS) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
+# A virtual environment with a current pip and what builds the engine.
+define NEW_VENV
+@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv found: make PYTHON=/path/to/python3" >&2; exit 2; }
+@echo "setting up $(1) with $(PYTHON)"
+@$(PYTHON) -m venv $(1)
+@$(1)/bin/python -m pip install -qq --disable-pip-version-check $(PIP_ARGS) --upgrade 'pip>=25.1'
+@$(1)/bin/python $(INSTALL) cmake nanobind ninja scikit-build-core
+endef
+
 $(VENV)/.python: constraints.txt
-	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv found; name one: make PYTHON=/path/to/python3" >&2; exit 2; }
-	@echo "setting up $(VENV) with $(PYTHON)"
-	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check $(PIP_ARGS) --upgrade 'pip>=25.1'
-	@$(VENV)/bin/python $(INSTALL) $(BUILD_TOOLS)
+	$(call NEW_VENV,$(VENV))
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.python pyproject.toml $(ENGINE)
@@ -71,10 +75,8 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml $(ENGINE)
 	@$(VENV)/bin/python $(INSTALL) --no-build-isolation $(TORCH) -e '.[all,demo]' --group dev
 	@touch $@ $(VENV)/.demo
 
-# The peers at exact versions, and this package beside them.
-$(PEERS)/.made: benchmarks/peers.txt $(VENV)/.python pyproject.toml $(ENGINE)
-	@echo "setting up $(PEERS)"
-	@$(PYTHON) -m venv $(PEERS)
-	@$(PEERS)/bin/python -m pip install -qq --disable-pip-version-check $(PIP_ARGS) --upgrade 'pip>=25.1'
-	@$(PEERS)/bin/python -m pip install -qq --disable-pip-version-check $(PIP_ARGS) $(TORCH) -r benchmarks/peers.txt .
+$(PEERS)/.made: benchmarks/peers.txt constraints.txt pyproject.toml $(ENGINE)
+	$(call NEW_VENV,$(PEERS))
+	@echo "installing the peers (a few minutes the first time)"
+	@$(PEERS)/bin/python $(INSTALL) --no-build-isolation -Cbuild-dir=build/peers -r benchmarks/peers.txt -e .
 	@touch $@
