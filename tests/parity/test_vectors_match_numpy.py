@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from tests.parity import hostile_text as hostile
-from tests.parity.tokenizers_under_test import teacher_folder, wordpiece_json
+from tests.parity.comparison import compare
+from tests.parity.tokenizers_under_test import teacher_folder, wide_vocabulary, wordpiece_json
 from tests.parity.vectors import VectorCase, case_checkpoint, compare_vectors, vector_cases
 from vecsmith.formats.checkpoint import Checkpoint
 from vecsmith.model import StaticModel
+from vecsmith.tokenizer import Tokenizer, cpu_level
 
 
 @pytest.mark.parametrize("case", vector_cases(), ids=lambda case: case.name.replace(" ", "_"))
@@ -87,3 +89,22 @@ def test_token_vectors_average_to_the_text_vector() -> None:
     for text, rows in zip(texts, model.encode_tokens(texts), strict=True):
         mean = rows.mean(axis=0) if len(rows) else np.zeros(48, np.float32)
         np.testing.assert_allclose(mean, model.encode(text, normalize=False), atol=1e-6)
+
+
+@pytest.mark.parametrize("level", ["baseline", "avx2", "avx512"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+def test_every_instruction_set_gives_the_same_ids_and_bits(
+    level: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VECSMITH_CPU", level)
+    try:
+        cpu_level()
+    except ValueError:
+        pytest.skip(f"this machine has no {level}")
+    texts = [*hostile.generated_texts(seed=6, count=500), *hostile.SENTENCES]
+    for dim in (1, 19, 64, 256, 300):
+        tally = compare_vectors(VectorCase(dim=dim, dtype=dtype, weights=dim == 64), texts)
+        assert tally.differences == 0, "\n".join(tally.examples)
+    text = wordpiece_json(wide_vocabulary(5))
+    tally = compare(texts, text, Tokenizer(text))
+    assert tally.differences == 0, "\n".join(tally.examples)
