@@ -11,6 +11,7 @@ import pytest
 import vecsmith
 from tests.cli.running import COMMAND, Run
 from vecsmith import StaticModel
+from vecsmith.cli import main
 from vecsmith.formats import write_checkpoint
 from vecsmith.formats.checkpoint import Checkpoint
 
@@ -57,3 +58,18 @@ def run(tmp_path: Path, environment: dict[str, str]) -> Run:
         )
 
     return run_command
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs `vecsmith ARGUMENTS` inside this process: for verbs that would import torch anew."""
+
+    def call_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        given = [str(argument) for argument in arguments]
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path)
+            code = main(given)
+        output = capfd.readouterr()
+        return subprocess.CompletedProcess(given, code, output.out, output.err)
+
+    return call_command

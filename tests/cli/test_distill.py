@@ -22,10 +22,10 @@ def tiny_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_command_makes_the_model_the_function_makes(
-    run: Run, tmp_path: Path, tiny_teacher: Path
+    call: Run, tmp_path: Path, tiny_teacher: Path
 ) -> None:
     options = ("--weighting", "zipf", "--sif", "0.01", "--dtype", "float16")
-    done = run("distill", tiny_teacher, "--dim", "8", "--out", "model", *options)
+    done = call("distill", tiny_teacher, "--dim", "8", "--out", "model", *options)
     assert done.returncode == 0, done.stderr
     assert "teacher bert from folder" in done.stderr
     assert "tokens x 8 float16" in done.stdout
@@ -35,16 +35,16 @@ def test_the_command_makes_the_model_the_function_makes(
     np.testing.assert_allclose(model.encode(texts), expected.encode(texts), atol=2e-3)
 
     (tmp_path / "texts.txt").write_text("\n".join(texts[:2]))
-    assert run("encode", "model", "texts.txt", "--out", "vectors.npy").returncode == 0
+    assert call("encode", "model", "texts.txt", "--out", "vectors.npy").returncode == 0
     np.testing.assert_array_equal(load(tmp_path / "vectors.npy"), model.encode(texts[:2]))
-    facts = json.loads(run("info", "model", "--json").stdout)
+    facts = json.loads(call("info", "model", "--json").stdout)
     assert facts["recipe"]["settings"]["sif_coefficient"] == 0.01
     assert facts["recipe"]["teacher"]["found"] == "folder"
 
 
-def test_words_that_are_skipped_are_reported(run: Run, tmp_path: Path, tiny_teacher: Path) -> None:
+def test_words_that_are_skipped_are_reported(call: Run, tmp_path: Path, tiny_teacher: Path) -> None:
     (tmp_path / "words.txt").write_text("zebrafish\t12\nNew York\nzebrafish\n\n")
-    done = run(
+    done = call(
         *("distill", tiny_teacher, "--dim", "none", "--out", "model", "--vocabulary", "words.txt")
     )
     assert done.returncode == 0, done.stderr
@@ -55,8 +55,8 @@ def test_words_that_are_skipped_are_reported(run: Run, tmp_path: Path, tiny_teac
     assert model.tokenizer.encode("a zebrafish").tokens[-1] == "zebrafish"
 
 
-def test_json_reports_the_recipe(run: Run, tmp_path: Path, tiny_teacher: Path) -> None:
-    done = run("distill", tiny_teacher, "--dim", "0.9", "--out", "model", "--json", "--quiet")
+def test_json_reports_the_recipe(call: Run, tmp_path: Path, tiny_teacher: Path) -> None:
+    done = call("distill", tiny_teacher, "--dim", "0.9", "--out", "model", "--json", "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads(done.stdout)
     assert result["out"] == "model"
@@ -78,14 +78,14 @@ def test_json_reports_the_recipe(run: Run, tmp_path: Path, tiny_teacher: Path) -
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(
-    run: Run, tmp_path: Path, tiny_teacher: Path, arguments: tuple[str, ...], message: str
+    call: Run, tmp_path: Path, tiny_teacher: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     (tmp_path / "words.txt").write_text("zebra\n")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "diary.txt").touch()
     before = sorted(tmp_path.iterdir())
     given = [str(tiny_teacher) if part == "TEACHER" else part for part in arguments]
-    done = run("distill", *given)
+    done = call("distill", *given)
     errors = [line for line in done.stderr.splitlines() if line.startswith("vecsmith: error: ")]
     assert (done.returncode, done.stdout) == (1, "")
     assert len(errors) == 1
