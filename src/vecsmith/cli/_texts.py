@@ -203,6 +203,7 @@ def _line_chunks(
         if begins_file:
             block = _without_mark(block, read.source)
         texts = _decoded_lines(block, n_lines)
+        del block  # a long line need not be held twice while it is encoded
         if read.source.format == "jsonl":
             texts = _json_texts(texts, column, read.source, line)
         offset += n_bytes
@@ -234,7 +235,9 @@ def line_blocks(
         if n_lines == 0 and len(ends) == 0 and not at_end:
             block, buffer, at_end = _long_line(stream, buffer[begin:], max_bytes)
             begin, ends = 0, _line_ends(buffer)
-            yield block, 1
+            held = [block]
+            del block
+            yield held.pop(), 1  # nobody else holds it: the reader can let go of it
             continue
         n_lines = max(n_lines, 1)
         end = int(ends[n_lines - 1]) if len(ends) else len(buffer)

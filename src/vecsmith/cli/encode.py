@@ -59,7 +59,9 @@ def encode(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads to use (default: all cores).")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Texts a thread takes at a time.")] = 1024,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Texts given to the engine at a time.")
+    ] = 1024,
     keep_text: Annotated[
         bool, typer.Option("--keep-text", help="Write the texts beside the vectors (parquet).")
     ] = False,
