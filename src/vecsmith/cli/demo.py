@@ -128,7 +128,7 @@ def _write_texts(path: Path, texts: list[str]) -> None:
 def _distil(folder: Path, *, quiet: bool) -> tuple[float, str]:
     """Makes the static model; seconds it took and where the teacher was found."""
     from vecsmith.distillation import distill
-    from vecsmith.distillation.teacher import find_teacher
+    from vecsmith.distillation.source import find_teacher
 
     started = time.perf_counter()
     found = find_teacher(_TEACHER).found
@@ -181,7 +181,8 @@ def _teacher_side(texts: list[str], *, quiet: bool) -> dict[str, Any]:
     import numpy as np
 
     from vecsmith._extras import require
-    from vecsmith.distillation.teacher import Teacher, find_teacher, read_settings, weights_digest
+    from vecsmith.distillation.source import find_teacher, read_settings, weights_digest
+    from vecsmith.distillation.teacher import Teacher
 
     tokenizers = require("tokenizers", extra="demo", purpose="tokenize for the teacher")
     source = find_teacher(_TEACHER)

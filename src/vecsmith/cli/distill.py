@@ -140,7 +140,7 @@ def _distill_to(
         if path is not None and str(path) != "wordfreq" and not Path(path).is_file():
             raise ValueError(f"--{name} {path}: no such file, expected a text file")
     from vecsmith.distillation import distill as distill_model
-    from vecsmith.distillation.teacher import describe, find_teacher
+    from vecsmith.distillation.source import describe, find_teacher
 
     started = time.perf_counter()
     note(describe(find_teacher(teacher, revision=options.get("revision"))), quiet=quiet)
