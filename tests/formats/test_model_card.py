@@ -95,6 +95,11 @@ def test_the_licence_is_the_teachers_or_left_open() -> None:
     assert "mit" not in text.split()
 
 
+def test_only_a_hub_id_is_linked() -> None:
+    assert "[org/teacher](https://huggingface.co/org/teacher)" in card_text()
+    assert "made from ./mine:" in card_text(card={"base_model": "./mine"})
+
+
 def test_the_recipe_is_told_whole() -> None:
     recipe = {
         "format": 1,

@@ -22,6 +22,7 @@ TAGS = ("sentence-transformers", "feature-extraction", "static-embeddings", "mod
 
 _KEY = re.compile(r"^(?P<key>[A-Za-z_][\w.-]*)\s*:(?:\s+(?P<value>.*))?$")
 _PLAIN = re.compile(r"^[A-Za-z][\w ./+-]*$")
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 # Words that YAML would not read as text.
 _RESERVED = frozenset({"true", "false", "yes", "no", "on", "off", "null", "none", "y", "n"})
 
@@ -85,7 +86,9 @@ def _summary(checkpoint: record.Checkpoint) -> list[str]:
     base = checkpoint.card.get("base_model")
     origin = ""
     if isinstance(base, str) and base:
-        origin = f", distilled from [{_one_line(base)}](https://huggingface.co/{_one_line(base)})"
+        name = _one_line(base)
+        linked = f"[{name}](https://huggingface.co/{name})" if _HUB_ID.fullmatch(name) else name
+        origin = f", made from {linked}"
     elif isinstance(base, list) and base:
         origin = f", made from {', '.join(_one_line(str(name)) for name in base)}"
     return [
