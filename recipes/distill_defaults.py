@@ -140,7 +140,7 @@ class DevSets:
             scores[name] = 100 * ridge_accuracy(
                 x.encode(table), y, x_dev.encode(table), y_dev, n_labels
             )
-        groups = {"STS": self.sts, "RET": self.ret, "CLS": self.cls}
+        groups: dict[str, Iterable[str]] = {"STS": self.sts, "RET": self.ret, "CLS": self.cls}
         averages = {
             group: float(np.mean([scores[name] for name in sets])) for group, sets in groups.items()
         }
@@ -192,7 +192,7 @@ def read_states(teacher: str, cache: Path | None) -> tuple[dict[str, Vectors], A
             continue
         model = Teacher(
             source, frame=frame, pooling=pooling, use_modules=False, compute_dtype="float32"
-        )  # type: ignore[arg-type]
+        )
         states[pooling] = model.embed(student.sequences)
         if path is not None:
             np.save(path, states[pooling])

@@ -28,7 +28,7 @@ TEXTS = [
     "naïve café, fiancée: déjà vu?",
     "static embeddings are fast and small",
 ] * 3
-_SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+_SIZES: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
 def word_piece_tokenizer() -> Tokenizer:
@@ -37,9 +37,7 @@ def word_piece_tokenizer() -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     special = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=200, special_tokens=special, show_progress=False
-    )
+    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
     tokenizer.train_from_iterator(TEXTS, trainer)
     frame = [("[CLS]", tokenizer.token_to_id("[CLS]")), ("[SEP]", tokenizer.token_to_id("[SEP]"))]
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -96,7 +94,7 @@ def save_teacher(folder: Path, family: str) -> Path:
     """A folder with config.json, model.safetensors and tokenizer.json of a tiny teacher."""
     tokenizer, config, special = _FAMILIES[family]()
     torch.manual_seed(0)
-    model = transformers.AutoModel.from_config(config)
+    model = transformers.AutoModel.from_config(config)  # type: ignore[no-untyped-call]
     for parameter in model.parameters():  # spread far enough that no two tokens look alike
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.2)
@@ -132,7 +130,8 @@ def _xlm_roberta() -> tuple[Tokenizer, Any, dict[str, str]]:
 
 def _modernbert() -> tuple[Tokenizer, Any, dict[str, str]]:
     tokenizer = byte_level_tokenizer()
-    ids = {name: 0 for name in ("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")}
+    roles = ("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
+    ids: dict[str, Any] = dict.fromkeys(roles, 0)
     config = transformers.ModernBertConfig(
         vocab_size=tokenizer.get_vocab_size(), intermediate_size=32, pad_token_id=1, **ids, **_SIZES
     )

@@ -15,10 +15,13 @@ def rows(n_rows: int = 300, n_columns: int = 20) -> NDArray[np.float32]:
     mixed = (random.standard_normal((n_rows, n_columns)) * spread) @ np.linalg.qr(
         random.standard_normal((n_columns, n_columns))
     )[0]
-    return (mixed + 2).astype(np.float32)
+    table: NDArray[np.float32] = (mixed + 2).astype(np.float32)
+    return table
 
 
-def components_by_svd(table: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def components_by_svd(
+    table: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Scores with the largest value of each column positive, and standard deviations."""
     centered = table.astype(np.float64) - table.astype(np.float64).mean(axis=0)
     left, sizes, _ = np.linalg.svd(centered, full_matrices=False)

@@ -29,7 +29,7 @@ from vecsmith.distillation.vocabulary import (
 )
 from vecsmith.errors import FormatError
 
-WORDS = ["zebra", "quixotic", "liquorice", "naïveté", "electroencephalograph", "x1", "foxes"]
+WORDS = ["zyzzyva", "quixotic", "liquorice", "naïveté", "electroencephalograph", "x1", "foxesque"]
 UNITS = ["new york", "it's dangerous", "c++"]
 TOKENIZERS: list[Callable[[], Tokenizer]] = [
     word_piece_tokenizer,
@@ -64,13 +64,13 @@ def test_each_word_comes_out_as_its_own_single_id(
 def test_a_multiword_item_is_found_inside_a_text(
     make: Callable[[], Tokenizer], mode: VocabularyMode
 ) -> None:
-    student = build(make(), ["zebra", *UNITS], mode)
+    student = build(make(), ["zyzzyva", *UNITS], mode)
     tokenizer = Tokenizer.from_str(student.tokenizer_json)
     units = {student.tokens[i]: i for i in student.word_counts if student.tokens[i] in UNITS}
     # a splitter that looks for spaces alone takes "c++" for a word
     assert len(units) == student.report.n_multiword >= 2
     for unit, i in units.items():
-        assert i in tokenizer.encode(f"zebra {unit} zebra", add_special_tokens=False).ids
+        assert i in tokenizer.encode(f"zyzzyva {unit} zyzzyva", add_special_tokens=False).ids
 
 
 def test_a_multiword_item_is_not_found_inside_other_words() -> None:
@@ -84,7 +84,7 @@ def test_a_multiword_item_is_not_found_inside_other_words() -> None:
 @pytest.mark.parametrize("make", TOKENIZERS)
 def test_texts_without_new_words_keep_their_tokens(make: Callable[[], Tokenizer]) -> None:
     teacher = make()
-    student = build(teacher, ["zyzzyva"])
+    student = build(teacher, ["qwxzqwxz"])
     tokenizer = Tokenizer.from_str(student.tokenizer_json)
     for text in TEXTS:
         # a leading space is what the student's byte-level splitter puts before the first word
@@ -142,7 +142,7 @@ def test_a_word_model_of_a_cased_teacher_keeps_case() -> None:
 
 
 def test_the_report_says_what_was_skipped_and_why() -> None:
-    words = ["zebras1", "Zebras1", "the", " \u200b\t", "w" * 101, "[mask] x", "unusedx"]
+    words = ["zyzzyva1", "Zyzzyva1", "the", " \u200b\t", "w" * 101, "[mask] x", "unusedx"]
     student = build(word_piece_tokenizer(), words, token_remove_pattern="unused")
     assert dict(student.report.skipped) == {TWICE: 1, KNOWN: 1, EMPTY: 1, TOO_LONG: 1, REMOVED: 1}
     assert student.report.examples[KNOWN] == ["the"]

@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 
 _WEIGHTINGS = ("zipf", "sif", "none")
 # chosen on dev splits, see recipes/distill_defaults.py and the distillation guide
-_COEFFICIENTS = {"zipf": 2e-4, "sif": 1e-3, "none": 1e-3, "model2vec": 1e-4}
+_COEFFICIENTS = {"zipf": 2e-4, "sif": 1e-3, "model2vec": 1e-4}
 _WHITENING = 0.25
 _N_SPECIALS = 2
 # BERT's placeholders, which no text holds
@@ -208,7 +208,7 @@ def distill(
     if weighting is None:
         weighting = "zipf" if counts is None else "sif"
     if sif_coefficient is None:
-        sif_coefficient = _COEFFICIENTS["model2vec" if compatible else weighting]
+        sif_coefficient = _COEFFICIENTS.get("model2vec" if compatible else weighting, 1e-3)
     dim = _choose_dim(dim, pca_dims)
     if whitening is None:
         whitening = 0.0 if compatible or dim is None else _WHITENING

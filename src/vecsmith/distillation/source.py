@@ -58,7 +58,7 @@ def find_teacher(
     Raises:
         ValueError: If `teacher` is none of the three.
         FormatError: If the folder or package holds no weights in safetensors form.
-        HubError: If it could not be fetched.
+        HubError: If it could not be fetched, or the package is not installed.
     """
     name = str(teacher)
     if name.startswith("package:"):
@@ -76,11 +76,9 @@ def find_teacher(
     cached = _fetch(name, revision=revision, token=token, local_files_only=True)
     if cached is not None and _has_weights(cached):
         return TeacherSource(folder=cached, name=name, found="hub cache", revision=revision)
-    if name in PACKAGED and revision in (None, "main"):
-        try:
-            return _find_package(PACKAGED[name])
-        except importlib.metadata.PackageNotFoundError:
-            logger.info("package %s is not installed", PACKAGED[name])
+    # a package is one unknown revision: it stands in only where none in particular is asked for
+    if name in PACKAGED and revision in (None, "main") and _is_installed(PACKAGED[name]):
+        return _find_package(PACKAGED[name])
     fetched = _fetch(name, revision=revision, token=token, local_files_only=False)
     assert fetched is not None
     _require_weights(fetched)
@@ -91,7 +89,13 @@ def _find_package(package: str) -> TeacherSource:
     """The folder with weights among the installed files of `package`, which is not imported."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", package):
         raise ValueError(f"package name {package!r}, expected letters, digits, '.', '_' or '-'")
-    distribution = importlib.metadata.distribution(package)
+    try:
+        distribution = importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise HubError(
+            f"package {package!r} is not installed, expected it to carry the teacher: "
+            f"pip install {package}"
+        ) from error
     folders = {
         Path(str(distribution.locate_file(file))).parent
         for file in distribution.files or ()
@@ -109,6 +113,14 @@ def _find_package(package: str) -> TeacherSource:
         f"package {package}: no folder with config.json and model.safetensors among its files, "
         "expected a package that carries a model"
     )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _canonical(package: str) -> str:

@@ -242,7 +242,9 @@ class Teacher:
         self._share: float | None = None
         self._device = _open_device(device)
         self.compute_dtype = _choose_dtype(compute_dtype, self._device)
-        self._model = _load_model(source, self.compute_dtype, trust_remote_code).to(self._device)
+        needs_pooler = "pooler" in self._modes
+        model = _load_model(source, self.compute_dtype, trust_remote_code, needs_pooler)
+        self._model = model.to(self._device)
         self._takes_types = "token_type_ids" in _parameters(self._model)
         self.n_rows = _count_rows(self._model)
         with torch.inference_mode(), self._precision():
@@ -415,7 +417,10 @@ def _pool(mode: str, states: Tensor, pooler: Tensor | None) -> Tensor:
     return vectors
 
 
-def _load_model(source: TeacherSource, compute_dtype: str, trust_remote_code: bool) -> Any:
+def _load_model(
+    source: TeacherSource, compute_dtype: str, trust_remote_code: bool, needs_pooler: bool
+) -> Any:
+    """The transformer of `source`, ready to run, all of its weights read."""
     torch = require("torch", extra="distill", purpose="run the teacher")
     transformers = require("transformers", extra="distill", purpose="run the teacher")
     safetensors = require("safetensors", extra="distill", purpose="read the teacher's weights")
@@ -428,12 +433,13 @@ def _load_model(source: TeacherSource, compute_dtype: str, trust_remote_code: bo
     )
     try:
         with _quiet_loading(transformers):
-            model = transformers.AutoModel.from_pretrained(
+            model, loading = transformers.AutoModel.from_pretrained(
                 str(body),
                 dtype=torch.bfloat16 if kept else torch.float32,
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=trust_remote_code,
+                output_loading_info=True,
             )
     except (OSError, ValueError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
@@ -441,6 +447,19 @@ def _load_model(source: TeacherSource, compute_dtype: str, trust_remote_code: bo
             f"{body}: the teacher could not be loaded ({type(error).__name__}: {first_line}), "
             "expected a transformers model; fetch it again, or see trust_remote_code"
         ) from error
+    unused = ["decoder."] if getattr(model.config, "is_encoder_decoder", False) else []
+    if not needs_pooler:
+        unused.append("pooler.")  # often left out of a folder, and then made up at random
+    missing = sorted(
+        str(key)
+        for key in loading.get("missing_keys", ())
+        if not any(part in f"{key}." for part in unused)
+    )
+    if missing:
+        raise FormatError(
+            f"{body / 'model.safetensors'}: tensor {missing[0]} and {len(missing) - 1} more are "
+            "missing, expected all weights of the teacher; fetch it again"
+        )
     if getattr(model.config, "is_encoder_decoder", False):
         model = model.get_encoder()
     model.config.use_cache = False

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
@@ -171,9 +172,9 @@ def _count_texts(texts: Iterable[str], tokenizer: Any, n_tokens: int) -> NDArray
     batch: list[str] = []
 
     def add() -> None:
-        for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
-            ids = np.asarray(encoding.ids, dtype=np.int64)
-            counts[:] += np.bincount(ids[ids < n_tokens], minlength=n_tokens)
+        encodings = tokenizer.encode_batch_fast(batch, add_special_tokens=False)
+        ids = np.fromiter(chain.from_iterable(e.ids for e in encodings), dtype=np.int64)
+        counts[:] += np.bincount(ids, minlength=n_tokens)[:n_tokens]
         batch.clear()
 
     for text in texts:
@@ -190,11 +191,10 @@ def _count_pieces(words: Mapping[str, float], tokenizer: Any, n_tokens: int) -> 
     names = list(words)
     for start in range(0, len(names), _TEXTS_A_BATCH):
         part = names[start : start + _TEXTS_A_BATCH]
-        encodings = tokenizer.encode_batch_fast(part, add_special_tokens=False)
-        for word, encoding in zip(part, encodings, strict=True):
-            for i in encoding.ids:
-                if i < n_tokens:
-                    counts[i] += words[word]
+        sequences = [e.ids for e in tokenizer.encode_batch_fast(part, add_special_tokens=False)]
+        ids = np.fromiter(chain.from_iterable(sequences), dtype=np.int64)
+        times = np.repeat([words[word] for word in part], [len(s) for s in sequences])
+        counts += np.bincount(ids, weights=times, minlength=n_tokens)[:n_tokens]
     return counts
 
 
@@ -205,11 +205,3 @@ def token_weights(
     if weighting == "none":
         return np.ones(len(probabilities))
     return sif_weights(probabilities, coefficient)
-
-
-def check_weighting(weighting: str, coefficient: float | None, names: Sequence[str]) -> None:
-    """Raises ValueError unless the two go together."""
-    if weighting not in names:
-        raise ValueError(f"weighting {weighting!r}, expected one of {list(names)}")
-    if coefficient is not None and not 0 < coefficient < 1:
-        raise ValueError(f"sif_coefficient {coefficient}, expected a number between 0 and 1")
