@@ -13,7 +13,7 @@ import typer
 from vecsmith.cli._console import AsJson, Quiet, count, note, print_json, size
 
 VocabularyMode = Literal["subword", "word", "both"]
-Pooling = Literal["mean", "cls", "last", "pooler"]
+Pooling = Literal["balanced", "mean", "cls", "last", "pooler"]
 Weighting = Literal["zipf", "sif", "none"]
 TableDtype = Literal["float32", "float16", "int8"]
 ComputeDtype = Literal["auto", "float32", "bfloat16"]
@@ -51,7 +51,8 @@ def distill(
         ),
     ] = None,
     pooling: Annotated[
-        Pooling | None, typer.Option(help="How token states become a vector (default: as taught).")
+        Pooling | None,
+        typer.Option(help="How token states become a vector (default: see the guide)."),
     ] = None,
     weighting: Annotated[
         Weighting | None,
