@@ -31,9 +31,13 @@ _FLAGS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedTimes:
-    """Seconds of each side in each round; the sides ran in turn, so a round is comparable."""
+    """Seconds of each side in each round; the sides ran in turn, so a round is comparable.
+
+    Processor seconds count all threads of the process; on a busy machine they say more.
+    """
 
     seconds: Mapping[str, list[float]]
+    processor_seconds: Mapping[str, list[float]]
     load_averages: list[float]
 
     def median(self, side: str) -> float:
@@ -42,9 +46,17 @@ class PairedTimes:
 
     def ratio(self, slow: str, fast: str) -> dict[str, float]:
         """How many times `fast` is faster than `slow`: min, median and max over the rounds."""
-        pairs = zip(self.seconds[slow], self.seconds[fast], strict=True)
-        ratios = sorted(a / b for a, b in pairs)
-        return {"min": ratios[0], "median": statistics.median(ratios), "max": ratios[-1]}
+        return _ratio(self.seconds[slow], self.seconds[fast])
+
+    def processor_ratio(self, slow: str, fast: str) -> dict[str, float]:
+        """The same of processor seconds: how many times less work `fast` is."""
+        return _ratio(self.processor_seconds[slow], self.processor_seconds[fast])
+
+
+def _ratio(slow: list[float], fast: list[float]) -> dict[str, float]:
+    # a clock's smallest step must not make a zero
+    ratios = sorted(a / max(b, 1e-9) for a, b in zip(slow, fast, strict=True))
+    return {"min": ratios[0], "median": statistics.median(ratios), "max": ratios[-1]}
 
 
 def paired(
@@ -63,18 +75,20 @@ def paired(
     """
     names = list(sides)
     seconds: dict[str, list[float]] = {name: [] for name in names}
+    processor: dict[str, list[float]] = {name: [] for name in names}
     loads = []
     for number in range(rounds):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             given = material(number)
             gc.collect()
-            start = time.perf_counter()
+            start, processor_start = time.perf_counter(), time.process_time()
             kept = sides[name](given)
             seconds[name].append(time.perf_counter() - start)
+            processor[name].append(time.process_time() - processor_start)
             del kept, given
         loads.append(load_average())
-    return PairedTimes(seconds=seconds, load_averages=loads)
+    return PairedTimes(seconds=seconds, processor_seconds=processor, load_averages=loads)
 
 
 def load_average() -> float:

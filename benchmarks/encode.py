@@ -31,7 +31,6 @@ import numpy as np
 
 from benchmarks._record import (
     LOCAL_RESULTS,
-    PairedTimes,
     load_average,
     machine,
     paired,
@@ -230,13 +229,17 @@ def _measure(kind: Kind, sides: Mapping[str, Side], options: argparse.Namespace)
         "seconds": times.seconds,
         "megabytes_per_second": {side: n_bytes / 1e6 / times.median(side) for side in sides},
         "texts_per_second": {side: n_texts / times.median(side) for side in sides},
-        "times_faster": _ratios(times),
+        "processor_seconds": times.processor_seconds,
+        "times_faster": _ratios(times.ratio),
+        "times_less_processor_time": _ratios(times.processor_ratio),
     }
 
 
-def _ratios(times: PairedTimes) -> dict[str, dict[str, dict[str, float]]]:
+def _ratios(
+    ratio: Callable[[str, str], dict[str, float]],
+) -> dict[str, dict[str, dict[str, float]]]:
     peers = (MODEL2VEC, ST, ST_LARGE, HF)
-    return {ours: {peer: times.ratio(peer, ours) for peer in peers} for ours in (ONE, ALL)}
+    return {ours: {peer: ratio(peer, ours) for peer in peers} for ours in (ONE, ALL)}
 
 
 def _slices(texts: Sequence[str], *, rounds: int, n_bytes: float) -> list[list[str]]:
@@ -356,10 +359,14 @@ def _print_table(measured: Sequence[Mapping[str, Any]]) -> None:
     for row in measured:
         speeds = row["texts_per_second"]
         print(f"{row['name']:24}" + "".join(f"{speeds[name] / 1e3:12.1f}" for name in names))
-    for ours in (ONE, ALL):
-        print(f"\n{ours}: times faster, median (min-max) of the rounds")
+    for ours, key, words in (
+        (ONE, "times_faster", "times faster"),
+        (ALL, "times_faster", "times faster"),
+        (ONE, "times_less_processor_time", "times less processor time"),
+    ):
+        print(f"\n{ours}: {words}, median (min-max) of the rounds")
         for row in measured:
-            cells = (row["times_faster"][ours][peer] for peer in names[2:])
+            cells = (row[key][ours][peer] for peer in names[2:])
             shown = (f"{c['median']:.0f} ({c['min']:.0f}-{c['max']:.0f})" for c in cells)
             print(f"{row['name']:24}{'':24}" + "".join(f"{cell:>15}" for cell in shown))
     loads = [load for row in measured for load in row["load_averages"]]
