@@ -29,7 +29,12 @@ vecsmith::RowType row_type_of(const Table& table) {
   if (table.dtype() == nb::dtype<std::int8_t>()) return vecsmith::RowType::kInt8;
   const nb::dlpack::dtype half{static_cast<std::uint8_t>(nb::dlpack::dtype_code::Float), 16, 1};
   if (table.dtype() == half) return vecsmith::RowType::kFloat16;
-  throw std::invalid_argument("table is neither float32, float16 nor int8");
+  const nb::dlpack::dtype found = table.dtype();
+  static constexpr const char* kKinds[] = {"int", "uint", "float"};
+  const std::string kind = found.code < 3 ? kKinds[found.code] : "type " + std::to_string(found.code);
+  throw nb::type_error(("table is of " + kind + std::to_string(found.bits) +
+                        ", expected float32, float16 or int8")
+                           .c_str());
 }
 
 vecsmith::TableView view_of(const Table& table, const std::optional<Weights>& weights,

@@ -50,7 +50,8 @@ nb::ndarray<nb::numpy, T, nb::ndim<1>> array_of(std::vector<T> values) {
 
 nb::tuple tokenize(const vecsmith::Tokenizer& self, nb::list texts,
                    std::optional<std::size_t> max_length, bool keep_end, std::size_t n_threads) {
-  const Texts views(std::move(texts), 0, nb::len(texts));
+  const std::size_t n_texts = texts.size();  // before the list is moved from
+  const Texts views(std::move(texts), 0, n_texts);
   vecsmith::TokenLists lists;
   {
     const nb::gil_scoped_release unlocked;

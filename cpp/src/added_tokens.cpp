@@ -14,16 +14,20 @@ char32_t first_of(std::string_view text) {
   return decode_utf8(p, p + text.size());
 }
 
-// Start of the last character of a non-empty text.
-std::size_t last_begin(std::string_view text) {
+// Last character of a non-empty text, and where it begins. Ill-formed bytes at the end count as one
+// U+FFFD: neither a word nor white space.
+std::pair<char32_t, std::size_t> last_of(std::string_view text) {
   std::size_t begin = text.size() - 1;
   const std::size_t stop = text.size() > 4 ? text.size() - 4 : 0;
   while (begin > stop && (static_cast<unsigned char>(text[begin]) & 0xC0U) == 0x80) --begin;
-  return begin;
+  const char* p = text.data() + begin;
+  const char32_t c = decode_utf8(p, text.data() + text.size());
+  const bool is_whole = p == text.data() + text.size();
+  return {is_whole ? c : kReplacementCharacter, begin};
 }
 
 bool ends_with_word(std::string_view text) {
-  return !text.empty() && has_any(first_of(text.substr(last_begin(text))), kWord);
+  return !text.empty() && has_any(last_of(text).first, kWord);
 }
 
 bool starts_with_word(std::string_view text) {
@@ -32,8 +36,8 @@ bool starts_with_word(std::string_view text) {
 
 std::size_t without_trailing_space(std::string_view text) {
   while (!text.empty()) {
-    const std::size_t begin = last_begin(text);
-    if (!has_any(first_of(text.substr(begin)), kRegexSpace)) break;
+    const auto [c, begin] = last_of(text);
+    if (!has_any(c, kRegexSpace)) break;
     text = text.substr(0, begin);
   }
   return text.size();
@@ -70,7 +74,9 @@ AddedTokenMatcher::AddedTokenMatcher(std::vector<AddedToken> tokens,
 
 void AddedTokenMatcher::split(std::string_view text, std::vector<Piece>& pieces) const {
   pieces.clear();
-  std::size_t done = 0;  // everything before is in `pieces`
+  std::size_t done = 0;       // everything before is in `pieces`
+  std::size_t space_end = 0;  // end of the white space that rstrip walked over last: no text makes
+                              // it walk there again and again
   const char* const end = text.data() + text.size();
   for (std::size_t at = 0; at < text.size();) {
     const bool possible = first_bytes_[static_cast<unsigned char>(text[at])];
@@ -89,8 +95,14 @@ void AddedTokenMatcher::split(std::string_view text, std::vector<Piece>& pieces)
         (ends_with_word(text.substr(0, begin)) || starts_with_word(text.substr(stop)))) {
       continue;
     }
-    if (token.lstrip) begin = std::max(without_trailing_space(text.substr(0, begin)), done);
-    if (token.rstrip) stop += leading_space(text.substr(stop));
+    if (token.lstrip) {
+      // What lies before `done` is given away already.
+      begin = begin <= done ? done : done + without_trailing_space(text.substr(done, begin - done));
+    }
+    if (token.rstrip) {
+      if (stop >= space_end) space_end = stop + leading_space(text.substr(stop));
+      stop = space_end;
+    }
     if (done < begin) pieces.push_back({text.substr(done, begin - done)});
     if (begin < stop) pieces.push_back({text.substr(begin, stop - begin), token.id});
     done = stop;

@@ -1,16 +1,37 @@
 #include "vecsmith/cpu.hpp"
 
+#ifdef VECSMITH_X86
+#include <cpuid.h>
+#endif
+
 #include <stdexcept>
 #include <string>
 
 namespace vecsmith {
 
+#ifdef VECSMITH_X86
+namespace {
+
+// F16C and LZCNT, which __builtin_cpu_supports of Clang 16 has no names for.
+bool has_f16c_and_lzcnt() {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0 || (ecx >> 29U & 1U) == 0) return false;
+  return __get_cpuid(0x80000001U, &eax, &ebx, &ecx, &edx) != 0 && (ecx >> 5U & 1U) != 0;
+}
+
+}  // namespace
+#endif
+
 CpuLevel best_cpu_level() {
 #ifdef VECSMITH_X86
   // Every flag that the object files of a level are compiled with (CMakeLists.txt) is asked for.
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c") &&
-                    __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
-                    __builtin_cpu_supports("lzcnt") && __builtin_cpu_supports("fma");
+  // That the system keeps the wide registers is part of what "avx2" and "avx512f" ask.
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+                    __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma") &&
+                    has_f16c_and_lzcnt();
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vbmi") &&

@@ -15,6 +15,8 @@ namespace {
 constexpr std::size_t kSlice = 256;
 // A thread is worth starting for this much text, about 0.2 ms of work.
 constexpr std::size_t kBytesPerThread = std::size_t{1} << 15;
+// The same in tokens, where there is nothing left but to add their rows.
+constexpr std::size_t kTokensPerThread = std::size_t{1} << 12;
 // Texts are tokenised and pooled in groups whose ids stay in the second level cache.
 constexpr std::size_t kGroupTexts = 64;
 constexpr std::size_t kGroupBytes = std::size_t{1} << 15;
@@ -27,7 +29,7 @@ std::size_t useful_threads(std::span<const std::string_view> texts, std::size_t 
 }
 
 std::size_t slice_of(std::size_t n_items, std::size_t n_threads) {
-  return std::clamp<std::size_t>(n_items / (4 * n_threads), 1, kSlice);
+  return std::clamp<std::size_t>(n_items / 4 / std::max<std::size_t>(n_threads, 1), 1, kSlice);
 }
 
 }  // namespace
@@ -89,6 +91,7 @@ void pool_all(const Pooler& pooler, std::span<const std::uint32_t> ids,
                               " ids");
     }
   }
+  n_threads = std::min(n_threads, (ids.size() + n_texts) / kTokensPerThread + 1);
   parallel_for(n_texts, slice_of(n_texts, n_threads), n_threads,
                [&](std::size_t begin, std::size_t end) {
                  Pooler::Scratch scratch;

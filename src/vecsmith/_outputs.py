@@ -97,6 +97,8 @@ def _check_out(out: Vectors, n_texts: int | None, dim: int, dtype: OutputDtype) 
 
 def _int8(vectors: FloatArray) -> NDArray[np.int8]:
     largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
+    # float64, because 127 over a subnormal number is no float32
+    largest = largest.astype(np.float64)
     scales = np.divide(127, largest, out=np.zeros_like(largest), where=largest > 0)
     rounded: NDArray[np.int8] = np.rint(vectors * scales).clip(-127, 127).astype(np.int8)
     return rounded

@@ -6,6 +6,7 @@ the import is enough.
 
     theirs                                  ours
     sentences, inputs                       texts
+    path, model_name_or_path                source
     normalize_embeddings                    normalize
     dimensionality                          truncate_dim
     precision                               dtype
@@ -33,6 +34,8 @@ R = TypeVar("R")
 _RENAMED = {
     "sentences": "texts",
     "inputs": "texts",
+    "path": "source",
+    "model_name_or_path": "source",
     "normalize_embeddings": "normalize",
     "dimensionality": "truncate_dim",
     "precision": "dtype",
@@ -63,10 +66,12 @@ def accepts_peer_spellings(
 ) -> Callable[Concatenate[S, P], R]:
     """The method, taking the spellings above too.
 
-    `prompt` and `prompt_name` are handed to the object's `_with_prompt(texts, prompt, name)`.
+    `prompt` and `prompt_name` are handed to the object's `_with_prompt(texts, prompt, name)`. A
+    method that takes any keyword (`**options`) gets those it does not name itself as they are.
     """
-    parameters = inspect.signature(method).parameters
-    own = frozenset(parameters)
+    _, *parameters = inspect.signature(method).parameters.values()
+    own = frozenset(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
+    passes_on = len(own) < len(parameters)
     takes_texts = "texts" in own
 
     @wraps(method)
@@ -80,6 +85,8 @@ def accepts_peer_spellings(
                 target = name
             elif name in _RENAMED and _RENAMED[name] in own:
                 target = _RENAMED[name]
+            elif passes_on:
+                target = name
             elif name in ("prompt", "prompt_name") and takes_texts:
                 prompts[name] = value
                 continue
@@ -93,12 +100,14 @@ def accepts_peer_spellings(
             else:
                 raise TypeError(
                     f"{method.__name__}() got an unexpected keyword argument {name!r}, "
-                    f"expected some of {', '.join(sorted(own - {'self'}))}"
+                    f"expected some of {', '.join(sorted(own))}"
                 )
             if target in ours:
                 raise TypeError(f"{method.__name__}() got {target!r} under two names")
             ours[target] = value
         if any(value is not None for value in prompts.values()):
+            if not args and "texts" not in ours:
+                raise TypeError(f"{method.__name__}() missing 1 required argument: 'texts'")
             texts = args[0] if args else ours.pop("texts")
             prompted: Any = self
             args = (prompted._with_prompt(texts, **prompts), *args[1:])  # type: ignore[assignment]

@@ -33,6 +33,17 @@ class Utf8Texts:
 Chunk = list[Any] | Utf8Texts
 
 
+@dataclass(frozen=True, slots=True)
+class PromptedTexts:
+    """Texts that have been given their prompt and get no other.
+
+    Attributes:
+        texts: The texts, prompt included.
+    """
+
+    texts: Any
+
+
 def count_of(texts: Any) -> int | None:
     """How many texts there are, or None for an iterator."""
     try:
@@ -87,6 +98,19 @@ def _prompted(texts: Any, prompt: str) -> Iterator[Any]:
         yield from (prompt + t if isinstance(t, str) else t for t in strings_of(chunk))
 
 
+def check_strings(chunk: Chunk, first: int) -> None:
+    """Says which text of a chunk is no string; the chunk's own texts are counted from `first`.
+
+    Raises:
+        TypeError: If there is one.
+    """
+    if isinstance(chunk, Utf8Texts):
+        return
+    for i, text in enumerate(chunk, first):
+        if not isinstance(text, str):
+            raise TypeError(f"text {i} is of type {type(text).__name__}, expected str")
+
+
 def strings_of(chunk: Chunk) -> list[Any]:
     """The texts of a chunk as strings."""
     if not isinstance(chunk, Utf8Texts):
@@ -134,10 +158,11 @@ def _large_strings(pa: Any, array: Any, row: int) -> Any:
     text_types = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     if not any(is_text(kind) for is_text in text_types):
         raise TypeError(f"texts are an Arrow array of {array.type}, expected strings")
-    if array.null_count:
-        first = row + int(np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False))[0])
+    strings = array.cast(pa.large_string())  # nulls of a dictionary show only now
+    if strings.null_count:
+        first = row + int(np.flatnonzero(strings.is_null().to_numpy(zero_copy_only=False))[0])
         raise ValueError(
-            f"text {first} is null ({array.null_count} nulls in all), expected a string: "
+            f"text {first} is null ({strings.null_count} nulls in all), expected a string: "
             'use array.fill_null("") or array.drop_null()'
         )
-    return array.cast(pa.large_string())
+    return strings

@@ -5,9 +5,11 @@ One rule: a `StaticModel` never changes after it is made, so any number of threa
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, Final, TypedDict, Unpack, get_args, overload
 
 import numpy as np
@@ -17,7 +19,17 @@ from vecsmith import _core
 from vecsmith._outputs import OutputDtype, OutputRows, Vectors
 from vecsmith._progress import progress_bar
 from vecsmith._spellings import accepts_peer_spellings
-from vecsmith._texts import Chunk, Texts, Utf8Texts, chunks_of, count_of, strings_of, with_prompt
+from vecsmith._texts import (
+    Chunk,
+    PromptedTexts,
+    Texts,
+    Utf8Texts,
+    check_strings,
+    chunks_of,
+    count_of,
+    strings_of,
+    with_prompt,
+)
 from vecsmith._typing import FloatArray, PathLike, TableDtype
 from vecsmith.formats import Checkpoint, open_checkpoint, write_checkpoint
 from vecsmith.tokenizer import Tokenizer, checked_threads, cpu_level
@@ -208,8 +220,10 @@ class StaticModel:
             ValueError: If an argument is out of range or `out` does not fit.
         """
         default = self._checkpoint.default_prompt_name
-        if default is not None:
-            texts = self._with_prompt(texts, prompt_name=default)
+        if isinstance(texts, PromptedTexts):
+            texts = texts.texts
+        elif default is not None:
+            texts = self._with_prompt(texts, prompt_name=default).texts
         return self._encode(
             texts,
             batch_size=batch_size,
@@ -222,10 +236,12 @@ class StaticModel:
             show_progress_bar=show_progress_bar,
         )
 
+    @accepts_peer_spellings
     def encode_query(self, texts: Texts, **options: Unpack[EncodeOptions]) -> Vectors:
         """Vectors of `texts` with the model's prompt for queries, if it has one; as `encode`."""
         return self._encode_as(("query",), texts, options)
 
+    @accepts_peer_spellings
     def encode_document(self, texts: Texts, **options: Unpack[EncodeOptions]) -> Vectors:
         """Vectors of `texts` with the model's prompt for documents, if it has one; as `encode`."""
         return self._encode_as(("document", "passage", "corpus"), texts, options)
@@ -240,6 +256,7 @@ class StaticModel:
         self, texts: Iterable[str], *, max_length: MaxLength = ..., truncate_dim: int | None = ...
     ) -> list[FloatArray]: ...
 
+    @accepts_peer_spellings  # type: ignore[misc]  # mypy takes the texts for positional-only
     def encode_tokens(
         self,
         texts: Texts,
@@ -263,6 +280,7 @@ class StaticModel:
         dim = _checked_dim(truncate_dim, self.dim)
         vectors: list[FloatArray] = []
         for chunk in chunks_of(texts, 1024):
+            check_strings(chunk, len(vectors))
             ids, offsets = self._tokenizer.encode_batch(strings_of(chunk), max_length=length)
             for begin, end in pairwise(offsets):
                 kept = ids[begin:end]
@@ -281,6 +299,7 @@ class StaticModel:
         self, texts: Iterable[str], *, max_length: int | None = ...
     ) -> list[list[int]]: ...
 
+    @accepts_peer_spellings  # type: ignore[misc]  # as above
     def tokenize(
         self, texts: Texts, *, max_length: int | None = None
     ) -> list[int] | list[list[int]]:
@@ -290,6 +309,7 @@ class StaticModel:
         length = _checked_length(max_length)
         lists: list[list[int]] = []
         for chunk in chunks_of(texts, 4096):
+            check_strings(chunk, len(lists))
             ids, offsets = self._tokenizer.encode_batch(strings_of(chunk), max_length=length)
             flat, at = ids.tolist(), offsets.tolist()
             lists.extend(flat[begin:end] for begin, end in pairwise(at))
@@ -307,10 +327,15 @@ class StaticModel:
         rows_a, rows_b = _two_rows(a, b)
         kind = self._checkpoint.similarity
         if kind == "euclidean":
-            squares = (rows_a**2).sum(1)[:, None] + (rows_b**2).sum(1) - 2 * rows_a @ rows_b.T
+            # In float32 the difference of near squares would leave nothing of a small distance.
+            wide_a, wide_b = rows_a.astype(np.float64), rows_b.astype(np.float64)
+            squares = (wide_a**2).sum(1)[:, None] + (wide_b**2).sum(1) - 2 * wide_a @ wide_b.T
             return _float32(-np.sqrt(np.maximum(squares, 0)))
         if kind == "manhattan":
-            return _float32(-np.stack([np.abs(row - rows_b).sum(1) for row in rows_a]))
+            distances = np.empty((len(rows_a), len(rows_b)), dtype=np.float32)
+            for row, distance in zip(rows_a, distances, strict=True):
+                np.abs(row - rows_b).sum(1, out=distance)
+            return -distances
         if kind == "cosine":
             rows_a, rows_b = _unit(rows_a), _unit(rows_b)
         return _float32(rows_a @ rows_b.T)
@@ -356,8 +381,8 @@ class StaticModel:
 
     @property
     def prompts(self) -> Mapping[str, str]:
-        """Texts put before an input, by name."""
-        return self._checkpoint.prompts
+        """Texts put before an input, by name; read-only."""
+        return MappingProxyType(dict(self._checkpoint.prompts))
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -386,22 +411,23 @@ class StaticModel:
 
     def _encode_as(self, names: tuple[str, ...], texts: Texts, options: EncodeOptions) -> Vectors:
         name = next((n for n in names if n in self.prompts), None)
-        if name is None:
-            return self.encode(texts, **options)
-        return self.encode(texts, **options, prompt_name=name)  # type: ignore[call-arg]
+        is_asked_for = options.keys() & {"prompt", "prompt_name"}
+        if name is not None and not is_asked_for:
+            texts = self._with_prompt(texts, prompt_name=name)
+        return self.encode(texts, **options)
 
     def _with_prompt(
         self, texts: Texts, prompt: str | None = None, prompt_name: str | None = None
     ) -> Any:
         if prompt is None:
             if prompt_name is None:
-                return texts
+                return PromptedTexts(texts)
             if prompt_name not in self.prompts:
                 raise ValueError(
                     f"prompt_name is {prompt_name!r}, expected one of {sorted(self.prompts)}"
                 )
             prompt = self.prompts[prompt_name]
-        return with_prompt(texts, prompt)
+        return PromptedTexts(with_prompt(texts, prompt))
 
     def _encode(
         self,
@@ -431,11 +457,17 @@ class StaticModel:
             return rows.finish()[0] if out is None else out
         n_texts = count_of(texts)
         rows = OutputRows(n_texts, job.dim, dtype, out)
+        done = 0
         per_call = batch_size if show_progress_bar else batch_size * _BATCHES_PER_CALL
         with progress_bar("encoding", total=n_texts, show=show_progress_bar) as advance:
             for chunk in chunks_of(texts, per_call):
-                with rows.take(len(chunk)) as vectors:
-                    self._write(chunk, vectors, job)
+                try:
+                    with rows.take(len(chunk)) as vectors:
+                        self._write(chunk, vectors, job)
+                except TypeError:
+                    check_strings(chunk, done)  # the engine counts from the chunk's first text
+                    raise
+                done += len(chunk)
                 advance(len(chunk))
         return rows.finish()
 
@@ -532,7 +564,7 @@ def _checked_length(max_length: int | None) -> int | None:
         raise TypeError(f"max_length is {max_length!r}, expected a whole number or None")
     if max_length < 1:
         raise ValueError(f"max_length is {max_length}, expected at least 1 (None for all tokens)")
-    return int(max_length)
+    return min(int(max_length), sys.maxsize)  # what the engine counts with
 
 
 def _two_rows(a: Vectors, b: Vectors) -> tuple[FloatArray, FloatArray]:
@@ -547,7 +579,8 @@ def _two_rows(a: Vectors, b: Vectors) -> tuple[FloatArray, FloatArray]:
 
 def _unit(rows: FloatArray) -> FloatArray:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    unit: FloatArray = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return unit
 
 
 def _float32(values: NDArray[Any]) -> FloatArray:

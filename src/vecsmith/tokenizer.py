@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vecsmith import _core
 from vecsmith._extras import require
+from vecsmith.errors import FormatError
 from vecsmith.formats import TokenizerSettings, read_tokenizer
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -106,8 +107,9 @@ class Tokenizer:
             TypeError: If a text is not a str.
         """
         if self._native is not None:
+            # A list of our own: the engine looks at it while other threads may change the caller's.
             ids, offsets = self._native.encode(
-                texts, max_length, self.keeps_end, checked_threads(n_threads)
+                list(texts), max_length, self.keeps_end, checked_threads(n_threads)
             )
             return ids, offsets
         return self._encode_with_hugging_face(texts, max_length)
@@ -191,7 +193,12 @@ class Tokenizer:
             if not isinstance(text, str):
                 raise TypeError(f"text {i} is of type {type(text).__name__}, expected str")
         readable = [_readable(text) for text in texts]
-        encodings = self._fallback.encode_batch_fast(readable, add_special_tokens=False)
+        try:
+            encodings = self._fallback.encode_batch_fast(readable, add_special_tokens=False)
+        except Exception as error:  # the package raises nothing narrower
+            raise FormatError(
+                f"tokenizer.json: {error}, expected one that takes any text"
+            ) from error
         # Cut here and not by the tokenizer, whose settings every thread would share.
         lists = [_cut(encoding.ids, max_length, self.keeps_end) for encoding in encodings]
         offsets = np.zeros(len(lists) + 1, dtype=np.int64)
@@ -224,7 +231,12 @@ def _native_tokenizer(settings: TokenizerSettings) -> _core.Tokenizer | None:
 
 def _hugging_face_tokenizer(tokenizer_json: str) -> Any:
     tokenizers = require("tokenizers", extra="hf", purpose="read this model's tokenizer")
-    tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
+    try:
+        tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
+    except Exception as error:  # the package raises nothing narrower
+        raise FormatError(
+            f"tokenizer.json: {error}, expected one that tokenizers {tokenizers.__version__} reads"
+        ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
