@@ -80,6 +80,8 @@ def parse_json(text: str, *, source: str) -> Any:
             f"{source}: line {error.lineno} column {error.colno}: {error.msg.lower()}, "
             "expected JSON; the file may be cut short, fetch it again"
         ) from error
+    except ValueError as error:  # a number of thousands of digits
+        raise FormatError(f"{source}: {error!s:.100}, expected plain JSON") from error
     except RecursionError as error:
         raise FormatError(f"{source}: nested too deeply, expected a plain settings file") from error
 

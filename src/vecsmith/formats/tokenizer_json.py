@@ -33,6 +33,11 @@ Direction = Literal["right", "left"]
 # The engine and numpy index rows with 32-bit ids; no vocabulary comes near this.
 MAX_ID = 2**31 - 1
 
+# The engine tries every added token at every place, and every piece at every place of a word: it
+# leaves what would make that slow to `tokenizers`, which builds an automaton, or refuses it.
+_MAX_ADDED_BYTES = 512
+_MAX_WORD_WORK = 10**8
+
 _FAMILIES: dict[str, Family] = {
     "WordPiece": "wordpiece",
     "Unigram": "unigram",
@@ -327,6 +332,10 @@ def _added_tokens(
         special = flag(entry, "special", source=where, default=False)
         if content == "":
             continue  # Hugging Face leaves it out
+        if len(content.encode()) > _MAX_ADDED_BYTES:
+            reason = (
+                reason or f"added token {content!r:.60} is longer than {_MAX_ADDED_BYTES} bytes"
+            )
         token_id = vocabulary.get(content)
         if content in tokens:
             token_id = tokens[content].id
@@ -451,6 +460,15 @@ def _wordpiece(
     where: str,
 ) -> WordPieceSettings:
     unk_token = model.get("unk_token", "[UNK]")
+    max_chars = whole_number(
+        model, "max_input_chars_per_word", source=where, default=100, maximum=2**64
+    )
+    longest = max(map(len, vocabulary), default=0)
+    if min(max_chars, longest) > 1000 and max_chars * longest > _MAX_WORD_WORK:
+        raise FormatError(
+            f"{where}.max_input_chars_per_word: {max_chars} with a token of {longest} characters, "
+            "expected words or tokens of at most 1000 characters: one text could take hours"
+        )
     return WordPieceSettings(
         tokens=list(vocabulary),
         ids=np.fromiter(vocabulary.values(), dtype=np.uint32, count=len(vocabulary)),
@@ -459,12 +477,8 @@ def _wordpiece(
         continuing_subword_prefix=text_of(
             model, "continuing_subword_prefix", source=where, default="##"
         ),
-        max_input_chars_per_word=min(
-            whole_number(
-                model, "max_input_chars_per_word", source=where, default=100, maximum=2**64
-            ),
-            MAX_ID,  # no word is longer, and the engine counts in 32 bits
-        ),
+        # no word is longer, and the engine counts in 32 bits
+        max_input_chars_per_word=min(max_chars, MAX_ID),
         clean_text=normalizer.clean_text,
         handle_chinese_chars=normalizer.handle_chinese_chars,
         strip_accents=normalizer.strip_accents,
