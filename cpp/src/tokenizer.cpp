@@ -388,21 +388,25 @@ class Tokenizer::Run {
   // Appends the ids of a segment that level 1 of the cache lacks, and remembers them.
   void append_missing(std::string_view segment) {
     const auto* const bytes = reinterpret_cast<const unsigned char*>(segment.data());
-    const bool is_short = segment.size() <= WordCache::kLong;
-    if (is_short) {
+    const bool is_ascii = std::ranges::all_of(
+        segment, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+    // A short ASCII word is matched in less time than a line of level 2 takes to arrive.
+    const bool is_in_level_2 =
+        segment.size() <= WordCache::kLong && (!is_ascii || segment.size() > WordCache::kShort);
+    if (is_in_level_2) {
       const std::span<const std::uint32_t> known = s_.cache.find_long(bytes, segment.size());
-      if (!known.empty()) {
-        ids_.append(known);
-        return;
-      }
+      if (!known.empty()) return ids_.append(known);
     }
     const std::size_t before = ids_.size();
-    if (std::ranges::all_of(segment, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
+    if (is_ascii) {
       t_.wordpiece_.append(segment, segment.size(), ids_);  // the scan has lower-cased it
     } else {
       t_.append_segment(segment, Truncation::kAll, s_, ids_);
     }
-    if (is_short) s_.cache.insert(bytes, segment.size(), ids_.slice(before, ids_.size()));
+    const bool is_in_level_1 = segment.size() <= WordCache::kShort && ids_.size() - before <= 3;
+    if (is_in_level_1 || is_in_level_2) {
+      s_.cache.insert(bytes, segment.size(), ids_.slice(before, ids_.size()));
+    }
   }
 
   // Whether a piece, from offset `begin` of the window, holds an odd byte or an added token.
