@@ -32,13 +32,31 @@ _SIZES: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attent
 
 
 def word_piece_tokenizer() -> Tokenizer:
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    # written out: a trainer breaks ties differently from run to run
+    special = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    words = [
+        "the",
+        "fox",
+        "dog",
+        "quick",
+        "brown",
+        "take",
+        "is",
+        "it",
+        "to",
+        "go",
+        "alone",
+        "small",
+    ]
+    pieces = [f"##{piece}" for piece in (*letters, "ing", "ed", "er", "or", "us", "ly", "ous")]
+    tokens = [*special, *letters, *words, *"!?,.:'+[]", *pieces, *(f"{x}o" for x in "bcdfhjklmnp")]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    special = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
-    tokenizer.train_from_iterator(TEXTS, trainer)
+    tokenizer.add_special_tokens([token for token in special if token != "[unused0]"])
     frame = [("[CLS]", tokenizer.token_to_id("[CLS]")), ("[SEP]", tokenizer.token_to_id("[SEP]"))]
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=frame
