@@ -226,7 +226,9 @@ inline TokenizerSettings some_settings(NormalizerSettings normalizer = {},
   for (char32_t c = 0x1100; c < 0x1113; ++c) add(c);
   for (char32_t c = 0x1161; c < 0x1176; ++c) add(c);
   for (char32_t c = 0x4E00; c < 0x4E40; ++c) add(c);
-  for (const char32_t c : {0x308, 0x8D4, 0x8E3, 0xE9, 0xDF, 0x2019, 0x20AC, 0xFFFD}) add(c);
+  for (const char32_t c : std::u32string{0x308, 0x8D4, 0x8E3, 0xE9, 0xDF, 0x2019, 0x20AC, 0xFFFD}) {
+    add(c);
+  }
   Random random(5);
   for (std::size_t i = 0; i < 300; ++i) {
     const std::string piece = random.letters(2 + random.below(2));

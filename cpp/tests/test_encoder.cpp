@@ -123,7 +123,7 @@ TEST_CASE(ids_of_all_texts_come_with_their_offsets_from_any_number_of_threads) {
   const Model model;
   const Texts texts(testing::rounds(2000));
   const auto expected = testing::encode_all(model.tokenizer, texts.views);
-  for (std::size_t n_threads : {0, 1, 2, 3, 7, 100}) {
+  for (const std::size_t n_threads : std::vector<std::size_t>{0, 1, 2, 3, 7, 100}) {
     const TokenLists lists = tokenize_all(model.tokenizer, texts.views, {}, n_threads);
     CHECK_EQ(lists.offsets.size(), texts.views.size() + 1);
     for (std::size_t i = 0; i < expected.size(); ++i) {

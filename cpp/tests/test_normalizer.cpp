@@ -16,7 +16,6 @@ using namespace vecsmith;
 constexpr NormalizerSettings kUncased{true, true, true, true};
 constexpr NormalizerSettings kCased{true, true, false, false};
 constexpr NormalizerSettings kNothing{false, false, false, false};
-constexpr NormalizerSettings kOnlyClean{true, false, false, false};
 constexpr NormalizerSettings kOnlyStrip{false, false, true, false};
 constexpr NormalizerSettings kOnlyLower{false, false, false, true};
 

@@ -17,9 +17,9 @@ namespace {
 using namespace vecsmith;
 
 TEST_CASE(every_index_is_visited_once_whatever_the_slices_and_threads) {
-  for (std::size_t n : {1, 2, 7, 100, 1000}) {
-    for (std::size_t slice : {0, 1, 3, 100, 5000}) {
-      for (std::size_t n_threads : {0, 1, 2, 3, 8}) {
+  for (const std::size_t n : std::vector<std::size_t>{1, 2, 7, 100, 1000}) {
+    for (const std::size_t slice : std::vector<std::size_t>{0, 1, 3, 100, 5000}) {
+      for (const std::size_t n_threads : std::vector<std::size_t>{0, 1, 2, 3, 8}) {
         std::vector<std::atomic<int>> visits(n);
         parallel_for(n, slice, n_threads, [&](std::size_t begin, std::size_t end) {
           CHECK(begin < end && end <= n);
@@ -44,7 +44,7 @@ TEST_CASE(one_thread_is_the_callers_own) {
 }
 
 TEST_CASE(no_more_threads_run_than_asked_or_than_there_are_slices) {
-  for (std::size_t n_threads : {2, 3, 64}) {
+  for (const std::size_t n_threads : std::vector<std::size_t>{2, 3, 64}) {
     std::mutex lock;
     std::set<std::thread::id> seen;
     parallel_for(3, 1, n_threads, [&](std::size_t, std::size_t) {
@@ -56,7 +56,7 @@ TEST_CASE(no_more_threads_run_than_asked_or_than_there_are_slices) {
 }
 
 TEST_CASE(an_exception_reaches_the_caller_and_stops_the_others) {
-  for (std::size_t n_threads : {1, 4}) {
+  for (const std::size_t n_threads : std::vector<std::size_t>{1, 4}) {
     std::atomic<int> calls = 0;
     std::string message;
     try {

@@ -170,7 +170,8 @@ TEST_CASE(a_prefix_of_the_columns_is_the_prefix_of_the_whole) {
   Random random(10);
   for (const RowType type : kTypes) {
     Table table(type, 7, 300, random);
-    for (std::size_t dim : {1, 2, 15, 16, 17, 31, 64, 100, 255, 256, 257, 299}) {
+    for (const std::size_t dim :
+         std::vector<std::size_t>{1, 2, 15, 16, 17, 31, 64, 100, 255, 256, 257, 299}) {
       check_pooling(table, table.view(), random, dim, Pooling::kNone);
     }
   }
@@ -255,7 +256,8 @@ TEST_CASE(rows_of_any_finite_size_give_unit_vectors) {
 
 TEST_CASE(sums_of_squares_are_near_those_of_doubles) {
   Random random(13);
-  for (std::size_t n : {0, 1, 7, 8, 9, 127, 128, 129, 255, 256, 257, 1000}) {
+  for (const std::size_t n :
+       std::vector<std::size_t>{0, 1, 7, 8, 9, 127, 128, 129, 255, 256, 257, 1000}) {
     std::vector<float> x(n);
     double expected = 0;
     for (float& value : x) {

@@ -144,8 +144,8 @@ TEST_CASE(segments_around_the_sizes_of_window_and_cut_give_the_same_ids) {
     for (const std::string_view unit :
          {"a", "\xC3\xA9", "\xE7\x8C\xAB", "\xED\x95\x9C", "\xCC\x81", "\xE3\x80\x80", "\xC2\x85",
           "\x80", "\xE4\xB8", "\xF0\x9F\x98\x80", "\xE4\xB8\x80\xE3\x81\x82\xE0\xA3\x94"}) {
-      for (const std::size_t size :
-           {1000, 1022, 1024, 1026, 2040, 2046, 2047, 2048, 2049, 2052, 5000}) {
+      for (const std::size_t size : std::vector<std::size_t>{1000, 1022, 1024, 1026, 2040, 2046,
+                                                             2047, 2048, 2049, 2052, 5000}) {
         std::string text;
         while (text.size() < size) text += unit;
         pair.check(text);

@@ -506,7 +506,7 @@ class StaticModel:
 
     def _length(self, max_length: MaxLength) -> int | None:
         if isinstance(max_length, _ModelDefault):
-            return self._checkpoint.max_length
+            max_length = self._checkpoint.max_length
         return _checked_length(max_length)
 
 
