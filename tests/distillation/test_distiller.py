@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.distillation.teachers import FAMILIES, save_teacher
 from vecsmith import StaticModel, distill
 from vecsmith.distillation.distiller import UNUSED_TOKENS, quantize_rows
 from vecsmith.distillation.vocabulary import build_vocabulary
+from vecsmith.errors import MissingExtraError
 
 TEXTS = ["the quick brown fox", "it is dangerous to go alone", "static embeddings are small"]
 
@@ -252,3 +254,20 @@ def test_arguments_that_no_run_could_follow_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         distill(folders["bert"], **{"dim": 4, **options})
+
+
+@pytest.mark.parametrize("module", ["torch", "transformers", "tokenizers"])
+def test_a_missing_extra_is_named_with_its_command(
+    module: str, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
+    with pytest.raises(MissingExtraError, match=rf'{module}.*pip install "vecsmith\[distill\]"'):
+        distill(folders["bert"], dim=4)
+
+
+def test_the_recipe_names_a_file_of_counts_without_its_folder(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_text("\n".join(TEXTS), encoding="utf-8")
+    assert recipe_of(distill(folders["bert"], dim=4, counts=path))["counts"] == "texts.txt"

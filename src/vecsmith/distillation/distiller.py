@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -454,7 +455,7 @@ def _describe_counts(counts: CountSource | None) -> str | None:
     if isinstance(counts, Mapping):
         return f"{len(counts)} words with counts"
     if isinstance(counts, str) or not isinstance(counts, Iterable):
-        return str(counts)
+        return Path(counts).name  # where it lay is nobody's business
     return "texts"
 
 
