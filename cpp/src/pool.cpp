@@ -18,13 +18,6 @@ void normalize_carefully(float* x, std::size_t n) {
   for (std::size_t j = 0; j < n; ++j) x[j] = static_cast<float>(double{x[j]} / length);
 }
 
-void normalize(float* x, std::size_t n) {
-  const float squares = sum_of_squares(x, n);
-  if (!(squares > 1e-20F && squares < 1e30F)) return normalize_carefully(x, n);
-  const float scale = 1.0F / std::sqrt(squares);
-  for (std::size_t j = 0; j < n; ++j) x[j] *= scale;
-}
-
 }  // namespace
 
 Pooler::Pooler(const TableView& table, CpuLevel level)
@@ -50,7 +43,7 @@ void Pooler::pool(std::span<const std::uint32_t> ids, std::span<const std::size_
     sum(ids.data() + first, weights == nullptr ? nullptr : weights + first, n, ids.size() - first, dim,
         out);
     if (pooling.normalize) {
-      normalize(out, dim);
+      if (!kernels_.normalize(out, dim)) normalize_carefully(out, dim);
     } else if (n > 1) {
       const auto count = static_cast<float>(n);
       for (std::size_t j = 0; j < dim; ++j) out[j] /= count;
@@ -95,28 +88,6 @@ void Pooler::sum(const std::uint32_t* rows, const float* weights, std::size_t n,
       return kernels_.sum_i8(static_cast<const std::int8_t*>(table_.rows), stride, rows, weights, n,
                              n_readable, dim, out);
   }
-}
-
-float sum_of_squares(const float* x, std::size_t n) {
-  // numpy's pairwise sum: 8 running sums over blocks of up to 128, halves above.
-  if (n < 8) {
-    float sum = 0.0F;
-    for (std::size_t i = 0; i < n; ++i) sum += x[i] * x[i];
-    return sum;
-  }
-  if (n > 128) {
-    const std::size_t half = n / 2 - (n / 2) % 8;
-    return sum_of_squares(x, half) + sum_of_squares(x + half, n - half);
-  }
-  float r[8];
-  for (std::size_t k = 0; k < 8; ++k) r[k] = x[k] * x[k];
-  std::size_t i = 8;
-  for (; i + 8 <= n; i += 8) {
-    for (std::size_t k = 0; k < 8; ++k) r[k] += x[i + k] * x[i + k];
-  }
-  float sum = ((r[0] + r[1]) + (r[2] + r[3])) + ((r[4] + r[5]) + (r[6] + r[7]));
-  for (; i < n; ++i) sum += x[i] * x[i];
-  return sum;
 }
 
 }  // namespace vecsmith

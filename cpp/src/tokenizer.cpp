@@ -308,7 +308,7 @@ class Tokenizer::Run {
           continue;
         }
       }
-      std::memcpy(s_.window + s_.used, text.data() + at, take);
+      if (take > 0) std::memcpy(s_.window + s_.used, text.data() + at, take);
       s_.used += take;
       s_.window[s_.used++] = ' ';
       s_.pieces.push_back({index, at, s_.used, is_last});
@@ -447,7 +447,7 @@ class Tokenizer::Run {
 
   // Size of `ids_` at which the rest of the current text no longer counts.
   std::size_t enough() const {
-    const bool all = truncation_.keep_end || truncation_.max_length == Truncation::kAll;
+    const bool all = truncation_.keep_end || truncation_.max_length > Truncation::kAll - text_begin_;
     return all ? Truncation::kAll : text_begin_ + truncation_.max_length;
   }
 

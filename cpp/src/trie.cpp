@@ -34,7 +34,10 @@ Trie::Trie(std::vector<Entry> entries) {
     open.pop_back();
     std::size_t i = range.begin;
     if (i < range.end && entries[i].first.size() == range.depth) {
-      if (range.depth > 0) nodes_[range.node].value = entries[i].second;
+      if (range.depth > 0) {
+        nodes_[range.node].base = kHasValue;
+        values_[range.node] = entries[i].second;
+      }
       ++i;
     }
     labels.clear();
@@ -49,13 +52,14 @@ Trie::Trie(std::vector<Entry> entries) {
     if (labels.empty()) continue;
     starts.push_back(range.end);
     const std::uint32_t base = find_base(labels);
-    nodes_[range.node].base = base;
+    nodes_[range.node].base |= base;
     for (const std::uint32_t label : labels) nodes_[base + label].parent = range.node;
     for (std::size_t k = 0; k < labels.size(); ++k) {
       open.push_back({base + labels[k], starts[k], starts[k + 1], range.depth + 1});
     }
   }
   nodes_.shrink_to_fit();
+  values_.shrink_to_fit();
   skips_ = {};
   hints_ = {};
 }
@@ -97,6 +101,7 @@ std::size_t Trie::free_from(std::size_t slot) {
 void Trie::grow(std::size_t size) {
   if (nodes_.size() >= size) return;
   nodes_.resize(std::max(size, nodes_.size() * 3 / 2));
+  values_.resize(nodes_.size());
   skips_.resize(nodes_.size());
 }
 

@@ -50,12 +50,13 @@ class WordCache {
 
   void prefetch(std::uint32_t line) const { __builtin_prefetch(&short_lines_[line]); }
 
-  /// Entry of a short word, or null.
+  /// Entry of a short word, or null. Which of the two it is cannot be predicted, so it is computed.
   const Entry* find(std::uint32_t line, Key key) const {
     const ShortLine& at = short_lines_[line];
-    if (at.keys[0] == key) return &at.entries[0];
-    if (at.keys[1] == key) return &at.entries[1];
-    return nullptr;
+    const bool is_first = ((at.keys[0].low ^ key.low) | (at.keys[0].high ^ key.high)) == 0;
+    const bool is_second = ((at.keys[1].low ^ key.low) | (at.keys[1].high ^ key.high)) == 0;
+    if (!(is_first | is_second)) return nullptr;
+    return &at.entries[static_cast<std::size_t>(is_second)];
   }
 
   /// Ids of a word of 1 to 32 bytes on level 2; empty when absent.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "check.hpp"
+#include "kernels/kernels.hpp"
 #include "random_text.hpp"
 #include "vecsmith/pool.hpp"
 
@@ -254,17 +255,26 @@ TEST_CASE(rows_of_any_finite_size_give_unit_vectors) {
   }
 }
 
-TEST_CASE(sums_of_squares_are_near_those_of_doubles) {
+TEST_CASE(every_level_scales_to_unit_length_with_the_same_bits) {
   Random random(13);
   for (const std::size_t n :
-       std::vector<std::size_t>{0, 1, 7, 8, 9, 127, 128, 129, 255, 256, 257, 1000}) {
+       std::vector<std::size_t>{1, 7, 15, 16, 17, 31, 32, 33, 127, 128, 255, 256, 257, 1000}) {
     std::vector<float> x(n);
-    double expected = 0;
+    double squares = 0;
     for (float& value : x) {
       value = random.uniform();
-      expected += double{value} * double{value};
+      squares += double{value} * double{value};
     }
-    CHECK(std::abs(double{sum_of_squares(x.data(), n)} - expected) <= 1e-6 * expected);
+    std::vector<float> baseline = x;
+    CHECK(kernels::kernels_of(CpuLevel::kBaseline).normalize(baseline.data(), n));
+    for (std::size_t j = 0; j < n; ++j) {
+      CHECK(std::abs(double{baseline[j]} - double{x[j]} / std::sqrt(squares)) < 1e-6);
+    }
+    for (const CpuLevel level : testing::cpu_levels()) {
+      std::vector<float> scaled = x;
+      CHECK(kernels::kernels_of(level).normalize(scaled.data(), n));
+      CHECK(scaled == baseline);
+    }
   }
 }
 

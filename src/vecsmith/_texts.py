@@ -70,7 +70,8 @@ def chunks_of(texts: Any, size: int) -> Iterator[Chunk]:
         return
     if isinstance(texts, (list, tuple)):
         for begin in range(0, len(texts), size):
-            yield list(texts[begin : begin + size])
+            part = texts[begin : begin + size]
+            yield part if type(part) is list else list(part)
         return
     try:
         iterator = iter(texts)

@@ -54,7 +54,4 @@ class Pooler {
   const kernels::Kernels& kernels_;
 };
 
-/// Sum of squares, in the order in which numpy adds the entries of a float32 row.
-float sum_of_squares(const float* x, std::size_t n);
-
 }  // namespace vecsmith

@@ -27,25 +27,31 @@ class Trie {
 
   /// Longest key that `text` begins with.
   Match longest_prefix(const char* text, const char* end) const {
-    Match best;
     std::uint32_t node = 0;
+    std::uint32_t longest = 0;
+    const char* after = text;
     const Node* const nodes = nodes_.data();
+    std::uint32_t base = nodes[0].base;
     for (const char* p = text; p != end; ++p) {
-      const std::uint32_t next = nodes[node].base + static_cast<unsigned char>(*p);
+      const std::uint32_t next = base + static_cast<unsigned char>(*p);
       if (nodes[next].parent != node) break;
       node = next;
-      if (nodes[node].value != kNone) {
-        best = {static_cast<std::size_t>(p - text) + 1, nodes[node].value};
+      base = nodes[node].base & ~kHasValue;
+      if ((nodes[node].base & kHasValue) != 0) {
+        longest = node;
+        after = p + 1;
       }
     }
-    return best;
+    if (longest == 0) return {};
+    return {static_cast<std::size_t>(after - text), values_[longest]};
   }
 
  private:
+  // Eight bytes: what a walk touches must fit the caches. Values are read once, at its end.
+  static constexpr std::uint32_t kHasValue = 0x80000000U;
   struct Node {
-    std::uint32_t base = 0;
-    std::uint32_t parent = kNone;
-    std::uint32_t value = kNone;
+    std::uint32_t base = 0;        // where children begin, and kHasValue
+    std::uint32_t parent = kNone;  // kNone: the place is free
   };
 
   std::uint32_t find_base(const std::vector<std::uint32_t>& labels);
@@ -53,6 +59,7 @@ class Trie {
   void grow(std::size_t size);
 
   std::vector<Node> nodes_;
+  std::vector<std::uint32_t> values_;
   // Only while it is built: where to look for a free slot from a taken one, and where the last
   // search for so many labels ended.
   std::vector<std::uint32_t> skips_;

@@ -94,7 +94,7 @@ Masks Classifier::classify(unsigned char* block) const {
 
 }  // namespace
 
-const Kernels kAvx2Kernels{scan, sum<float>, sum<std::uint16_t>, sum<std::int8_t>};
+const Kernels kAvx2Kernels{scan, sum<float>, sum<std::uint16_t>, sum<std::int8_t>, normalize};
 
 }  // namespace vecsmith::kernels
 

@@ -82,7 +82,7 @@ Masks Classifier::classify(unsigned char* block) const {
 
 }  // namespace
 
-const Kernels kAvx512Kernels{scan, sum<float>, sum<std::uint16_t>, sum<std::int8_t>};
+const Kernels kAvx512Kernels{scan, sum<float>, sum<std::uint16_t>, sum<std::int8_t>, normalize};
 
 }  // namespace vecsmith::kernels
 

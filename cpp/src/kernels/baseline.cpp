@@ -80,7 +80,7 @@ Masks Classifier::classify(unsigned char* block) const {
 
 }  // namespace
 
-const Kernels kBaselineKernels{scan, sum<float>, sum<std::uint16_t>, sum<std::int8_t>};
+const Kernels kBaselineKernels{scan, sum<float>, sum<std::uint16_t>, sum<std::int8_t>, normalize};
 
 const Kernels& kernels_of(CpuLevel level) {
 #ifdef VECSMITH_X86

@@ -28,7 +28,7 @@ struct ByteClasses {
   bool lowercase;                      ///< 'A'..'Z' become 'a'..'z' in place
 };
 
-/// Bytes that may be read behind the end of a scanned text.
+/// Bytes behind the end of a scanned text that may be read, and lower-cased.
 inline constexpr std::size_t kScanSlack = 64;
 /// Longest text that can be scanned; offsets are 16 bits.
 inline constexpr std::size_t kMaxScan = 32768;
@@ -37,7 +37,7 @@ struct Kernels {
   /// Cuts `text` of `n` bytes into words and punctuation marks, and lower-cases it in place.
   ///
   /// The last byte must be a space. `starts` and `ends` get the offsets of each segment and need
-  /// `n + 64` entries; `triggers` gets one bit a byte (n / 64 + 1 words), all of them written.
+  /// `n + 64` entries; `triggers` gets one bit a byte, ceil(n / 64) words.
   /// Returns the number of segments; `any_trigger` tells whether any bit was set.
   std::size_t (*scan)(unsigned char* text, std::size_t n, const ByteClasses& classes,
                       std::uint16_t* starts, std::uint16_t* ends, std::uint64_t* triggers,
@@ -52,6 +52,9 @@ struct Kernels {
                   const float* weights, std::size_t n, std::size_t n_readable, std::size_t dim, float* out);
   void (*sum_i8)(const std::int8_t* table, std::size_t stride, const std::uint32_t* rows,
                  const float* weights, std::size_t n, std::size_t n_readable, std::size_t dim, float* out);
+
+  /// Scales `x` to unit length; false, and nothing done, where its float32 square is out of range.
+  bool (*normalize)(float* x, std::size_t n);
 };
 
 extern const Kernels kBaselineKernels;
