@@ -94,7 +94,7 @@ class DistillSettings:
     dtype: TableDtype = "float32"
     compute_dtype: ComputeDtype = "auto"
     device: str = "cpu"
-    batch_tokens: int = 4096
+    batch_tokens: int = 2048
     prompt: str | None = None
     prompt_name: str | None = None
     language: str = "en"
@@ -143,7 +143,7 @@ def distill(
     token_remove_pattern: str | None = UNUSED_TOKENS,
     dtype: TableDtype = "float32",
     compute_dtype: ComputeDtype = "auto",
-    batch_tokens: int = 4096,
+    batch_tokens: int = 2048,
     device: str = "cpu",
     prompt: str | None = None,
     prompt_name: str | None = None,

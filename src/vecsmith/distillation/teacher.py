@@ -255,7 +255,7 @@ class Teacher:
         self,
         sequences: Sequence[Sequence[int]],
         *,
-        batch_tokens: int = 4096,
+        batch_tokens: int = 2048,
         advance: Callable[[int], object] | None = None,
     ) -> NDArray[np.float32]:
         """Vectors of `sequences` of token ids, float32, shape [N, D].
