@@ -401,7 +401,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=LOCAL_RESULTS, help="folder of the record")
     parser.add_argument("--kinds", nargs="*", help="names of kinds; all when left out")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--megabytes", type=float, default=1.0, help="of text a round")
+    parser.add_argument("--megabytes", type=float, default=4.0, help="of text a round")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, less text")
     options = parser.parse_args()
