@@ -63,9 +63,7 @@ def main() -> int:
                 run = _spawn(pythons[side], side, source.folder, out, texts if not number else None)
                 run["load_average"] = load_average()
                 runs[side].append(run)
-                print(f"round {number + 1}, {side}: {run['in_process_seconds']:.1f} s with imports, "
-                      f"{run['process_seconds']:.1f} s in all, load {run['load_average']:.1f}",
-                      flush=True)  # fmt: skip
+                _print_run(number, side, run)
             if not number:
                 agreement = _compare(Path(work))
                 print(_sentence(agreement))
@@ -86,6 +84,14 @@ def main() -> int:
     print(f"record: {write_record('distill', record, folder=arguments.out)}")
     agreed = agreement["same_tokens"] and agreement["lowest_cosine"] > MIN_COSINE
     return 0 if agreed else 1
+
+
+def _print_run(number: int, side: str, run: dict[str, Any]) -> None:
+    print(
+        f"round {number + 1}, {side}: {run['in_process_seconds']:.1f} s with imports, "
+        f"{run['process_seconds']:.1f} s in all, load {run['load_average']:.1f}",
+        flush=True,
+    )
 
 
 def _arguments() -> argparse.Namespace:
