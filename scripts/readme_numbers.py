@@ -1,7 +1,7 @@
 """Writes the measured table of README.md from the records in benchmarks/results.
 
-    python scripts/readme_numbers.py           # rewrites the table
-    python scripts/readme_numbers.py --check   # exits with 1 if it is not what the records say
+python scripts/readme_numbers.py           # rewrites the table
+python scripts/readme_numbers.py --check   # exits with 1 if it is not what the records say
 """
 
 from __future__ import annotations
@@ -62,9 +62,7 @@ def speed(found: dict[str, Any]) -> str:
         + " |",
         "|---|" + "--:|--:|" * len(shown),
     ]
-    ours = " | ".join(
-        f"**{thousands(kinds[name]['texts_per_second'][ONE])}** | " for name in shown
-    )
+    ours = " | ".join(f"**{thousands(kinds[name]['texts_per_second'][ONE])}** | " for name in shown)
     lines.append(f"| **vecsmith**, one thread | {ours}|")
     for side, label in PEERS.items():
         cells = []

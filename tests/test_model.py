@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vecsmith import StaticModel
 from vecsmith.formats import Checkpoint
-from vecsmith.model import with_dtype
+from vecsmith.quantization import with_dtype
 
 DIM = 16
 TEXTS = ["The cat sat on a mat.", "dog", "", "€", "cat €", "playing, played!", "猫", "[PAD] hello"]

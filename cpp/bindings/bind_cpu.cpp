@@ -11,6 +11,8 @@ using namespace nb::literals;
 void bind_cpu(nb::module_& m) {
   m.def(
       "cpu_level",
-      [](const std::string& name) { return std::string(vecsmith::name_of(vecsmith::cpu_level_of(name))); },
+      [](const std::string& name) {
+        return std::string(vecsmith::name_of(vecsmith::cpu_level_of(name)));
+      },
       "name"_a = "", "Name of a kernel level this machine runs; the best one for an empty name.");
 }

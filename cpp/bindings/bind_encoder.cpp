@@ -31,10 +31,11 @@ vecsmith::RowType row_type_of(const Table& table) {
   if (table.dtype() == half) return vecsmith::RowType::kFloat16;
   const nb::dlpack::dtype found = table.dtype();
   static constexpr const char* kKinds[] = {"int", "uint", "float"};
-  const std::string kind = found.code < 3 ? kKinds[found.code] : "type " + std::to_string(found.code);
-  throw nb::type_error(("table is of " + kind + std::to_string(found.bits) +
-                        ", expected float32, float16 or int8")
-                           .c_str());
+  const std::string kind =
+      found.code < 3 ? kKinds[found.code] : "type " + std::to_string(found.code);
+  throw nb::type_error(
+      ("table is of " + kind + std::to_string(found.bits) + ", expected float32, float16 or int8")
+          .c_str());
 }
 
 vecsmith::TableView view_of(const Table& table, const std::optional<Weights>& weights,

@@ -29,11 +29,15 @@ void make_tokenizer(vecsmith::Tokenizer* self, std::vector<std::string> tokens, 
                     std::uint32_t unk_id, std::string continuing_subword_prefix,
                     std::size_t max_input_chars_per_word, bool clean_text,
                     bool handle_chinese_chars, bool strip_accents, bool lowercase,
-                    const std::vector<AddedTokenTuple>& added_tokens, const std::string& cpu_level) {
+                    const std::vector<AddedTokenTuple>& added_tokens,
+                    const std::string& cpu_level) {
   vecsmith::TokenizerSettings s;
   s.normalizer = {clean_text, handle_chinese_chars, strip_accents, lowercase};
-  s.wordpiece = {std::move(tokens), {ids.data(), ids.data() + ids.size()}, unk_id,
-                 std::move(continuing_subword_prefix), max_input_chars_per_word};
+  s.wordpiece = {std::move(tokens),
+                 {ids.data(), ids.data() + ids.size()},
+                 unk_id,
+                 std::move(continuing_subword_prefix),
+                 max_input_chars_per_word};
   for (const auto& [content, id, single_word, lstrip, rstrip, normalized] : added_tokens) {
     s.added_tokens.push_back({content, id, single_word, lstrip, rstrip, normalized});
   }
@@ -55,8 +59,9 @@ nb::tuple tokenize(const vecsmith::Tokenizer& self, nb::list texts,
   vecsmith::TokenLists lists;
   {
     const nb::gil_scoped_release unlocked;
-    lists = vecsmith::tokenize_all(
-        self, views.views(), {max_length.value_or(vecsmith::Truncation::kAll), keep_end}, n_threads);
+    lists = vecsmith::tokenize_all(self, views.views(),
+                                   {max_length.value_or(vecsmith::Truncation::kAll), keep_end},
+                                   n_threads);
   }
   return nb::make_tuple(array_of(std::move(lists.ids)), array_of(std::move(lists.offsets)));
 }

@@ -7,8 +7,8 @@ namespace nb = nanobind;
 
 Texts::Texts(nb::list list, std::size_t begin, std::size_t end) {
   if (begin > end || end > list.size()) {
-    throw std::out_of_range("texts " + std::to_string(begin) + " to " + std::to_string(end) + " of " +
-                            std::to_string(list.size()));
+    throw std::out_of_range("texts " + std::to_string(begin) + " to " + std::to_string(end) +
+                            " of " + std::to_string(list.size()));
   }
   views_.reserve(end - begin);
   for (std::size_t i = begin; i < end; ++i) {

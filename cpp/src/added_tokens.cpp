@@ -80,7 +80,8 @@ void AddedTokenMatcher::split(std::string_view text, std::vector<Piece>& pieces)
   const char* const end = text.data() + text.size();
   for (std::size_t at = 0; at < text.size();) {
     const bool possible = first_bytes_[static_cast<unsigned char>(text[at])];
-    const Trie::Match match = possible ? trie_.longest_prefix(text.data() + at, end) : Trie::Match{};
+    const Trie::Match match =
+        possible ? trie_.longest_prefix(text.data() + at, end) : Trie::Match{};
     if (match.length == 0) {
       ++at;
       continue;

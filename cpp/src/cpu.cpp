@@ -48,8 +48,8 @@ CpuLevel cpu_level_of(std::string_view name) {
   for (const CpuLevel level : {CpuLevel::kBaseline, CpuLevel::kAvx2, CpuLevel::kAvx512}) {
     if (name != name_of(level)) continue;
     if (level > best) {
-      throw std::invalid_argument("cpu level " + std::string(name) + " but this machine runs at most " +
-                                  std::string(name_of(best)));
+      throw std::invalid_argument("cpu level " + std::string(name) +
+                                  " but this machine runs at most " + std::string(name_of(best)));
     }
     return level;
   }

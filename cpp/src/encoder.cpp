@@ -37,8 +37,9 @@ std::size_t slice_of(std::size_t n_items, std::size_t n_threads) {
 Encoder::Encoder(const Tokenizer& tokenizer, const TableView& table, CpuLevel level)
     : tokenizer_(tokenizer), pooler_(table, level) {
   if (tokenizer.max_id() >= table.n_tokens) {
-    throw std::invalid_argument("the tokenizer gives ids up to " + std::to_string(tokenizer.max_id()) +
-                                " but the table has " + std::to_string(table.n_tokens) + " tokens");
+    throw std::invalid_argument("the tokenizer gives ids up to " +
+                                std::to_string(tokenizer.max_id()) + " but the table has " +
+                                std::to_string(table.n_tokens) + " tokens");
   }
 }
 
@@ -47,8 +48,7 @@ void Encoder::encode(std::span<const std::string_view> texts, Truncation truncat
   n_threads = useful_threads(texts, n_threads);
   const std::size_t slice = n_threads == 1 ? texts.size() : slice_of(texts.size(), n_threads);
   parallel_for(texts.size(), slice, n_threads, [&](std::size_t begin, std::size_t end) {
-    encode_slice(texts.subspan(begin, end - begin), truncation, pooling,
-                 out + begin * pooling.dim);
+    encode_slice(texts.subspan(begin, end - begin), truncation, pooling, out + begin * pooling.dim);
   });
 }
 

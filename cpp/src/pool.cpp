@@ -27,8 +27,9 @@ Pooler::Pooler(const TableView& table, CpuLevel level)
 
 void Pooler::pool(std::span<const std::uint32_t> ids, std::span<const std::size_t> ends,
                   const Pooling& pooling, Scratch& scratch, float* out) const {
-  const bool drops = pooling.dropped_id != Pooling::kNone &&
-                     std::ranges::find(ids, static_cast<std::uint32_t>(pooling.dropped_id)) != ids.end();
+  const bool drops =
+      pooling.dropped_id != Pooling::kNone &&
+      std::ranges::find(ids, static_cast<std::uint32_t>(pooling.dropped_id)) != ids.end();
   const float* weights = nullptr;
   if (drops || table_.mapping != nullptr || table_.weights != nullptr) {
     pick_rows(ids, ends, drops ? pooling.dropped_id : Pooling::kNone, scratch);
@@ -40,8 +41,8 @@ void Pooler::pool(std::span<const std::uint32_t> ids, std::span<const std::size_
   std::size_t first = 0;
   for (const std::size_t last : ends) {
     const std::size_t n = last - first;
-    sum(ids.data() + first, weights == nullptr ? nullptr : weights + first, n, ids.size() - first, dim,
-        out);
+    sum(ids.data() + first, weights == nullptr ? nullptr : weights + first, n, ids.size() - first,
+        dim, out);
     if (pooling.normalize) {
       if (!kernels_.normalize(out, dim)) normalize_carefully(out, dim);
     } else if (n > 1) {

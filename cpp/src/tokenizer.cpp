@@ -162,8 +162,8 @@ std::string Tokenizer::normalize(std::string_view text) const {
   return out;
 }
 
-// Working memory borrowed from the idle pieces. A lock that cannot be had at once is not waited for:
-// after a fork its holder may not exist, and new memory costs less than a millisecond.
+// Working memory borrowed from the idle pieces. A lock that cannot be had at once is not waited
+// for: after a fork its holder may not exist, and new memory costs less than a millisecond.
 class Tokenizer::Lease {
  public:
   explicit Lease(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {
@@ -325,7 +325,8 @@ class Tokenizer::Run {
     std::size_t end = at;
     while (end < text.size() && !is_delimiter(text[end])) ++end;
     const std::string_view segment = text.substr(at, end - at);
-    if (std::ranges::any_of(segment, [&](char c) { return is_odd(static_cast<unsigned char>(c)); })) {
+    if (std::ranges::any_of(segment,
+                            [&](char c) { return is_odd(static_cast<unsigned char>(c)); })) {
       start_over(index);
       return end;
     }
@@ -371,14 +372,15 @@ class Tokenizer::Run {
       const std::size_t length = std::size_t{s_.ends[i]} - s_.starts[i];
       const WordCache::Entry* const entry =
           length <= WordCache::kShort ? s_.cache.find(s_.lines[i], s_.keys[i]) : nullptr;
-      if (entry != nullptr) {
+      if (entry != nullptr && entry->count != WordCache::kOnLevel2) {
         // Always 16 bytes, then as far as there are ids: no branch on the count.
         std::memcpy(out, entry, sizeof *entry);
         out += entry->count;
         continue;
       }
       ids_.set_size(static_cast<std::size_t>(out - ids_.data()));
-      append_missing({reinterpret_cast<const char*>(s_.window) + s_.starts[i], length});
+      append_missing({reinterpret_cast<const char*>(s_.window) + s_.starts[i], length},
+                     entry != nullptr || length > WordCache::kShort);
       ids_.reserve_more(3 * (last - i));
       out = ids_.data() + ids_.size();
     }
@@ -386,27 +388,19 @@ class Tokenizer::Run {
   }
 
   // Appends the ids of a segment that level 1 of the cache lacks, and remembers them.
-  void append_missing(std::string_view segment) {
+  void append_missing(std::string_view segment, bool may_be_on_level_2) {
     const auto* const bytes = reinterpret_cast<const unsigned char*>(segment.data());
-    const bool is_ascii = std::ranges::all_of(
-        segment, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
-    // A short ASCII word is matched in less time than a line of level 2 takes to arrive.
-    const bool is_in_level_2 =
-        segment.size() <= WordCache::kLong && (!is_ascii || segment.size() > WordCache::kShort);
-    if (is_in_level_2) {
+    if (may_be_on_level_2 && segment.size() <= WordCache::kLong) {
       const std::span<const std::uint32_t> known = s_.cache.find_long(bytes, segment.size());
       if (!known.empty()) return ids_.append(known);
     }
     const std::size_t before = ids_.size();
-    if (is_ascii) {
+    if (std::ranges::all_of(segment, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
       t_.wordpiece_.append(segment, segment.size(), ids_);  // the scan has lower-cased it
     } else {
       t_.append_segment(segment, Truncation::kAll, s_, ids_);
     }
-    const bool is_in_level_1 = segment.size() <= WordCache::kShort && ids_.size() - before <= 3;
-    if (is_in_level_1 || is_in_level_2) {
-      s_.cache.insert(bytes, segment.size(), ids_.slice(before, ids_.size()));
-    }
+    s_.cache.insert(bytes, segment.size(), ids_.slice(before, ids_.size()));
   }
 
   // Whether a piece, from offset `begin` of the window, holds an odd byte or an added token.
@@ -447,7 +441,8 @@ class Tokenizer::Run {
 
   // Size of `ids_` at which the rest of the current text no longer counts.
   std::size_t enough() const {
-    const bool all = truncation_.keep_end || truncation_.max_length > Truncation::kAll - text_begin_;
+    const bool all =
+        truncation_.keep_end || truncation_.max_length > Truncation::kAll - text_begin_;
     return all ? Truncation::kAll : text_begin_ + truncation_.max_length;
   }
 
@@ -472,8 +467,8 @@ class Tokenizer::Run {
   std::size_t n_finished_ = 0;
 };
 
-void Tokenizer::encode(std::span<const std::string_view> texts, Truncation truncation, IdBuffer& ids,
-                       std::vector<std::size_t>& ends) const {
+void Tokenizer::encode(std::span<const std::string_view> texts, Truncation truncation,
+                       IdBuffer& ids, std::vector<std::size_t>& ends) const {
   Lease scratch(*this);
   Run(*this, texts, truncation, *scratch, ids, ends).all();
 }

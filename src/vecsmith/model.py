@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any, Final, TypedDict, Unpack, get_args, overload
+from typing import Any, Final, TypedDict, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vecsmith import _core
 from vecsmith._outputs import OutputDtype, OutputRows, Vectors
 from vecsmith._progress import progress_bar
+from vecsmith._similarity import similarity, similarity_pairwise
 from vecsmith._spellings import accepts_peer_spellings
 from vecsmith._texts import (
     Chunk,
@@ -32,6 +33,7 @@ from vecsmith._texts import (
 )
 from vecsmith._typing import FloatArray, PathLike, TableDtype
 from vecsmith.formats import Checkpoint, open_checkpoint, write_checkpoint
+from vecsmith.quantization import with_dtype
 from vecsmith.tokenizer import Tokenizer, checked_threads, cpu_level
 
 # The engine is called for so many batches at a time: seldom enough that starting threads costs
@@ -325,21 +327,7 @@ class StaticModel:
         Raises:
             ValueError: If the vectors differ in length.
         """
-        rows_a, rows_b = _two_rows(a, b)
-        kind = self._checkpoint.similarity
-        if kind == "euclidean":
-            # In float32 the difference of near squares would leave nothing of a small distance.
-            wide_a, wide_b = rows_a.astype(np.float64), rows_b.astype(np.float64)
-            squares = (wide_a**2).sum(1)[:, None] + (wide_b**2).sum(1) - 2 * wide_a @ wide_b.T
-            return _float32(-np.sqrt(np.maximum(squares, 0)))
-        if kind == "manhattan":
-            distances = np.empty((len(rows_a), len(rows_b)), dtype=np.float32)
-            for row, distance in zip(rows_a, distances, strict=True):
-                np.abs(row - rows_b).sum(1, out=distance)
-            return -distances
-        if kind == "cosine":
-            rows_a, rows_b = _unit(rows_a), _unit(rows_b)
-        return _float32(rows_a @ rows_b.T)
+        return similarity(a, b, kind=self._checkpoint.similarity)
 
     def similarity_pairwise(self, a: Vectors, b: Vectors) -> FloatArray:
         """The model's similarity of row i of `a` [N, D] with row i of `b` [N, D], shape [N].
@@ -347,17 +335,7 @@ class StaticModel:
         Raises:
             ValueError: If the shapes differ.
         """
-        rows_a, rows_b = _two_rows(a, b)
-        if rows_a.shape != rows_b.shape:
-            raise ValueError(f"{len(rows_a)} and {len(rows_b)} vectors, expected as many of both")
-        kind = self._checkpoint.similarity
-        if kind == "euclidean":
-            return _float32(-np.linalg.norm(rows_a - rows_b, axis=1))
-        if kind == "manhattan":
-            return _float32(-np.abs(rows_a - rows_b).sum(1))
-        if kind == "cosine":
-            rows_a, rows_b = _unit(rows_a), _unit(rows_b)
-        return _float32((rows_a * rows_b).sum(1))
+        return similarity_pairwise(a, b, kind=self._checkpoint.similarity)
 
     @property
     def dim(self) -> int:
@@ -511,33 +489,6 @@ class StaticModel:
         return _checked_length(max_length)
 
 
-def with_dtype(checkpoint: Checkpoint, dtype: TableDtype) -> Checkpoint:
-    """The checkpoint with its table rounded to `dtype`; int8 gets a scale for each row.
-
-    Raises:
-        ValueError: If `dtype` is unknown, or rows are too large for float16.
-    """
-    if dtype not in get_args(TableDtype):
-        raise ValueError(f"dtype is {dtype!r}, expected one of {list(get_args(TableDtype))}")
-    table, weights = checkpoint.table, checkpoint.weights
-    if table.dtype == np.dtype(dtype):
-        return checkpoint
-    rows = table.astype(np.float32)
-    if dtype != "int8":
-        with np.errstate(over="ignore"):
-            rounded = rows.astype(dtype)
-        if not np.isfinite(rounded).all():
-            raise ValueError(f"rows reach {np.abs(rows).max():.4g}, too large for {dtype}")
-        return replace(checkpoint, table=rounded)
-    largest = np.abs(rows).max(axis=1)
-    scales = np.where(largest > 0, largest / 127, 1).astype(np.float32)
-    # float64, so that a subnormal scale cannot push a quotient past 127
-    table = np.rint(rows.astype(np.float64) / scales[:, None]).clip(-127, 127).astype(np.int8)
-    per_token = scales if checkpoint.mapping is None else scales[checkpoint.mapping]
-    weights = per_token if weights is None else per_token * weights
-    return replace(checkpoint, table=table, weights=weights)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
     """What holds for every chunk of one `encode` call."""
@@ -566,24 +517,3 @@ def _checked_length(max_length: int | None) -> int | None:
     if max_length < 1:
         raise ValueError(f"max_length is {max_length}, expected at least 1 (None for all tokens)")
     return min(int(max_length), sys.maxsize)  # what the engine counts with
-
-
-def _two_rows(a: Vectors, b: Vectors) -> tuple[FloatArray, FloatArray]:
-    rows_a, rows_b = (np.atleast_2d(np.asarray(x, dtype=np.float32)) for x in (a, b))
-    if rows_a.ndim != 2 or rows_b.ndim != 2 or rows_a.shape[1] != rows_b.shape[1]:
-        raise ValueError(
-            f"vectors of shapes {list(np.shape(a))} and {list(np.shape(b))}, "
-            "expected [N, D] and [M, D]"
-        )
-    return rows_a, rows_b
-
-
-def _unit(rows: FloatArray) -> FloatArray:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: FloatArray = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-    return unit
-
-
-def _float32(values: NDArray[Any]) -> FloatArray:
-    as_float32: FloatArray = values.astype(np.float32, copy=False)
-    return as_float32

@@ -18,9 +18,10 @@ from tokenizers import Tokenizer
 
 from tests.distillation.teachers import FAMILIES, save_teacher
 from vecsmith import StaticModel, distill
-from vecsmith.distillation.distiller import UNUSED_TOKENS, quantize_rows
+from vecsmith.distillation.distiller import UNUSED_TOKENS
 from vecsmith.distillation.vocabulary import build_vocabulary
 from vecsmith.errors import MissingExtraError
+from vecsmith.quantization import quantize_rows
 
 TEXTS = ["the quick brown fox", "it is dangerous to go alone", "static embeddings are small"]
 

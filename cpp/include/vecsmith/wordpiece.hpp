@@ -14,8 +14,8 @@ namespace vecsmith {
 
 /// Vocabulary and rules of a WordPiece model.
 struct WordPieceSettings {
-  std::vector<std::string> tokens;   ///< UTF-8, distinct
-  std::vector<std::uint32_t> ids;    ///< one for each token
+  std::vector<std::string> tokens;  ///< UTF-8, distinct
+  std::vector<std::uint32_t> ids;   ///< one for each token
   std::uint32_t unk_id = 0;
   std::string continuing_subword_prefix = "##";
   std::size_t max_input_chars_per_word = 100;

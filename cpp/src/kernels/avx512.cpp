@@ -71,10 +71,9 @@ Masks Classifier::classify(unsigned char* block) const {
   const __m512i bytes = _mm512_loadu_si512(block);
   const __mmask64 not_ascii = _mm512_movepi8_mask(bytes);
   const __m512i bits = _mm512_permutex2var_epi8(low_, bytes, high_);
-  const __mmask64 upper = _mm512_cmplt_epu8_mask(_mm512_sub_epi8(bytes, _mm512_set1_epi8('A')),
-                                                 _mm512_set1_epi8(26));
-  _mm512_storeu_si512(block, _mm512_or_si512(bytes,
-                                                  _mm512_maskz_mov_epi8(upper, lower_)));
+  const __mmask64 upper =
+      _mm512_cmplt_epu8_mask(_mm512_sub_epi8(bytes, _mm512_set1_epi8('A')), _mm512_set1_epi8(26));
+  _mm512_storeu_si512(block, _mm512_or_si512(bytes, _mm512_maskz_mov_epi8(upper, lower_)));
   return {_mm512_test_epi8_mask(bits, _mm512_set1_epi8(kWordByte)) | not_ascii,
           _mm512_test_epi8_mask(bits, _mm512_set1_epi8(kPunctuationByte)) & ~not_ascii,
           _mm512_test_epi8_mask(bits, _mm512_set1_epi8(kTriggerByte)) & ~not_ascii};

@@ -16,16 +16,17 @@ enum ByteClass : std::uint8_t {
   kSpaceByte = 0,
   kWordByte = 1,
   kPunctuationByte = 2,
-  kTriggerByte = 4,  ///< bit beside the others: an added token may begin here, or it needs the plain path
+  kTriggerByte =
+      4,  ///< bit beside the others: an added token may begin here, or it needs the plain path
 };
 
 /// Byte classes in the shapes that the levels want them in.
 struct ByteClasses {
-  std::uint8_t of[128];                ///< ByteClass bits of each ASCII byte
-  std::uint8_t word_nibbles[16];       ///< low nibble -> set of high nibbles that make a word byte
+  std::uint8_t of[128];           ///< ByteClass bits of each ASCII byte
+  std::uint8_t word_nibbles[16];  ///< low nibble -> set of high nibbles that make a word byte
   std::uint8_t punctuation_nibbles[16];
   std::uint8_t trigger_nibbles[16];
-  bool lowercase;                      ///< 'A'..'Z' become 'a'..'z' in place
+  bool lowercase;  ///< 'A'..'Z' become 'a'..'z' in place
 };
 
 /// Bytes behind the end of a scanned text that may be read, and lower-cased.
@@ -47,11 +48,14 @@ struct Kernels {
   /// float32, each product rounded first; `weights` may be null for ones. `dim` <= `stride`.
   /// The first `n_readable` >= `n` entries of `rows` are rows that will be asked for next.
   void (*sum_f32)(const float* table, std::size_t stride, const std::uint32_t* rows,
-                  const float* weights, std::size_t n, std::size_t n_readable, std::size_t dim, float* out);
+                  const float* weights, std::size_t n, std::size_t n_readable, std::size_t dim,
+                  float* out);
   void (*sum_f16)(const std::uint16_t* table, std::size_t stride, const std::uint32_t* rows,
-                  const float* weights, std::size_t n, std::size_t n_readable, std::size_t dim, float* out);
+                  const float* weights, std::size_t n, std::size_t n_readable, std::size_t dim,
+                  float* out);
   void (*sum_i8)(const std::int8_t* table, std::size_t stride, const std::uint32_t* rows,
-                 const float* weights, std::size_t n, std::size_t n_readable, std::size_t dim, float* out);
+                 const float* weights, std::size_t n, std::size_t n_readable, std::size_t dim,
+                 float* out);
 
   /// Scales `x` to unit length; false, and nothing done, where its float32 square is out of range.
   bool (*normalize)(float* x, std::size_t n);

