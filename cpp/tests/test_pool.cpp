@@ -278,6 +278,17 @@ TEST_CASE(every_level_scales_to_unit_length_with_the_same_bits) {
   }
 }
 
+TEST_CASE(sums_of_millions_of_rows_do_not_drift) {
+  const std::vector<float> rows = {0.1F, -0.7F, 1.0F / 3.0F};
+  const Pooler pooler({.rows = rows.data(), .n_rows = 1, .dim = 3, .n_tokens = 1});
+  const std::vector<std::uint32_t> ids(5'000'000);
+  const std::vector<std::size_t> ends = {ids.size()};
+  std::vector<float> out(3);
+  Pooler::Scratch scratch;
+  pooler.pool(ids, ends, {3, false}, scratch, out.data());
+  for (std::size_t j = 0; j < 3; ++j) CHECK(std::abs(out[j] - rows[j]) < 1e-3F * std::abs(rows[j]));
+}
+
 TEST_CASE(parts_that_do_not_fit_are_refused) {
   const std::vector<float> rows(6);
   const std::vector<std::uint32_t> mapping = {0, 2};

@@ -38,7 +38,8 @@ class Pooler {
   /// Writes the vector of ids[ends[i - 1] .. ends[i]) to out + i * pooling.dim; no ids give zeros.
   ///
   /// Rows are added in order in float32 and divided by their number, so the mean has the bits of
-  /// numpy's. Unit vectors are the sum divided by its length. Every id must be below n_tokens.
+  /// numpy's (up to 65,536 tokens; longer texts are gathered in float64 and are nearer). Unit
+  /// vectors are the sum divided by its length. Every id must be below n_tokens.
   void pool(std::span<const std::uint32_t> ids, std::span<const std::size_t> ends,
             const Pooling& pooling, Scratch& scratch, float* out) const;
 
@@ -49,6 +50,8 @@ class Pooler {
                  std::int64_t dropped_id, Scratch& scratch) const;
   void sum(const std::uint32_t* rows, const float* weights, std::size_t n, std::size_t n_readable,
            std::size_t dim, float* out) const;
+  void sum_stretch(const std::uint32_t* rows, const float* weights, std::size_t n,
+                   std::size_t n_readable, std::size_t dim, float* out) const;
 
   TableView table_;
   const kernels::Kernels& kernels_;
