@@ -25,8 +25,8 @@ from vecsmith.distillation.vocabulary import (
     StudentVocabulary,
     VocabularyMode,
     build_vocabulary,
-    read_words,
 )
+from vecsmith.distillation.words import read_words
 from vecsmith.errors import FormatError
 
 WORDS = ["zyzzyva", "quixotic", "liquorice", "naïveté", "electroencephalograph", "x1", "foxesque"]

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,14 +18,6 @@ if TYPE_CHECKING:
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-
-
-class Advance(Protocol):
-    """Moves a progress bar on."""
-
-    def __call__(self, completed: float, detail: str = "") -> None:
-        """Shows that `completed` of the total is done."""
-        ...
 
 
 def one_line(message: str) -> str:
@@ -54,42 +45,6 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     return Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=False)
-
-
-@contextmanager
-def progress(title: str, total: float | None, *, quiet: bool) -> Iterator[Advance]:
-    """A progress bar on stderr; silent when `quiet` or when stderr is no terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield _no_advance
-        return
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TaskProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[detail]}", markup=False),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
-        task = bar.add_task(one_line(title), total=total, detail="")
-
-        def advance(completed: float, detail: str = "") -> None:
-            bar.update(task, completed=completed, detail=detail)
-
-        yield advance
-
-
-def _no_advance(completed: float, detail: str = "") -> None:
-    pass
 
 
 def count(number: int) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vecsmith._progress import progress_bar
 from vecsmith.cli._console import (
     AsJson,
     Quiet,
@@ -19,7 +20,6 @@ from vecsmith.cli._console import (
     count,
     one_line,
     print_json,
-    progress,
     size,
 )
 
@@ -202,15 +202,9 @@ def _teacher_side(texts: list[str], *, quiet: bool) -> dict[str, Any]:
     questions = embed(list(QUESTIONS))
     embed(_other_english()[:32])  # a whole batch: the first one sets the kernels up
     vectors = np.empty((len(texts), teacher.dim), np.float32)
-    rates, done = [], 0
-    with progress("the teacher", len(texts), quiet=quiet) as show:
+    rates = []
+    with progress_bar("the teacher", total=len(texts), show=not quiet) as advance:
         for part in np.array_split(np.arange(len(texts)), _TEACHER_PARTS):
-
-            def advance(n_texts: int) -> None:
-                nonlocal done
-                done += n_texts
-                show(done)
-
             started = time.perf_counter()
             vectors[part] = embed([texts[row] for row in part], advance)
             rates.append(len(part) / (time.perf_counter() - started))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vecsmith.cli._console import AsJson, Quiet, count, note, print_json, progress
+from vecsmith._progress import progress_bar
+from vecsmith.cli._console import AsJson, Quiet, count, note, one_line, print_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -329,8 +330,9 @@ class _Run:
             start=self._done.position,
             max_rows=self.max_rows,
         )
-        title = f"encoding {self.source.name}"
-        with closing(chunks), progress(title, self.source.n_bytes, quiet=self.quiet) as advance:
+        title, n_bytes = one_line(f"encoding {self.source.name}"), self.source.n_bytes
+        n_bytes_read = 0
+        with closing(chunks), progress_bar(title, total=n_bytes, show=not self.quiet) as advance:
             for chunk in chunks:
                 if chunk.texts:
                     vectors: NDArray[Any] = buffer[: len(chunk.texts)]
@@ -340,8 +342,10 @@ class _Run:
                 now = time.monotonic()
                 rate = (self._done.rows - self.resumed_from) / max(now - started, 1e-9)
                 advance(
-                    chunk.n_bytes_read, f"{count(self._done.rows)} rows, {count(round(rate))}/s"
+                    chunk.n_bytes_read - n_bytes_read,
+                    f"{count(self._done.rows)} rows, {count(round(rate))}/s",
                 )
+                n_bytes_read = chunk.n_bytes_read
                 at_risk = (now - started) / 10
                 if now - written > min(max(at_risk, _MIN_SECONDS_AT_RISK), _MAX_SECONDS_AT_RISK):
                     self._checkpoint()

@@ -33,9 +33,7 @@ from vecsmith.distillation.teacher import ComputeDtype, Pooling, Teacher, read_f
 from vecsmith.distillation.vocabulary import (
     StudentVocabulary,
     VocabularyMode,
-    WordSource,
     build_vocabulary,
-    read_words,
 )
 from vecsmith.distillation.weighting import (
     CountSource,
@@ -46,6 +44,7 @@ from vecsmith.distillation.weighting import (
     token_counts,
     token_weights,
 )
+from vecsmith.distillation.words import WordSource, read_words
 from vecsmith.formats.checkpoint import Checkpoint
 from vecsmith.model import StaticModel
 from vecsmith.quantization import quantize_rows

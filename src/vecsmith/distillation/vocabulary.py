@@ -1,30 +1,32 @@
 """From a teacher's tokenizer and a user's words to the student's tokenizer.
 
-A tokenizer.json is treated as the plain settings it is: tokens are taken out or appended and ids
-renumbered without gaps. Every word that is added is checked to come out as its own single id.
+The teacher's tokens are taken out or kept and the user's words appended. Every word that is added
+is checked to come out as its own single id.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
-from pathlib import Path
 from typing import Any, Literal
 
-from vecsmith._extras import require
 from vecsmith._files import parse_json
-from vecsmith._typing import PathLike
+from vecsmith.distillation.token_list import (
+    Merges,
+    TokenList,
+    add_prefix_space,
+    added_token,
+    bert_normalizer,
+    is_byte_level,
+    open_tokenizer,
+    spell,
+)
 from vecsmith.errors import FormatError
 
 VocabularyMode = Literal["subword", "word", "both"]
-WordSource = Sequence[str] | Mapping[str, float] | PathLike
 
-_MAX_LINE_BYTES = 2**16
 _N_EXAMPLES = 20
 _WORDPIECE_MAX_CHARS = 100
 # A Unigram word must beat the best path through its parts; any margin above rounding does.
@@ -97,191 +99,6 @@ class StudentVocabulary:
     report: VocabularyReport
 
 
-def read_words(source: WordSource) -> list[tuple[str, float | None]]:
-    """Words with their counts, from a sequence, a mapping to counts, or a file.
-
-    A file has one word a line, in UTF-8, optionally followed by a tab and its count; the word may
-    hold spaces and commas. Empty lines do not count.
-
-    Raises:
-        ValueError: If a count is negative or not finite, or an item is not a text.
-        FormatError: If the file is not UTF-8, or a count in it is not a number.
-    """
-    if isinstance(source, Mapping):
-        return [(_text(word), _count(n, word)) for word, n in source.items()]
-    if isinstance(source, str | os.PathLike):
-        return list(_read_word_file(Path(source)))
-    return [(_text(word), None) for word in source]
-
-
-def _text(word: object) -> str:
-    if not isinstance(word, str):
-        raise TypeError(f"vocabulary item {word!r} is {type(word).__name__}, expected str")
-    return word.encode("utf-8", "replace").decode("utf-8")  # lone surrogates have no UTF-8
-
-
-def _count(count: float, word: str) -> float:
-    value = float(count)
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"count of {word!r} is {count}, expected a number of 0 or more")
-    return value
-
-
-def _read_word_file(path: Path) -> Iterable[tuple[str, float | None]]:
-    if not path.is_file():
-        raise FormatError(f"{path}: no such file, expected one word a line")
-    with path.open("rb") as file:
-        for number, raw in enumerate(iter(lambda: file.readline(_MAX_LINE_BYTES + 1), b""), 1):
-            place = f"{path}: line {number}"
-            if len(raw) > _MAX_LINE_BYTES:
-                raise FormatError(f"{place}: over {_MAX_LINE_BYTES} bytes, expected one word")
-            try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                raise FormatError(f"{place}: not UTF-8, expected one word") from error
-            if not line.strip():
-                continue
-            word, tab, count = line.rpartition("\t")
-            if not tab:
-                yield line, None
-                continue
-            try:
-                yield word, _count(float(count), word)
-            except ValueError as error:
-                raise FormatError(
-                    f"{place}: count {count!r}, expected word, tab and a number of 0 or more"
-                ) from error
-
-
-class _Tokens:
-    """The tokens of a tokenizer.json in id order, with what belongs to each."""
-
-    def __init__(self, settings: dict[str, Any], source: str) -> None:
-        self.settings = settings
-        model = settings.get("model")
-        if not isinstance(model, dict) or not isinstance(model.get("vocab"), dict | list):
-            raise FormatError(f"{source}: model.vocab is missing, expected a tokenizer.json")
-        self.model = model
-        # old files leave the type out; only WordPiece and Unigram can be told by their keys
-        self.family = str(model.get("type") or ("BPE" if "merges" in model else "WordPiece"))
-        if isinstance(model["vocab"], list):
-            self.family = "Unigram"
-            self.ids = {str(token): i for i, (token, _) in enumerate(model["vocab"])}
-            self.scores = {str(token): float(score) for token, score in model["vocab"]}
-        else:
-            self.ids = {str(token): int(i) for token, i in model["vocab"].items()}
-            self.scores = {}
-        if self.family not in ("WordPiece", "BPE", "Unigram", "WordLevel"):
-            raise FormatError(
-                f"{source}: model.type {self.family!r}, "
-                "expected WordPiece, BPE, Unigram or WordLevel"
-            )
-        self.added = {str(added["content"]): added for added in settings.get("added_tokens") or []}
-        for content, added in self.added.items():
-            self.ids.setdefault(content, int(added["id"]))
-        self.unk = self._unknown()
-
-    def _unknown(self) -> str | None:
-        if self.family == "Unigram":
-            unk_id = self.model.get("unk_id")
-            return self.model["vocab"][unk_id][0] if isinstance(unk_id, int) else None
-        unk = self.model.get("unk_token")
-        return unk if isinstance(unk, str) and unk in self.ids else None
-
-    @property
-    def lowest_score(self) -> float:
-        """Score of the least likely Unigram token."""
-        return min(self.scores.values(), default=-100.0)
-
-    def drop(self, tokens: set[str]) -> None:
-        """Takes `tokens` out, and every merge that makes or needs one."""
-        for token in tokens:
-            self.ids.pop(token, None)
-            self.added.pop(token, None)
-            self.scores.pop(token, None)
-        if self.family == "BPE" and tokens:
-            self.model["merges"] = [
-                pair
-                for pair in map(_pair, self.model["merges"])
-                if not (pair[0] in tokens or pair[1] in tokens or pair[0] + pair[1] in tokens)
-            ]
-
-    def compact(self) -> None:
-        """Renumbers ids from 0 in their present order."""
-        self.ids = {token: i for i, token in enumerate(sorted(self.ids, key=self.ids.__getitem__))}
-
-    def append(self, token: str, score: float | None = None) -> int:
-        """Id of a new token at the end."""
-        self.ids[token] = len(self.ids)
-        if self.family == "Unigram":
-            self.scores[token] = self.lowest_score if score is None else score
-        return self.ids[token]
-
-    def to_json(self) -> str:
-        """Text of the tokenizer.json with these tokens."""
-        if self.family == "Unigram":
-            floor = self.lowest_score
-            self.model["vocab"] = [[t, self.scores.get(t, floor)] for t in self.ids]
-            self.model["unk_id"] = None if self.unk is None else self.ids[self.unk]
-        else:
-            self.model["vocab"] = self.ids
-        ordered = sorted(self.added.values(), key=lambda added: self.ids[added["content"]])
-        self.settings["added_tokens"] = [
-            {**added, "id": self.ids[added["content"]]} for added in ordered
-        ]
-        self.settings["post_processor"] = None
-        self.settings["padding"] = None
-        self.settings["truncation"] = None
-        return json.dumps(self.settings, ensure_ascii=False)
-
-
-def _pair(merge: str | Sequence[str]) -> tuple[str, str]:
-    """A merge as a pair; older files write "left right"."""
-    left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
-    return left, right
-
-
-class _Merges:
-    """Byte-pair merges to which whole words can be added."""
-
-    def __init__(self, merges: Iterable[str | Sequence[str]]) -> None:
-        self.ranks = {_pair(merge): rank for rank, merge in enumerate(merges)}
-
-    def add_word(self, word: str) -> list[str]:
-        """Adds merges until `word` is one piece; what they take and make, `word` left out.
-
-        New merges rank last, so nothing that was merged before is merged differently, and a
-        word added earlier stays whole.
-        """
-        parts: set[str] = set()
-        pieces = self._split(word)
-        while len(pieces) > 1:
-            for i in range(0, len(pieces) - 1, 2):
-                pair = (pieces[i], pieces[i + 1])
-                self.ranks.setdefault(pair, len(self.ranks))
-                parts.update((*pair, "".join(pair)))
-            pieces = self._split(word)
-        return sorted(parts - {word})
-
-    def _split(self, word: str) -> list[str]:
-        pieces = list(word)
-        while len(pieces) > 1:
-            best = min(pairwise(pieces), key=lambda pair: self.ranks.get(pair, math.inf))
-            if best not in self.ranks:
-                break
-            joined: list[str] = []
-            i = 0
-            while i < len(pieces):
-                if i + 1 < len(pieces) and (pieces[i], pieces[i + 1]) == best:
-                    joined.append(pieces[i] + pieces[i + 1])
-                    i += 2
-                else:
-                    joined.append(pieces[i])
-                    i += 1
-            pieces = joined
-        return pieces
-
-
 @dataclass(frozen=True, slots=True)
 class _Item:
     """A user's word after the tokenizer's normalizer and splitter.
@@ -346,7 +163,7 @@ def build_vocabulary(
         FormatError: If the tokenizer.json is broken.
     """
     pattern = _compile(token_remove_pattern)
-    teacher = _open_tokenizer(tokenizer_json, source)
+    teacher = open_tokenizer(tokenizer_json, source)
     excluded: set[str] = set()
     skipped = _Skipped()
     while True:
@@ -360,7 +177,7 @@ def build_vocabulary(
             [] if mode == "subword" else words, teacher, pattern, excluded, skipped, max_tokens
         )
         text = draft.tokens.to_json()
-        failed = [] if as_model2vec else draft.unreachable(_open_tokenizer(text, source))
+        failed = [] if as_model2vec else draft.unreachable(open_tokenizer(text, source))
         if not failed:
             break
         excluded.update(failed)
@@ -386,19 +203,6 @@ def _compile(pattern: str | None) -> re.Pattern[str] | None:
         ) from error
 
 
-def _open_tokenizer(text: str, source: str) -> Any:
-    tokenizers = require("tokenizers", extra="distill", purpose="read the teacher's tokenizer")
-    try:
-        tokenizer = tokenizers.Tokenizer.from_str(text)
-    except Exception as error:  # the package raises bare Exception
-        raise FormatError(
-            f"{source}: {error}, expected a tokenizer.json; fetch it again"
-        ) from error
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
-
-
 class _Draft:
     """A student's tokenizer while it is being made."""
 
@@ -409,7 +213,7 @@ class _Draft:
         if not isinstance(settings, dict):
             raise FormatError(f"{source}: {type(settings).__name__}, expected an object")
         try:
-            self.tokens = _Tokens(settings, source)
+            self.tokens = TokenList(settings, source)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise FormatError(
                 f"{source}: {type(error).__name__} {error} in model or added_tokens, "
@@ -446,18 +250,18 @@ class _Draft:
         self.n_removed = len(dropped)
         tokens.compact()
         self.sequences = {token: [self.teacher_ids[token]] for token in tokens.ids}
-        _add_prefix_space(tokens.settings.get("pre_tokenizer"), everywhere=self.as_model2vec)
+        add_prefix_space(tokens.settings.get("pre_tokenizer"), everywhere=self.as_model2vec)
 
     def keep_words_only(self) -> None:
         """Turns the tokenizer into one of whole words, with nothing but the unknown token."""
         unk = self.tokens.unk or "[UNK]"
-        tokenizer = _open_tokenizer(self.tokens.to_json(), self.source)
+        tokenizer = open_tokenizer(self.tokens.to_json(), self.source)
         settings = self.tokens.settings
         if not (
             (settings.get("normalizer") or {}).get("type") == "BertNormalizer"
             and (settings.get("pre_tokenizer") or {}).get("type") == "BertPreTokenizer"
         ):
-            settings["normalizer"] = _bert_normalizer(tokenizer)
+            settings["normalizer"] = bert_normalizer(tokenizer)
             settings["pre_tokenizer"] = {"type": "BertPreTokenizer"}
         settings["model"] = {
             "type": "WordPiece",
@@ -467,9 +271,9 @@ class _Draft:
             "vocab": {unk: 0},
         }
         settings["decoder"] = {"type": "WordPiece", "prefix": "##", "cleanup": True}
-        settings["added_tokens"] = [_added_token(unk, special=True)]
+        settings["added_tokens"] = [added_token(unk, special=True)]
         self.n_removed = len(self.tokens.ids) - (unk in self.tokens.ids)
-        self.tokens = _Tokens(settings, self.source)
+        self.tokens = TokenList(settings, self.source)
         self.sequences = {unk: [self.teacher_ids[unk]] if unk in self.teacher_ids else []}
 
     def add_words(
@@ -482,7 +286,7 @@ class _Draft:
         max_tokens: int,
     ) -> dict[str, float | None]:
         """Appends the user's words, then the multiword items; their counts by token."""
-        splitter = _open_tokenizer(self.tokens.to_json(), self.source)
+        splitter = open_tokenizer(self.tokens.to_json(), self.source)
         n_before = len(self.tokens.ids)
         counts: dict[str, float | None] = {}
         for given, count in words:
@@ -508,7 +312,7 @@ class _Draft:
         self.n_parts = len(self.tokens.ids) - n_before - len(self.items)
         for token in list(self.tokens.ids)[n_before:]:
             if token not in self.sequences:
-                text = token if self.as_model2vec else _spell(token, splitter)
+                text = token if self.as_model2vec else spell(token, splitter)
                 self.sequences[token] = self._read(text, teacher)
         return counts
 
@@ -520,7 +324,7 @@ class _Draft:
         if not normalized.strip():
             return None
         spaced = normalized
-        if _is_byte_level(self.tokens.settings) and not normalized.startswith(" "):
+        if is_byte_level(self.tokens.settings) and not normalized.startswith(" "):
             spaced = f" {normalized}"
         pieces = [spaced]
         if splitter.pre_tokenizer is not None:
@@ -561,7 +365,7 @@ class _Draft:
 
     def _append(self, splitter: Any) -> None:
         tokens = self.tokens
-        merges = _Merges(tokens.model["merges"]) if tokens.family == "BPE" else None
+        merges = Merges(tokens.model["merges"]) if tokens.family == "BPE" else None
         for item in self.items.values():
             if item.multiword:
                 continue
@@ -574,7 +378,7 @@ class _Draft:
         for item in self.items.values():
             if item.multiword:
                 tokens.append(item.token)
-                tokens.added[item.token] = _added_token(
+                tokens.added[item.token] = added_token(
                     item.token,
                     # inside other words a unit would be found by accident ("art is" in "start is")
                     single_word=not self.as_model2vec,
@@ -631,75 +435,3 @@ class _Draft:
                 examples=skipped.examples,
             ),
         )
-
-
-def _added_token(
-    content: str,
-    *,
-    special: bool = False,
-    single_word: bool = False,
-    lstrip: bool = False,
-    rstrip: bool = False,
-    normalized: bool = False,
-) -> dict[str, Any]:
-    return {
-        "id": 0,  # given with the others when the file is written
-        "content": content,
-        "single_word": single_word,
-        "lstrip": lstrip,
-        "rstrip": rstrip,
-        "normalized": normalized,
-        "special": special,
-    }
-
-
-def _bert_normalizer(tokenizer: Any) -> dict[str, Any]:
-    """BERT's normalizer with the casing and accents of another tokenizer."""
-
-    def normalize(text: str) -> str:
-        if tokenizer.normalizer is None:
-            return text
-        normalized: str = tokenizer.normalizer.normalize_str(text)
-        return normalized
-
-    return {
-        "type": "BertNormalizer",
-        "clean_text": True,
-        "handle_chinese_chars": True,
-        "strip_accents": "e" in normalize("é"),
-        "lowercase": "a" in normalize("A"),
-    }
-
-
-def _pre_tokenizers(pre_tokenizer: object) -> list[dict[str, Any]]:
-    """A pre-tokenizer's steps, whether it is one or a sequence."""
-    if not isinstance(pre_tokenizer, dict):
-        return []
-    if pre_tokenizer.get("type") == "Sequence":
-        return [step for step in pre_tokenizer.get("pretokenizers") or [] if isinstance(step, dict)]
-    return [pre_tokenizer]
-
-
-def _is_byte_level(settings: Mapping[str, Any]) -> bool:
-    steps = _pre_tokenizers(settings.get("pre_tokenizer"))
-    return any(step.get("type") == "ByteLevel" for step in steps)
-
-
-def _add_prefix_space(pre_tokenizer: object, *, everywhere: bool) -> None:
-    """Makes a byte-level splitter read the first word of a text as it reads the others.
-
-    A splitter that runs after a Split would put the space before every piece, punctuation too,
-    and is left alone unless `everywhere`.
-    """
-    steps = _pre_tokenizers(pre_tokenizer)
-    for i, step in enumerate(steps):
-        if step.get("type") == "ByteLevel" and (everywhere or i == 0):
-            step["add_prefix_space"] = True
-
-
-def _spell(token: str, tokenizer: Any) -> str:
-    """The text that a token's spelling stands for."""
-    if tokenizer.decoder is None:
-        return token
-    text: str = tokenizer.decoder.decode([token])
-    return text or token

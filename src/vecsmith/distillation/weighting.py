@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vecsmith._extras import require
 from vecsmith._typing import PathLike
-from vecsmith.distillation.vocabulary import read_words
+from vecsmith.distillation.words import read_words
 from vecsmith.errors import FormatError
 
 Weighting = Literal["zipf", "sif", "none"]
