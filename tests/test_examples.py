@@ -39,7 +39,7 @@ def run(command: list[str] | str, folder: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=900,  # a slow machine takes minutes to distil
     )
     assert done.returncode == 0, done.stdout
 

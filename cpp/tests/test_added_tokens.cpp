@@ -18,6 +18,7 @@ using testing::PlainPiece;
 
 std::vector<std::string> contents_of(const std::vector<AddedToken>& tokens) {
   std::vector<std::string> contents;
+  contents.reserve(tokens.size());
   for (const AddedToken& token : tokens) contents.push_back(token.content);
   return contents;
 }

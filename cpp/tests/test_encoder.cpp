@@ -1,5 +1,7 @@
 // Texts to vectors: fused, in threads, and by several callers at once.
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -78,7 +80,8 @@ TEST_CASE(a_vector_is_the_mean_of_the_rows_of_the_texts_ids) {
       const testing::IdList ids = plain.encode(texts.views[i], truncation);
       const std::vector<std::size_t> ends = {ids.size()};
       pooler.pool(ids, ends, pooling, scratch, expected.data());
-      CHECK(std::memcmp(expected.data(), out.data() + i * pooling.dim, 4 * pooling.dim) == 0);
+      const auto row = out.begin() + static_cast<std::ptrdiff_t>(i * pooling.dim);
+      CHECK(std::equal(expected.begin(), expected.end(), row));
     }
   }
 }
@@ -104,6 +107,7 @@ TEST_CASE(callers_at_once_give_each_other_the_same_bits) {
   std::vector<std::vector<float>> results(8);
   {
     std::vector<std::jthread> threads;
+    threads.reserve(results.size());
     for (auto& result : results) {
       threads.emplace_back(
           [&] { result = encode(encoder, texts.views, 1 + texts.views.size() % 2); });
