@@ -354,9 +354,10 @@ def test_queries_and_documents_get_their_own_prompts(
     query: Any = prompted.encode_query
     np.testing.assert_array_equal(query("dog", prompt="a "), model.encode("a dog"))
     np.testing.assert_array_equal(query("dog", prompt_name="own"), model.encode("mat dog"))
+    np.testing.assert_array_equal(query("dog", prompt=None), model.encode("cat dog"))
+    # as in sentence-transformers, False adds no step and takes none away
     np.testing.assert_array_equal(
-        query(sentences=["dog"], normalize_embeddings=False),
-        model.encode(["cat dog"], normalize=False),
+        query(sentences=["dog"], normalize_embeddings=False), model.encode(["cat dog"])
     )
 
 

@@ -32,16 +32,16 @@ void parallel_for(std::size_t n_items, std::size_t slice, std::size_t n_threads,
     }
   };
 
-  {
-    std::vector<std::jthread> threads;
-    threads.reserve(n_threads - 1);
-    try {
-      for (std::size_t i = 1; i < n_threads; ++i) threads.emplace_back(run);
-    } catch (const std::system_error&) {
-      // A system at its thread limit still gets its answer, from the threads there are.
-    }
-    run();
+  // Not std::jthread: libc++ has it only since LLVM 20.
+  std::vector<std::thread> threads;
+  threads.reserve(n_threads - 1);
+  try {
+    for (std::size_t i = 1; i < n_threads; ++i) threads.emplace_back(run);
+  } catch (const std::system_error&) {
+    // A system at its thread limit still gets its answer, from the threads there are.
   }
+  run();
+  for (std::thread& thread : threads) thread.join();
   if (failure) std::rethrow_exception(failure);
 }
 

@@ -20,6 +20,16 @@ from vecsmith.errors import FormatError
 MAX_JSON_BYTES = 512 * 2**20
 
 
+def _read_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+# Read once, at import: asking means setting it for an instant, for all threads.
+UMASK = _read_umask()
+
+
 @contextmanager
 def atomic_file(path: PathLike, mode: str = "wb", **open_options: Any) -> Iterator[IO[Any]]:
     """Opens a temporary sibling of `path` that takes its name when the block ends well."""
@@ -27,7 +37,7 @@ def atomic_file(path: PathLike, mode: str = "wb", **open_options: Any) -> Iterat
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         # mkstemp gives 0600; a finished file gets what open() would have given it
-        os.fchmod(handle, 0o666 & ~_umask())
+        os.chmod(name, 0o666 & ~UMASK)
         with open(handle, mode, **open_options) as file:
             yield file
             file.flush()
@@ -101,9 +111,3 @@ def sync_folder(folder: PathLike) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

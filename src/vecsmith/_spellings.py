@@ -7,7 +7,8 @@ the import is enough.
     theirs                                  ours
     sentences, inputs                       texts
     path, model_name_or_path                source
-    normalize_embeddings                    normalize
+    normalize_embeddings=True               normalize=True; False leaves it to the model
+    embeddings1, embeddings2                a, b
     dimensionality                          truncate_dim
     precision                               dtype
     quantize_to                             dtype (of the table, at load)
@@ -17,7 +18,7 @@ the import is enough.
 Accepted and without effect: device, pool, chunk_size, use_multiprocessing,
 multiprocessing_threshold, force_download, trust_remote_code, backend="torch". Accepted only with
 the value that means what we do: convert_to_numpy=True, convert_to_tensor=False,
-output_value="sentence_embedding".
+output_value="sentence_embedding", vocabulary_quantization=None.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _RENAMED = {
     "path": "source",
     "model_name_or_path": "source",
     "normalize_embeddings": "normalize",
+    "embeddings1": "a",
+    "embeddings2": "b",
     "dimensionality": "truncate_dim",
     "precision": "dtype",
     "quantize_to": "dtype",
@@ -58,6 +61,7 @@ _ONLY = {
     "convert_to_tensor": (False, "use torch.from_numpy on the result"),
     "output_value": ("sentence_embedding", "use encode_tokens for the tokens' vectors"),
     "backend": ("torch", "the engine is the only backend"),
+    "vocabulary_quantization": (None, "open a folder that model2vec has quantized"),
 }
 
 
@@ -85,6 +89,8 @@ def accepts_peer_spellings(
                 target = name
             elif name in _RENAMED and _RENAMED[name] in own:
                 target = _RENAMED[name]
+                if name == "normalize_embeddings" and not value:
+                    value = None  # "add nothing": a model that normalizes still does
             elif passes_on:
                 target = name
             elif name in ("prompt", "prompt_name") and takes_texts:

@@ -207,7 +207,7 @@ class StaticModel:
 
         Args:
             texts: A str; or a list, numpy or Arrow array, or any iterable of str.
-            batch_size: Texts per step of the progress bar.
+            batch_size: Texts per step of the progress bar; a call of the engine takes four.
             max_length: Tokens of a text that count, None for all.
             truncate_dim: Prefix length D; None for all of the model's dimensions.
             normalize: Whether to scale to unit length, after the prefix is cut; None for what the
@@ -215,7 +215,8 @@ class StaticModel:
             dtype: "float32"; "float16"; or "int8", where each vector is scaled so that its largest
                 entry is 127 in size: use it with cosine similarity.
             out: Array to fill and return, [N, D] of `dtype`, C-contiguous.
-            n_threads: Threads to use; None for all cores.
+            n_threads: Threads to use; None for all cores. A tokenizer that is not native uses
+                those of the `tokenizers` package beside.
             show_progress_bar: Whether to show one, if this is a terminal.
 
         Raises:
@@ -318,6 +319,7 @@ class StaticModel:
             lists.extend(flat[begin:end] for begin, end in pairwise(at))
         return lists
 
+    @accepts_peer_spellings
     def similarity(self, a: Vectors, b: Vectors) -> FloatArray:
         """The model's similarity of each row of `a` [N, D] with each of `b` [M, D], shape [N, M].
 
@@ -329,6 +331,7 @@ class StaticModel:
         """
         return similarity(a, b, kind=self._checkpoint.similarity)
 
+    @accepts_peer_spellings
     def similarity_pairwise(self, a: Vectors, b: Vectors) -> FloatArray:
         """The model's similarity of row i of `a` [N, D] with row i of `b` [N, D], shape [N].
 
@@ -390,8 +393,8 @@ class StaticModel:
 
     def _encode_as(self, names: tuple[str, ...], texts: Texts, options: EncodeOptions) -> Vectors:
         name = next((n for n in names if n in self.prompts), None)
-        is_asked_for = options.keys() & {"prompt", "prompt_name"}
-        if name is not None and not is_asked_for:
+        is_given = any(options.get(key) is not None for key in ("prompt", "prompt_name"))
+        if name is not None and not is_given:
             texts = self._with_prompt(texts, prompt_name=name)
         return self.encode(texts, **options)
 

@@ -20,6 +20,7 @@ from vecsmith._extras import require
 from vecsmith.errors import FormatError
 from vecsmith.formats import TokenizerSettings, read_tokenizer
 
+_MOST_THREADS = 4096  # more than any machine has, and what the engine can count
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -43,13 +44,16 @@ def checked_threads(n_threads: int | None) -> int:
     """`n_threads`, or all there are for None.
 
     Raises:
+        TypeError: If it is no whole number.
         ValueError: If it is below 1.
     """
     if n_threads is None:
         return default_threads()
+    if isinstance(n_threads, bool) or not isinstance(n_threads, int | np.integer):
+        raise TypeError(f"n_threads is {n_threads!r}, expected a whole number")
     if n_threads < 1:
         raise ValueError(f"n_threads is {n_threads}, expected at least 1 (None for all cores)")
-    return n_threads
+    return min(int(n_threads), _MOST_THREADS)
 
 
 @dataclass(frozen=True, slots=True)

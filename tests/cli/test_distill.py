@@ -69,7 +69,7 @@ def test_json_reports_the_recipe(call: Run, tmp_path: Path, tiny_teacher: Path) 
     [
         (("absent/folder/name", "--out", "m"), "absent/folder/name"),
         (("TEACHER", "--out", "absent/m"), "no folder absent"),
-        (("TEACHER", "--out", "full"), "something else than a model"),
+        (("TEACHER", "--out", "full"), "diary.txt, which would be lost"),
         (("TEACHER", "--out", "words.txt"), "is a file, expected a folder"),
         (("TEACHER", "--out", "m", "--vocabulary", "absent.txt"), "--vocabulary absent.txt"),
         (("TEACHER", "--out", "m", "--vocabulary-mode", "word"), "needs a vocabulary"),

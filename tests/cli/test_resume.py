@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import COMMAND, Run, leftovers, load, random_texts, write_lines
+from vecsmith.cli._resume import PartialFolder
 
 N_TEXTS = 300_000
 
@@ -258,3 +259,20 @@ def test_an_input_that_changes_while_it_is_read_is_refused(
         assert "changed while it was read" in process.stderr.read()
     assert not out.exists()
     assert leftovers(tmp_path) == []
+
+
+def test_a_kill_after_the_final_rename_leaves_nothing_to_go_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "vectors.npy"
+    work = {"input": {}, "model": {}, "settings": {}, "parts": 1}
+    with PartialFolder(target) as partial:
+        rows = partial.path / "vectors.npy"
+        rows.write_bytes(b"rows")
+        partial.write_journal(work, rows=1, position={"offset": 1})
+        # a killed process never gets to remove the folder
+        monkeypatch.setattr(PartialFolder, "remove", lambda self: None)
+        partial.finish(rows)
+        assert target.read_bytes() == b"rows"
+    with PartialFolder(target) as partial:
+        assert partial.journal() is None

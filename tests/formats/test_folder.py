@@ -213,6 +213,14 @@ def test_a_model_with_other_files_beside_it_is_not_replaced(tmp_path: Path) -> N
     assert open_checkpoint(target).dim == 6
 
 
+def test_a_transformer_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    (tmp_path / "model.safetensors").write_bytes(b"years of training")
+    with pytest.raises(FileExistsError, match="another model, which would be lost"):
+        write_checkpoint(tmp_path, NEW)
+    assert (tmp_path / "model.safetensors").read_bytes() == b"years of training"
+
+
 def test_a_file_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "m").write_text("a file")
     with pytest.raises(FileExistsError, match="is a file, expected a folder"):

@@ -16,7 +16,7 @@ def test_very_long_added_tokens_are_left_to_hugging_face() -> None:
     root["added_tokens"] = [added(len(TOKENS), "a" * 600, special=True)]
     settings = read_tokenizer(json.dumps(root))
     assert settings.wordpiece is None
-    assert "longer than 512 bytes" in (settings.fallback_reason or "")
+    assert "longer than 256 bytes" in (settings.fallback_reason or "")
 
 
 def test_endless_words_of_endless_pieces_are_refused() -> None:

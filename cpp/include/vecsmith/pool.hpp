@@ -39,7 +39,7 @@ class Pooler {
   ///
   /// Rows are added in order in float32 and divided by their number, so the mean has the bits of
   /// numpy's (up to 65,536 tokens; longer texts are gathered in float64 and are nearer). Unit
-  /// vectors are the sum divided by its length. Every id must be below n_tokens.
+  /// vectors are the sum times the inverse of its length. Every id must be below n_tokens.
   void pool(std::span<const std::uint32_t> ids, std::span<const std::size_t> ends,
             const Pooling& pooling, Scratch& scratch, float* out) const;
 

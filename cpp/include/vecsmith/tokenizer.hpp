@@ -40,7 +40,7 @@ struct Truncation {
 /// Text -> token ids, as Hugging Face `tokenizers` gives them without special tokens.
 ///
 /// Any number of threads may use one at once, also in a forked child. Each call borrows working
-/// memory of about 3 MB, mostly a cache of words, on which the ids never depend.
+/// memory of about 5 MB, mostly a cache of words, on which the ids never depend.
 class Tokenizer {
  public:
   explicit Tokenizer(const TokenizerSettings& settings, CpuLevel level = best_cpu_level());

@@ -112,6 +112,8 @@ def _describe(error: Exception) -> str:
         # 28 (no space left) of a write has no file name; reading and opening have one
         name = f"{error.filename}: " if error.filename else ""
         return f"{name}{error.strerror.lower()}"
+    if isinstance(error, OSError) and error.errno is None and str(error):
+        return str(error)  # a message of ours
     if isinstance(error, MemoryError):
         return f"out of memory: {error}" if str(error) else "out of memory"
     return f"{type(error).__name__}: {error}; set VECSMITH_DEBUG=1 to see where"

@@ -110,6 +110,9 @@ class PartialFolder:
 
     def finish(self, file: Path) -> None:
         """Gives the finished `file` its final name and removes the folder."""
+        # The journal goes first: left behind by a kill, it would speak of rows that are gone.
+        self.discard_journal()
+        sync_folder(self.path)
         file.replace(self.target)
         sync_folder(self.target.parent)
         self.remove()

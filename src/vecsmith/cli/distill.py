@@ -168,10 +168,9 @@ def _check_out(out: Path) -> None:
     """Refuses at once what could only fail after minutes of work."""
     if not out.absolute().parent.is_dir():
         raise ValueError(f"--out {out}: no folder {out.parent}, expected one that exists")
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"--out {out} is a file, expected a folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / "config.json").exists():
-        raise ValueError(f"--out {out} holds something else than a model, expected a new folder")
+    from vecsmith.formats import check_replaceable
+
+    check_replaceable(out)
 
 
 def _print_result(result: dict[str, Any]) -> None:

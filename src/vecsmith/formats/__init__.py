@@ -15,7 +15,7 @@ from vecsmith.formats.checkpoint import Checkpoint
 from vecsmith.formats.hub import download, is_repo_id, push_checkpoint
 from vecsmith.formats.layout import read_layout
 from vecsmith.formats.model2vec import read_model2vec
-from vecsmith.formats.saved_model import write_checkpoint
+from vecsmith.formats.saved_model import check_replaceable, write_checkpoint
 from vecsmith.formats.sentence_transformers import read_sentence_transformers
 from vecsmith.formats.tokenizer_json import TokenizerSettings, read_tokenizer
 from vecsmith.formats.word2vec import read_word2vec
@@ -23,6 +23,7 @@ from vecsmith.formats.word2vec import read_word2vec
 __all__ = [
     "Checkpoint",
     "TokenizerSettings",
+    "check_replaceable",
     "open_checkpoint",
     "push_checkpoint",
     "read_tokenizer",

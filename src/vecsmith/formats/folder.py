@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vecsmith._files import sync_folder
+from vecsmith._files import UMASK, sync_folder
 from vecsmith._typing import PathLike
 
 _AT_FDCWD = -100
@@ -42,16 +42,16 @@ def atomic_folder(path: PathLike, *, own: Collection[str]) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     try:
-        _check_target(target, own)
+        check_target(target, own)
         target.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
         try:
             yield new
             _sync_tree(new)
             # mkdtemp gives 0700; a finished folder gets what it had, or what mkdir gives
-            mode = stat.S_IMODE(target.stat().st_mode) if target.is_dir() else 0o777 & ~_umask()
+            mode = stat.S_IMODE(target.stat().st_mode) if target.is_dir() else 0o777 & ~UMASK
             new.chmod(mode)
-            _check_target(target, own)  # it may have changed meanwhile
+            check_target(target, own)  # it may have changed meanwhile
             _replace(new, target)
             sync_folder(target.parent)
         finally:
@@ -65,7 +65,12 @@ def atomic_folder(path: PathLike, *, own: Collection[str]) -> Iterator[Path]:
         ) from error
 
 
-def _check_target(target: Path, own: Collection[str]) -> None:
+def check_target(target: Path, own: Collection[str]) -> None:
+    """Refuses a target that is a file, or a folder that holds anything but `own` names.
+
+    Raises:
+        FileExistsError: If it would be lost.
+    """
     if target.is_dir():
         foreign = sorted(path.name for path in target.iterdir() if path.name not in own)
         if foreign:
@@ -120,9 +125,3 @@ def _sync_tree(folder: Path) -> None:
             finally:
                 os.close(handle)
         sync_folder(parent)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

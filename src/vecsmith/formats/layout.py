@@ -65,6 +65,18 @@ def read_layout(folder: Path) -> Layout:
     )
 
 
+def is_other_model(folder: Path) -> bool:
+    """Whether the folder holds a model that is none of ours, such as a transformer."""
+    if not (folder / CONFIG_FILE).is_file():
+        return False
+    try:
+        config = parse_object(read_text(folder / CONFIG_FILE), source=str(folder / CONFIG_FILE))
+        is_ours = config.get("model_type") in (None, "model2vec") or "vecsmith" in config
+        return not is_ours and not _first_module_is_static(folder)
+    except FormatError:
+        return False
+
+
 def _first_module_is_static(folder: Path) -> bool:
     path = folder / MODULES_FILE
     if not path.is_file():

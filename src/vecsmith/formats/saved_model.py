@@ -19,6 +19,7 @@ How it is made equal (checked with model2vec 0.10.0 and sentence-transformers 6.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from vecsmith._typing import PathLike
 from vecsmith.formats.checkpoint import Checkpoint
-from vecsmith.formats.folder import atomic_folder
+from vecsmith.formats.folder import atomic_folder, check_target
 from vecsmith.formats.layout import (
     CARD_FILE,
     CONFIG_FILE,
@@ -37,6 +38,7 @@ from vecsmith.formats.layout import (
     TABLE,
     TENSORS_FILE,
     TOKENIZER_FILE,
+    is_other_model,
 )
 from vecsmith.formats.model2vec import FORMAT_VERSION
 from vecsmith.formats.model_card import render_card
@@ -53,6 +55,21 @@ _OWN_NAMES = frozenset(
         *("0_StaticEmbedding", "1_Normalize", ".gitattributes", ".DS_Store"),
     }
 )
+
+
+def check_replaceable(folder: PathLike) -> None:
+    """Refuses a folder that `write_checkpoint` would refuse, before any work is done.
+
+    Raises:
+        FileExistsError: If it holds something that is not a static model's, and would be lost.
+    """
+    target = Path(os.path.realpath(folder))
+    check_target(target, _OWN_NAMES)
+    if is_other_model(target):
+        raise FileExistsError(
+            f"{target}: holds another model, which would be lost, expected a static model or an "
+            "empty folder: choose another folder"
+        )
 
 
 def write_checkpoint(folder: PathLike, checkpoint: Checkpoint, *, card: str | None = None) -> None:
@@ -94,6 +111,7 @@ def write_checkpoint(folder: PathLike, checkpoint: Checkpoint, *, card: str | No
         SETTINGS_FILE: _json(_settings(checkpoint)),
         CARD_FILE: card,
     }
+    check_replaceable(folder)
     with atomic_folder(folder, own=_OWN_NAMES) as new:
         with (new / TENSORS_FILE).open("wb") as file:
             write_tensors(file, tensors, metadata={"format": "pt"})

@@ -35,8 +35,8 @@ MAX_ID = 2**31 - 1
 
 # The engine tries every added token at every place, and every piece at every place of a word: it
 # leaves what would make that slow to `tokenizers`, which builds an automaton, or refuses it.
-_MAX_ADDED_BYTES = 512
-_MAX_WORD_WORK = 10**8
+_MAX_ADDED_BYTES = 256
+_MAX_PIECE_WORK = 500**2
 
 _FAMILIES: dict[str, Family] = {
     "WordPiece": "wordpiece",
@@ -464,10 +464,10 @@ def _wordpiece(
         model, "max_input_chars_per_word", source=where, default=100, maximum=2**64
     )
     longest = max(map(len, vocabulary), default=0)
-    if min(max_chars, longest) > 1000 and max_chars * longest > _MAX_WORD_WORK:
+    if max_chars > 1000 and longest * longest > _MAX_PIECE_WORK:
         raise FormatError(
             f"{where}.max_input_chars_per_word: {max_chars} with a token of {longest} characters, "
-            "expected words or tokens of at most 1000 characters: one text could take hours"
+            "expected words of at most 1000 or tokens of at most 500: a text could take hours"
         )
     return WordPieceSettings(
         tokens=list(vocabulary),
