@@ -273,6 +273,9 @@ class _Run:
             finished = self.file.finish()
         except BaseException as error:
             self._stop(error)
+            if isinstance(error, OSError) and error.errno and error.filename is None:
+                # a write that finds the disk full does not know its file
+                raise OSError(error.errno, error.strerror, str(self.partial.target)) from error
             raise
         self.partial.finish(finished)
         seconds = time.perf_counter() - started
