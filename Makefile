@@ -8,11 +8,14 @@ MAKEFLAGS += --no-print-directory
 
 VENV := .venv
 PEERS := .venv-peers
+DISTIL_PEER := .venv-distill
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
   $$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 # pip prefers a CPU-only build (2.13.0+cpu) to the plain one wherever it is shown both.
 TORCH ?= torch==2.13.0
-INSTALL = -m pip install -qq --disable-pip-version-check -c constraints.txt $(PIP_ARGS)
+PIP_INSTALL = -m pip install -qq --disable-pip-version-check $(PIP_ARGS)
+INSTALL = $(PIP_INSTALL) -c constraints.txt
+BUILD_TOOLS := cmake nanobind ninja scikit-build-core
 ENGINE := CMakeLists.txt $(shell find cpp/include cpp/src cpp/bindings -name '*.[chi]*' -type f 2>/dev/null)
 PRESET = cmake --preset $(1) --log-level=WARNING && cmake --build --preset $(1) -- --quiet
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -35,8 +38,9 @@ check: $(VENV)/.dev
 check-native: $(VENV)/.dev
 	scripts/check-native
 
-bench: $(PEERS)/.made
+bench: $(PEERS)/.made $(DISTIL_PEER)/.made
 	$(PEERS)/bin/python benchmarks/encode.py $(BENCH_ARGS)
+	$(PEERS)/bin/python benchmarks/distill.py --peer-python $(DISTIL_PEER)/bin/python $(BENCH_DISTILL_ARGS)
 
 parity: $(VENV)/.dev
 	$(VENV)/bin/python scripts/parity.py $(PARITY_ARGS)
@@ -50,19 +54,19 @@ stub: $(VENV)/.dev
 	$(VENV)/bin/python -m nanobind.stubgen -q -m vecsmith._core -o src/vecsmith/_core.pyi
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(DISTIL_PEER) build dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# A virtual environment with a current pip and what builds the engine.
+# A virtual environment with a current pip.
 define NEW_VENV
 @test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv found: make PYTHON=/path/to/python3" >&2; exit 2; }
 @echo "setting up $(1) with $(PYTHON)"
 @$(PYTHON) -m venv $(1)
-@$(1)/bin/python -m pip install -qq --disable-pip-version-check $(PIP_ARGS) --upgrade 'pip>=25.1'
-@$(1)/bin/python $(INSTALL) cmake nanobind ninja scikit-build-core
+@$(1)/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 endef
 
 $(VENV)/.python: constraints.txt
 	$(call NEW_VENV,$(VENV))
+	@$(VENV)/bin/python $(INSTALL) $(BUILD_TOOLS)
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.python pyproject.toml $(ENGINE)
@@ -78,5 +82,14 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml $(ENGINE)
 $(PEERS)/.made: benchmarks/peers.txt constraints.txt pyproject.toml $(ENGINE)
 	$(call NEW_VENV,$(PEERS))
 	@echo "installing the peers (a few minutes the first time)"
+	@$(PEERS)/bin/python $(INSTALL) $(BUILD_TOOLS)
 	@$(PEERS)/bin/python $(INSTALL) --no-build-isolation -Cbuild-dir=build/peers -r benchmarks/peers.txt -e .
+	@touch $@
+
+# The peer's own pins, and ours for all that they leave open.
+$(DISTIL_PEER)/.made: benchmarks/peers-distill.txt constraints.txt
+	$(call NEW_VENV,$(DISTIL_PEER))
+	@echo "installing the distillation peer (a few minutes the first time)"
+	@grep -v -e '^huggingface_hub==' -e '^tokenizers==' -e '^transformers==' constraints.txt >$(DISTIL_PEER)/constraints.txt
+	@$(DISTIL_PEER)/bin/python $(PIP_INSTALL) -c $(DISTIL_PEER)/constraints.txt -r benchmarks/peers-distill.txt
 	@touch $@
