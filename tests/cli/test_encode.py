@@ -215,5 +215,5 @@ sys.exit(main(["encode", {str(model_folder)!r}, "texts.txt", "--out", "vectors.n
         text=True,
         timeout=60,
     )
-    assert (done.returncode, done.stderr) == (1, "vecsmith: error: file too large\n")
+    assert (done.returncode, done.stderr) == (1, "vecsmith: error: vectors.npy: file too large\n")
     assert not (tmp_path / "vectors.npy").exists()
