@@ -344,6 +344,17 @@ def test_a_prompt_that_is_asked_for_stands_alone(prompted: StaticModel, model: S
     np.testing.assert_array_equal(encode("dog", prompt=None), model.encode("mat dog"))
 
 
+def test_the_constructor_opens_a_folder_as_sentence_transformers_does(
+    model: StaticModel, tmp_path: Path
+) -> None:
+    model.save_pretrained(tmp_path / "m")
+    make: Any = StaticModel
+    opened = make(str(tmp_path / "m"), device="cpu")
+    np.testing.assert_array_equal(opened.encode(TEXTS), model.encode(TEXTS))
+    as_numpy_names_it: Any = np.float16
+    assert opened.encode(TEXTS, dtype=as_numpy_names_it).dtype == np.float16
+
+
 def test_queries_and_documents_get_their_own_prompts(
     prompted: StaticModel, model: StaticModel
 ) -> None:

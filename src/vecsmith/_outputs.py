@@ -32,6 +32,7 @@ class OutputRows:
         Raises:
             ValueError: If `dtype` is unknown or `out` does not fit.
         """
+        dtype = _name_of(dtype)
         if dtype not in get_args(OutputDtype):
             raise ValueError(f"dtype is {dtype!r}, expected one of {list(get_args(OutputDtype))}")
         self._n_texts = n_texts
@@ -80,6 +81,14 @@ class OutputRows:
         grown = np.empty((n_rows + n_rows // 2, self._out.shape[1]), dtype=self._out.dtype)
         grown[: self._done] = self._out[: self._done]
         self._out = grown
+
+
+def _name_of(dtype: Any) -> Any:
+    """The name of a numpy type; anything else as it is."""
+    is_numpys = isinstance(dtype, np.dtype) or (
+        isinstance(dtype, type) and issubclass(dtype, np.generic)
+    )
+    return np.dtype(dtype).name if is_numpys else dtype
 
 
 def _check_out(out: Vectors, n_texts: int | None, dim: int, dtype: OutputDtype) -> None:

@@ -75,13 +75,16 @@ class StaticModel:
         (1, 256)
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        """Makes a model of plain values; `from_pretrained` opens one from disk.
+    @accepts_peer_spellings
+    def __init__(self, checkpoint: Checkpoint | PathLike) -> None:
+        """Makes a model of plain values, or opens one as `from_pretrained` does.
 
         Raises:
             FormatError: If the tokenizer is broken.
             ValueError: If the tokenizer gives ids that the table has no row for.
         """
+        if not isinstance(checkpoint, Checkpoint):
+            checkpoint = open_checkpoint(checkpoint)
         self._checkpoint = checkpoint
         self._tokenizer = Tokenizer(checkpoint.tokenizer_json)
         table = np.ascontiguousarray(checkpoint.table)

@@ -65,10 +65,25 @@ def demo(
       vecsmith demo --out /tmp/demo --json
     """
     silent = quiet or as_json
-    out.mkdir(parents=True, exist_ok=True)
+    _check_out(out)
+    out.mkdir(exist_ok=True)
     figures = _run(out, silent=silent, quiet=quiet)
     if as_json:
         print_json(figures)
+
+
+def _check_out(out: Path) -> None:
+    """Refuses a folder that holds anything but an earlier demo."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file, expected a folder")
+    if not out.absolute().parent.is_dir():
+        raise ValueError(f"--out {out}: no folder {out.parent}, expected one that exists")
+    own = {f"minilm-{_DIM}", "paragraphs.txt", "paragraphs.npy", "comparison.png", "result.json"}
+    foreign = (
+        sorted(path.name for path in out.iterdir() if path.name not in own) if out.is_dir() else []
+    )
+    if foreign:
+        raise ValueError(f"--out {out} holds {', '.join(foreign[:3])}, expected an empty folder")
 
 
 def _run(out: Path, *, silent: bool, quiet: bool) -> dict[str, Any]:

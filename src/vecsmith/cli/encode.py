@@ -275,7 +275,10 @@ class _Run:
             self._stop(error)
             if isinstance(error, OSError) and error.errno and error.filename is None:
                 # a write that finds the disk full does not know its file
-                raise OSError(error.errno, error.strerror, str(self.partial.target)) from error
+                told = error.strerror or type(error).__name__
+                if self.source.is_resumable:
+                    told += "; what is done is kept, the same command goes on with it"
+                raise OSError(error.errno, told, str(self.partial.target)) from error
             raise
         self.partial.finish(finished)
         seconds = time.perf_counter() - started

@@ -110,6 +110,11 @@ class DistillSettings:
         _check_choice("dtype", self.dtype, ("float32", "float16", "int8"))
         _check_choice("compute_dtype", self.compute_dtype, ("auto", "float32", "bfloat16"))
         _check_choice("compatible", self.compatible, (None, "model2vec"))
+        if self.compatible and (self.whitening or self.remove_components):
+            raise ValueError(
+                f"compatible {self.compatible!r} with whitening {self.whitening:g} and "
+                f"remove_components {self.remove_components}, expected neither: it has none"
+            )
         if not 0 < self.sif_coefficient < 1:
             raise ValueError(
                 f"sif_coefficient {self.sif_coefficient}, expected a number between 0 and 1"

@@ -129,6 +129,10 @@ def _read_layer(module: Module) -> Layer | None:
         return None  # does nothing outside training
     if module.kind == "Dense":
         return _read_dense(module.folder)
+    if module.kind == "StaticEmbedding":
+        raise FormatError(
+            f"{module.folder / 'modules.json'}: a static model already, expected a transformer"
+        )
     raise FormatError(
         f"{module.folder.parent / 'modules.json'}: module {module.kind}, expected Transformer, "
         "Pooling, Dense, Normalize or Dropout"

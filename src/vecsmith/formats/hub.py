@@ -238,8 +238,8 @@ def _told(hub: Any, repo_id: str, revision: str | None) -> Iterator[None]:
         ) from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         raise HubError(
-            f"{repo_id}{at}: not in the cache, and the Hub cannot be reached, expected a network "
-            f"or a folder ({_short(error.__cause__ or error)})"
+            f"{repo_id}{at}: no such folder here, not in the cache, and the Hub cannot be reached, "
+            f"expected a network or a folder ({_short(error.__cause__ or error)})"
         ) from error
     except (errors.HfHubHTTPError, errors.HTTPError, errors.HFValidationError, OSError) as error:
         raise HubError(f"{repo_id}{at}: {_short(error)}, expected the Hub to answer") from error
