@@ -72,6 +72,15 @@ def demo(
         print_json(figures)
 
 
+_DOCUMENTED_MODULES = (
+    *("argparse", "asyncio", "builtins", "collections", "configparser", "datetime", "decimal"),
+    *("difflib", "email.message", "fractions", "functools", "http.client", "inspect", "ipaddress"),
+    *("json", "logging", "multiprocessing", "optparse", "os", "pathlib", "random", "re", "shutil"),
+    *("socket", "statistics", "string", "subprocess", "tarfile", "tempfile", "textwrap"),
+    *("threading", "unittest", "urllib.request", "xml.dom.minidom", "zipfile"),
+)
+
+
 def _check_out(out: Path) -> None:
     """Refuses a folder that holds anything but an earlier demo."""
     if out.exists() and not out.is_dir():
@@ -176,12 +185,21 @@ def _static_side(folder: Path, texts: list[str]) -> tuple[StaticModel, NDArray[n
 
 
 def _other_english() -> list[str]:
-    """English that is not in the language reference: what built-in objects say of themselves."""
-    import builtins
+    """English that is not in the language reference: paragraphs of the library's docstrings.
+
+    Enough of it that every thread has its memory and has met the common words, as after the first
+    moment of any real run.
+    """
+    import importlib
     import inspect
 
-    found = (inspect.getdoc(value) for value in vars(builtins).values())
-    return sorted({doc for doc in found if doc})
+    found: set[str] = set()
+    for name in _DOCUMENTED_MODULES:
+        members = list(vars(importlib.import_module(name)).values())
+        members += [m for value in members if inspect.isclass(value) for m in vars(value).values()]
+        for value in members:
+            found.update((inspect.getdoc(value) or "").split("\n\n"))
+    return sorted(text for text in found if len(text) > 40)
 
 
 def _sample(n_texts: int) -> NDArray[np.int64]:
