@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,9 +170,9 @@ def _gpt_neox() -> tuple[Tokenizer, Any, dict[str, str]]:
     return tokenizer, config, {}
 
 
-def _qwen() -> tuple[Tokenizer, Any, dict[str, str]]:
+def _grouped_queries(config_class: Any) -> tuple[Tokenizer, Any, dict[str, str]]:
     tokenizer = ending_byte_level_tokenizer()
-    config = transformers.Qwen2Config(
+    config = config_class(
         vocab_size=tokenizer.get_vocab_size(),
         intermediate_size=32,
         num_key_value_heads=2,
@@ -181,26 +183,13 @@ def _qwen() -> tuple[Tokenizer, Any, dict[str, str]]:
     return tokenizer, config, {"pad_token": "<|pad|>"}
 
 
-def _llama() -> tuple[Tokenizer, Any, dict[str, str]]:
-    tokenizer = ending_byte_level_tokenizer()
-    config = transformers.LlamaConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        intermediate_size=32,
-        num_key_value_heads=2,
-        bos_token_id=0,
-        eos_token_id=0,
-        **_SIZES,
-    )
-    return tokenizer, config, {"pad_token": "<|pad|>"}
-
-
-_FAMILIES = {
+_FAMILIES: dict[str, Callable[[], tuple[Tokenizer, Any, dict[str, str]]]] = {
     "bert": _bert,
     "mpnet": _mpnet,
     "xlm-roberta": _xlm_roberta,
     "modernbert": _modernbert,
     "gpt-neox": _gpt_neox,
-    "qwen": _qwen,
-    "llama": _llama,
+    "qwen": partial(_grouped_queries, transformers.Qwen2Config),
+    "llama": partial(_grouped_queries, transformers.LlamaConfig),
 }
 FAMILIES = tuple(_FAMILIES)
