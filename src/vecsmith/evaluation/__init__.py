@@ -1,0 +1,1 @@
+"""How good a model is: tasks, metrics, and what comes of running one on the other."""

@@ -1,0 +1,168 @@
+"""What an evaluation found: figures of every task by view, and the items they come from.
+
+The one rule: a record holds all that a comparison needs; nobody has to encode a text again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kind = Literal[
+    "similarity",
+    "retrieval",
+    "classification",
+    "pair-classification",
+    "triplets",
+    "clustering",
+    "bitext",
+]
+Precision = Literal["float32", "float16", "int8", "binary", "text"]
+Statistic = Literal["mean", "spearman", "pearson", "average_precision"]
+
+_BITS = {"float32": 32, "float16": 16, "int8": 8, "binary": 1}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class View:
+    """One way to keep vectors: a prefix of so many dims, in numbers of so many bits.
+
+    Attributes:
+        dim: Length of the prefix; 0 for a baseline that works on words, not on vectors.
+        precision: What a number is stored in; "text" for such a baseline.
+    """
+
+    dim: int
+    precision: Precision = "float32"
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of one vector."""
+        return -(-self.dim * _BITS.get(self.precision, 0) // 8)
+
+    def __str__(self) -> str:
+        return "text" if self.precision == "text" else f"{self.dim} {self.precision}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scores:
+    """How one view of a model did on one task.
+
+    Attributes:
+        figures: Every metric by name, as a fraction (0 to 1, correlations -1 to 1).
+        items: What the main metric is computed from, float64 [N]: with statistic "mean" the
+            metric of each item, else the similarity of each pair.
+    """
+
+    figures: Mapping[str, float]
+    items: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TaskResult:
+    """How a model did on one task.
+
+    Attributes:
+        name: Of the task: its set, and the language in brackets where the set has several.
+        set: Folder name of the set, with the file where a folder holds several.
+        kind: What is asked.
+        language: Code as in the set, or None.
+        split: Rows scored, as in "test".
+        metric: The main metric, a key of all figures.
+        statistic: How the main metric comes from the items.
+        unit: What an item is: "pairs", "queries", "texts", "triplets", "sentences", "draws".
+        gold: With statistic "spearman" and "pearson" the human scores, with "average_precision"
+            1 for a positive pair and 0 for others, float64 [N]; None with "mean".
+        scores: By view; the first is the main one (all dims, float32).
+        counts: How many of what: "documents", "empty texts", "queries without relevant document".
+        notes: What a reader must know, a sentence each.
+        seconds: What it took: "encode", "score".
+        data_hash: Of the texts and gold scored.
+        key: Of everything the figures depend on: equal keys, equal figures.
+        neighbors: For retrieval: best documents of each query under the main view, by place in
+            the corpus, int32 [Q, 10], -1 where there are fewer; else None.
+    """
+
+    name: str
+    set: str
+    kind: Kind
+    language: str | None
+    split: str
+    metric: str
+    statistic: Statistic
+    unit: str
+    scores: Mapping[View, Scores]
+    gold: NDArray[np.float64] | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    data_hash: str = ""
+    key: str = ""
+    neighbors: NDArray[np.int32] | None = None
+
+    @property
+    def n_items(self) -> int:
+        """Number of items the main metric is over."""
+        return len(self.scores[self.main_view].items)
+
+    @property
+    def main_view(self) -> View:
+        """The view that stands for the model: all dims, float32."""
+        return next(iter(self.scores))
+
+    def score(self, view: View | None = None) -> float:
+        """The main metric under `view`, the main one if None."""
+        return self.scores[self.main_view if view is None else view].figures[self.metric]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SpeedResult:
+    """How fast a model encodes, and what it weighs.
+
+    Attributes:
+        texts_per_second: Median over the turns; None where it was not measured.
+        n_texts: Texts of the sample, the same for all models of a run.
+        turns: Texts a second in each turn.
+        model_bytes: Weights in memory, or None if unknown.
+        peak_bytes: Peak memory of the process while encoding the sample, or None if unknown.
+    """
+
+    texts_per_second: float | None = None
+    n_texts: int = 0
+    turns: tuple[float, ...] = ()
+    model_bytes: int | None = None
+    peak_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EvalResult:
+    """How a model did on many tasks.
+
+    Attributes:
+        model: Its name, as shown.
+        fingerprint: Hash of its weights and settings; "" where it has none.
+        tasks: By task name, in the order they were run.
+        groups: Names of tasks by named group, as in "STS"; only groups that are complete.
+        settings: What was asked: "dims", "precisions", "split", "languages", "tasks" (the
+            folders), "seed".
+        speed: Beside the quality.
+        machine: See `vecsmith._machine.machine`.
+        versions: Of the packages that took part, by name.
+        date: ISO 8601, UTC.
+        baselines: Results of the baselines on the same tasks, by name.
+    """
+
+    model: str
+    fingerprint: str
+    tasks: Mapping[str, TaskResult]
+    groups: Mapping[str, tuple[str, ...]]
+    settings: Mapping[str, Any]
+    speed: SpeedResult = field(default_factory=SpeedResult)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str | None] = field(default_factory=dict)
+    date: str = ""
+    baselines: Mapping[str, EvalResult] = field(default_factory=dict)
