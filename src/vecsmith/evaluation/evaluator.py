@@ -1,0 +1,291 @@
+"""Runs models on tasks and writes what came of it, so that nothing is computed twice.
+
+The one rule: a finished task is on disk before the next begins; what is asked again and has not
+changed is read, not run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vecsmith._machine import machine, versions
+from vecsmith._progress import progress_bar
+from vecsmith._typing import Encoder, PathLike
+from vecsmith.evaluation.contender import (
+    Contender,
+    LexicalBaseline,
+    LexicalContender,
+    VectorContender,
+)
+from vecsmith.evaluation.embedding_cache import EmbeddingCache
+from vecsmith.evaluation.scoring import (
+    UNITS,
+    check_metric,
+    columns_of,
+    gold_of,
+    statistic_of,
+)
+from vecsmith.evaluation.speed import measure_speeds
+from vecsmith.evaluation.suites import Suite, complete_groups, find_suite
+from vecsmith.evaluation.task import BitextData, Task
+from vecsmith.evaluation.tasks import TaskSource, find_tasks
+from vecsmith.results import EvalResult, Precision, SpeedResult, TaskResult
+from vecsmith.results.store import RunStore
+
+Split = Literal["test", "dev"]
+
+# Raised whenever the same vectors would score otherwise: older records are then run again
+SCORING_VERSION = 1
+# Whose versions a figure may depend on
+_PACKAGES = ("vecsmith", "numpy", "scikit-learn", "scipy", "bm25s", "torch", "transformers")
+_SPEED_TEXTS = 1024
+_SPEED_TEXTS_PER_TASK = 64
+
+
+def evaluate(
+    model: Encoder | LexicalBaseline,
+    tasks: PathLike | Sequence[PathLike],
+    *,
+    suite: str | Suite | None = None,
+    dims: Sequence[int] | None = None,
+    precisions: Sequence[Precision] = ("float32",),
+    split: Split = "test",
+    languages: Sequence[str] | None = None,
+    baselines: Mapping[str, Encoder | LexicalBaseline] | None = None,
+    name: str | None = None,
+    out: PathLike | None = None,
+    cache: EmbeddingCache | PathLike | None = None,
+    measure_speed: bool = True,
+    show_progress_bar: bool = False,
+) -> EvalResult:
+    """Scores of a model on tasks, by dimension and precision, with all that a comparison needs.
+
+    Each text is encoded once; prefixes and precisions are made from that vector (prefix, then
+    unit length if the model's vectors have it, then rounding).
+
+    Example:
+        >>> result = evaluate(model, "my-tasks/", dims=[256, 64])
+        >>> print(result.table())
+
+    Args:
+        model: Anything with `encode(texts) -> array`, or a baseline on words such as `Bm25()`.
+        tasks: Folder of sets, or one set, or several; see the guide to evaluation sets.
+        suite: Name of a choice of sets, as in "english", or one made by hand; None for all.
+        dims: Prefix lengths; None for all dims. The first, the longest, stands for the model.
+        precisions: What each prefix is stored in: "float32", "float16", "int8", "binary".
+        split: "test", or "dev" to choose by: then no test row is read.
+        languages: Codes; other languages are left out. None for all.
+        baselines: What the model is held against, by name, on the same tasks with all its dims.
+        name: The model's name as shown; its own, or its class, when None.
+        out: Run folder. Tasks are written as they finish; those there that have not changed are
+            not run again. It needs a model with a `fingerprint`, as ours have.
+        cache: Folder, or cache, for the vectors of slow encoders with a `fingerprint`.
+        measure_speed: Whether texts a second and memory are measured, on texts of the tasks.
+        show_progress_bar: Whether to show a bar on a terminal.
+
+    Raises:
+        FormatError: If a set is broken (file and row are named), or `out` is no run folder.
+        ValueError: If there is nothing to score, or `dims` do not fit the model.
+        MissingExtraError: If the extra `eval` is not installed.
+    """
+    sources, suite_name = _choose(tasks, suite)
+    if cache is not None and not isinstance(cache, EmbeddingCache):
+        cache = EmbeddingCache(cache)
+    contenders = [_contender(model, name, dims, precisions, cache)]
+    for label, baseline in (baselines or {}).items():
+        contenders.append(_contender(baseline, label, None, ("float32",), cache))
+    run = _Run(contenders, None if out is None else Path(out))
+    settings = {
+        "tasks": [str(Path(folder).resolve()) for folder in _folders(tasks)],
+        "suite": suite_name,
+        "dims": None if dims is None else sorted(set(dims), reverse=True),
+        "precisions": list(precisions),
+        "split": split,
+        "languages": None if languages is None else list(languages),
+        "skipped": {source.set: source.skipped for source in sources if source.skipped},
+    }
+    with progress_bar("evaluating", total=len(sources), show=show_progress_bar) as advance:
+        for source in sources:
+            for task in source.load(split, languages):
+                advance(0, task.name)
+                run.add(task)
+            advance(1, source.set)
+    if not run.tasks:
+        raise ValueError(_nothing(settings))
+    return run.finish(settings, measure_speed=measure_speed)
+
+
+class _Run:
+    """What has been found so far, in memory and on disk."""
+
+    def __init__(self, contenders: Sequence[Contender], out: Path | None) -> None:
+        self._contenders = contenders
+        self._store = None if out is None else RunStore(out)
+        self._results: list[dict[str, TaskResult]] = [{} for _ in contenders]
+        self._sample: list[str] = []
+        self.tasks: list[Task] = []
+
+    def add(self, task: Task) -> None:
+        """Runs all contenders on `task`, or reads what they did."""
+        check_metric(task)
+        if any(task.name == other.name for other in self.tasks):
+            raise ValueError(
+                f"two tasks are called {task.name}, expected each name once: rename a folder"
+            )
+        self.tasks.append(_without_texts(task))
+        self._sample += _sample(task)
+        for contender, store, results in zip(
+            self._contenders, self._stores(), self._results, strict=True
+        ):
+            key = _key(contender, task)
+            found = store.find(key) if store and key else None
+            if found is None:
+                found = _run_task(contender, task, key)
+                if found is not None and store:
+                    store.add(found)
+            if found is not None:
+                results[task.name] = found
+
+    def _stores(self) -> list[RunStore | None]:
+        if self._store is None:
+            return [None] * len(self._contenders)
+        names = [contender.name for contender in self._contenders[1:]]
+        return [self._store, *(self._store.baseline(name) for name in names)]
+
+    def finish(self, settings: Mapping[str, Any], *, measure_speed: bool) -> EvalResult:
+        """The record of the run, written if there is a folder for it."""
+        speeds = self._speeds() if measure_speed else {}
+        groups = complete_groups(self.tasks)
+        shared = {
+            "groups": groups,
+            "machine": machine(),
+            "versions": versions(_PACKAGES),
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        model, *baselines = (
+            EvalResult(
+                model=contender.name,
+                fingerprint=contender.fingerprint,
+                tasks=results,
+                settings=settings,
+                speed=speeds.get(contender.name, SpeedResult()),
+                **shared,
+            )
+            for contender, results in zip(self._contenders, self._results, strict=True)
+        )
+        result = replace(model, baselines={other.model: other for other in baselines})
+        if self._store is not None:
+            self._store.finish(result)
+        return result
+
+    def _speeds(self) -> Mapping[str, SpeedResult]:
+        encoders = {c.name: c.encoder for c in self._contenders if isinstance(c, VectorContender)}
+        if not encoders or not self._sample:
+            return {}
+        generator = np.random.default_rng(0)
+        n_texts = min(_SPEED_TEXTS, len(self._sample))
+        chosen = generator.choice(len(self._sample), n_texts, replace=False)
+        return measure_speeds(encoders, [self._sample[place] for place in chosen])
+
+
+def _contender(
+    model: Encoder | LexicalBaseline,
+    name: str | None,
+    dims: Sequence[int] | None,
+    precisions: Sequence[Precision],
+    cache: EmbeddingCache | None,
+) -> Contender:
+    name = name or getattr(model, "name", None) or type(model).__name__
+    if isinstance(model, Encoder):
+        return VectorContender(model, name=name, dims=dims, precisions=precisions, cache=cache)
+    if isinstance(model, LexicalBaseline):
+        return LexicalContender(model, name=name)
+    raise TypeError(
+        f"{name} is of type {type(model).__name__}, expected an object with encode(texts)"
+    )
+
+
+def _run_task(contender: Contender, task: Task, key: str) -> TaskResult | None:
+    outcome = contender.run(task)
+    if outcome is None:
+        return None
+    return TaskResult(
+        name=task.name,
+        set=task.set,
+        kind=task.kind,
+        language=task.language,
+        split=task.split,
+        metric=task.metric,
+        statistic=statistic_of(task),
+        unit=UNITS[task.kind],
+        scores=outcome.scores,
+        gold=gold_of(task),
+        counts=task.counts,
+        notes=task.notes,
+        seconds=outcome.seconds,
+        data_hash=task.data_hash,
+        key=key,
+        neighbors=outcome.neighbors,
+    )
+
+
+def _key(contender: Contender, task: Task) -> str:
+    """Hash of all that decides the figures; "" for a contender that has no fingerprint."""
+    if not contender.fingerprint:
+        return ""
+    parts = {
+        "scoring": SCORING_VERSION,
+        "model": contender.fingerprint,
+        "asked": contender.asked(),
+        "task": [task.name, task.kind, task.split, task.metric, task.data_hash],
+        "probe": versions(["scikit-learn"]),
+    }
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _choose(
+    tasks: PathLike | Sequence[PathLike], suite: str | Suite | None
+) -> tuple[list[TaskSource], str | None]:
+    sources = find_tasks(tasks)
+    if suite is None:
+        return sources, None
+    chosen = find_suite(suite) if isinstance(suite, str) else suite
+    return chosen.select(sources), chosen.name
+
+
+def _folders(tasks: PathLike | Sequence[PathLike]) -> list[PathLike]:
+    return [tasks] if isinstance(tasks, str | os.PathLike) else list(tasks)
+
+
+def _nothing(settings: Mapping[str, Any]) -> str:
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in settings["skipped"].items())
+    asked = [f"{key} {settings[key]}" for key in ("suite", "split", "languages") if settings[key]]
+    return (
+        f"nothing to score in {', '.join(settings['tasks'])} ({', '.join(asked)}), expected folders "
+        "of sets as in the guide to evaluation sets" + (f"; left out: {reasons}" if reasons else "")
+    )
+
+
+def _sample(task: Task) -> list[str]:
+    """Texts of every column of `task`, evenly spread, for the measure of speed."""
+    sample: list[str] = []
+    columns = columns_of(task)
+    for column in columns.values():
+        step = max(1, len(column.texts) * len(columns) // _SPEED_TEXTS_PER_TASK)
+        sample += column.texts[::step]
+    return sample
+
+
+def _without_texts(task: Task) -> Task:
+    """`task` with nothing in it that takes room."""
+    return replace(task, data=BitextData(sources=[], targets=[]))

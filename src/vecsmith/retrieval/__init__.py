@@ -1,0 +1,5 @@
+"""Nearest vectors: exact search."""
+
+from vecsmith.retrieval.exact import Similarity, search
+
+__all__ = ["Similarity", "search"]
