@@ -1,7 +1,6 @@
 """Records that a run writes and others read, and the statistics over them; numpy alone."""
 
 from vecsmith.results.records import (
-    EvalResult,
     Kind,
     Precision,
     Scores,
@@ -10,11 +9,14 @@ from vecsmith.results.records import (
     TaskResult,
     View,
 )
+from vecsmith.results.result import EvalResult
+from vecsmith.results.store import RunStore
 
 __all__ = [
     "EvalResult",
     "Kind",
     "Precision",
+    "RunStore",
     "Scores",
     "SpeedResult",
     "Statistic",

@@ -5,9 +5,10 @@ The one rule: a record holds all that a comparison needs; nobody has to encode a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,9 +63,11 @@ class Scores:
     items: NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class TaskResult:
     """How a model did on one task.
+
+    A ValueError is raised where the values do not fit each other.
 
     Attributes:
         name: Of the task: its set, and the language in brackets where the set has several.
@@ -104,6 +107,9 @@ class TaskResult:
     key: str = ""
     neighbors: NDArray[np.int32] | None = None
 
+    def __post_init__(self) -> None:
+        _check_task(self)
+
     @property
     def n_items(self) -> int:
         """Number of items the main metric is over."""
@@ -115,8 +121,24 @@ class TaskResult:
         return next(iter(self.scores))
 
     def score(self, view: View | None = None) -> float:
-        """The main metric under `view`, the main one if None."""
-        return self.scores[self.main_view if view is None else view].figures[self.metric]
+        """The main metric under `view`, the main one if None.
+
+        Raises:
+            ValueError: If the task was not scored under that view.
+        """
+        return self.scores_of(view).figures[self.metric]
+
+    def scores_of(self, view: View | None = None) -> Scores:
+        """All figures under `view`, the main one if None.
+
+        Raises:
+            ValueError: If the task was not scored under that view.
+        """
+        view = self.main_view if view is None else view
+        if view not in self.scores:
+            found = ", ".join(str(view) for view in self.scores)
+            raise ValueError(f"task {self.name!r} has no view {view}, expected one of: {found}")
+        return self.scores[view]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -138,31 +160,35 @@ class SpeedResult:
     peak_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class EvalResult:
-    """How a model did on many tasks.
+def _check_task(task: TaskResult) -> None:
+    """Raises ValueError where the values of a task do not fit each other."""
+    where = f"task {task.name!r:.100}"
+    if not task.scores:
+        raise ValueError(f"{where}: no view was scored, expected at least one")
+    if task.gold is None and task.statistic != "mean":
+        raise ValueError(f"{where}: no gold, expected it with statistic {task.statistic!r}")
+    n_items = task.n_items
+    if task.gold is not None:
+        _check_column(task.gold, n_items, f"{where}: gold")
+    for view, scores in task.scores.items():
+        _check_column(scores.items, n_items, f"{where}: items of view {view}")
+        if task.metric not in scores.figures:
+            raise ValueError(
+                f"{where}: view {view} has no figure {task.metric!r}, "
+                f"found {', '.join(scores.figures) or 'none'}"
+            )
+        for metric, figure in scores.figures.items():
+            if not math.isfinite(figure):
+                raise ValueError(f"{where}: {metric} of view {view} is {figure}, expected a number")
+    if task.neighbors is not None and task.neighbors.ndim != 2:
+        raise ValueError(f"{where}: neighbors of shape {task.neighbors.shape}, expected [Q, k]")
 
-    Attributes:
-        model: Its name, as shown.
-        fingerprint: Hash of its weights and settings; "" where it has none.
-        tasks: By task name, in the order they were run.
-        groups: Names of tasks by named group, as in "STS"; only groups that are complete.
-        settings: What was asked: "dims", "precisions", "split", "languages", "tasks" (the
-            folders), "seed".
-        speed: Beside the quality.
-        machine: See `vecsmith._machine.machine`.
-        versions: Of the packages that took part, by name.
-        date: ISO 8601, UTC.
-        baselines: Results of the baselines on the same tasks, by name.
-    """
 
-    model: str
-    fingerprint: str
-    tasks: Mapping[str, TaskResult]
-    groups: Mapping[str, tuple[str, ...]]
-    settings: Mapping[str, Any]
-    speed: SpeedResult = field(default_factory=SpeedResult)
-    machine: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, str | None] = field(default_factory=dict)
-    date: str = ""
-    baselines: Mapping[str, EvalResult] = field(default_factory=dict)
+def _check_column(values: NDArray[np.float64], n_items: int, where: str) -> None:
+    if values.dtype != np.float64 or values.shape != (n_items,):
+        raise ValueError(
+            f"{where}: {values.dtype} of shape {values.shape}, expected float64 of ({n_items},)"
+        )
+    if not np.isfinite(values).all():
+        place = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise ValueError(f"{where}: item {place} is {values[place]}, expected a number")
