@@ -1,0 +1,79 @@
+"""The probe against scikit-learn by hand, and what the draws promise."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score
+
+from vecsmith.evaluation.probing import MAX_TRAIN, N_DRAWS, draw_training, probe, share_out
+
+GENERATOR = np.random.default_rng(5)
+CENTERS = GENERATOR.normal(size=(4, 16))
+GOLD = GENERATOR.integers(0, 4, 900)
+FEATURES = (CENTERS[GOLD] + GENERATOR.normal(scale=1.5, size=(900, 16))).astype(np.float32)
+LABELS = [f"label {code}" for code in GOLD]
+
+
+def test_the_probe_is_scikit_learns_logistic_regression() -> None:
+    train, test = slice(0, 600), slice(600, None)
+    draws = [np.arange(0, 600, 2), np.arange(1, 600, 3)]
+    scores = probe(FEATURES[train], LABELS[train], FEATURES[test], LABELS[test], draws)
+    accuracies, f1s = [], []
+    for rows in draws:
+        classifier = LogisticRegression(max_iter=1000)
+        classifier.fit(FEATURES[train][rows], np.array(LABELS[train])[rows])
+        predicted = classifier.predict(FEATURES[test])
+        accuracies.append(accuracy_score(LABELS[test], predicted))
+        f1s.append(f1_score(LABELS[test], predicted, average="macro"))
+    assert scores.accuracies == pytest.approx(accuracies, abs=1e-12)
+    assert scores.macro_f1s == pytest.approx(f1s, abs=1e-12)
+    assert scores.correct.mean() == pytest.approx(np.mean(accuracies), abs=1e-12)
+    assert set(np.unique(scores.correct)) <= {0.0, 0.5, 1.0}
+    assert scores.n_unfinished == 0
+
+
+def test_sparse_features_give_the_same_as_dense_ones() -> None:
+    draws = [np.arange(600)]
+    dense = probe(FEATURES[:600], LABELS[:600], FEATURES[600:], LABELS[600:], draws)
+    sparse = probe(
+        csr_matrix(FEATURES[:600]), LABELS[:600], csr_matrix(FEATURES[600:]), LABELS[600:], draws
+    )
+    assert sparse.accuracies == pytest.approx(dense.accuracies, abs=0.01)
+
+
+def test_training_on_one_label_predicts_that_label() -> None:
+    scores = probe(FEATURES[:3], ["a"] * 3, FEATURES[3:5], ["a", "b"], [np.arange(3)])
+    assert scores.correct.tolist() == [1.0, 0.0]
+
+
+def test_draws_are_stratified_distinct_and_the_same_every_time() -> None:
+    labels = ["often"] * 9000 + ["sometimes"] * 990 + ["once"] * 10
+    draws = draw_training(labels)
+    assert len(draws) == N_DRAWS
+    for draw in draws:
+        assert len(np.unique(draw)) == len(draw) == MAX_TRAIN
+        counts = Counter(labels[row] for row in draw)
+        assert counts == {"often": 1800, "sometimes": 198, "once": 2}
+    assert not np.array_equal(draws[0], draws[1])
+    assert all(np.array_equal(a, b) for a, b in zip(draws, draw_training(labels), strict=True))
+
+
+def test_few_training_texts_are_drawn_once_and_whole() -> None:
+    (draw,) = draw_training(["a", "b"] * 1000)
+    assert draw.tolist() == list(range(2000))
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=40), st.integers(1, 2000))
+def test_shares_add_up_and_leave_no_label_out(counts: list[int], total: int) -> None:
+    given_counts = np.array(counts)
+    shares = share_out(given_counts, total)
+    assert (shares >= 1).all()
+    assert (shares <= given_counts).all()
+    assert shares.sum() == max(min(total, sum(counts)), len(counts))
