@@ -6,27 +6,32 @@ A record is one JSON file: what was measured, when, on which commit, machine and
 from __future__ import annotations
 
 import gc
-import importlib.metadata
 import json
-import os
-import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from vecsmith._machine import load_average, machine, versions
+
+__all__ = [
+    "LOCAL_RESULTS",
+    "PairedTimes",
+    "commit",
+    "load_average",
+    "machine",
+    "paired",
+    "versions",
+    "write_record",
+]
+
 RESULTS = Path(__file__).resolve().parent / "results"
 # records of one's own machine stay out of the repository; committed ones are chosen by hand
 LOCAL_RESULTS = RESULTS / "local"
-_FLAGS = (
-    "sse4_2", "avx", "avx2", "fma", "f16c", "bmi2", "aes", "vaes", "avx512f", "avx512bw",
-    "avx512vl", "avx512vbmi", "avx512_vbmi2", "avx512_vnni", "avx512_bf16", "avx512_fp16",
-    "amx_tile", "amx_bf16", "amx_int8", "asimd", "asimddp", "sve",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,42 +96,6 @@ def paired(
     return PairedTimes(seconds=seconds, processor_seconds=processor, load_averages=loads)
 
 
-def load_average() -> float:
-    """Load average of the last minute; -1 where the system has none."""
-    try:
-        return os.getloadavg()[0]
-    except (AttributeError, OSError):
-        return -1.0
-
-
-def machine() -> dict[str, Any]:
-    """Processor, cores, memory, system and load of this machine."""
-    cpu = _proc_table(Path("/proc/cpuinfo"))
-    memory = _proc_table(Path("/proc/meminfo")).get("MemTotal", "0 kB").split()[0]
-    flags = set((cpu.get("flags") or cpu.get("Features") or "").split())
-    return {
-        "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "cores_usable": _usable_cores(),
-        "flags": [flag for flag in _FLAGS if flag in flags],
-        "memory_gib": round(int(memory) / 2**20, 1),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "python": platform.python_version(),
-        "load_average": load_average(),
-    }
-
-
-def versions(packages: Iterable[str]) -> dict[str, str | None]:
-    """Installed version of each package, None where it is not installed."""
-    found: dict[str, str | None] = {}
-    for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    return found
-
-
 def write_record(name: str, payload: Mapping[str, Any], *, folder: Path = LOCAL_RESULTS) -> Path:
     """Writes one benchmark's record and gives its path.
 
@@ -166,19 +135,3 @@ def _git(root: Path, *arguments: str) -> str:
         ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _proc_table(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    table: dict[str, str] = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        key, _, value = line.partition(":")
-        table.setdefault(key.strip(), value.strip())
-    return table
