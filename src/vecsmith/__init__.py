@@ -12,6 +12,7 @@ from vecsmith.model import StaticModel
 
 if TYPE_CHECKING:
     from vecsmith.distillation import distill
+    from vecsmith.evaluation import evaluate
 
 __version__ = "0.1.0"
 
@@ -24,6 +25,7 @@ __all__ = [
     "VecsmithError",
     "__version__",
     "distill",
+    "evaluate",
 ]
 
 
@@ -32,6 +34,10 @@ def __getattr__(name: str) -> Any:
         from vecsmith.distillation import distill
 
         return distill
+    if name == "evaluate":
+        from vecsmith.evaluation import evaluate
+
+        return evaluate
     raise AttributeError(f"module 'vecsmith' has no attribute {name!r}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_a_prefix_view_is_what_the_model_gives_for_that_prefix() -> None:
 
 
 def test_binary_cosine_is_the_hamming_distance_of_sentence_transformers_bits() -> None:
-    bits = quantize_embeddings(VECTORS, precision="ubinary")
+    bits = np.asarray(quantize_embeddings(VECTORS, precision="ubinary"))
     distances = np.unpackbits(bits[:, None] ^ bits[None], axis=2).sum(axis=2)
     view = apply_view(VECTORS, View(64, "binary"), unit=False)
     assert np.allclose(cosines(view), 1 - 2 * distances / 64)
@@ -47,9 +47,10 @@ def test_int8_and_float16_round_as_encode_does() -> None:
     model = StaticModel.from_pretrained(SAVED)
     texts = ["the cat", "a dog sat here", "issues of art"]
     full = model.encode(texts)
-    for precision in ("int8", "float16"):
-        view = apply_view(full, View(model.dim, precision), unit=is_unit(full))  # type: ignore[arg-type]
-        assert (view == model.encode(texts, dtype=precision).astype(np.float32)).all()  # type: ignore[arg-type]
+    precisions: tuple[Literal["int8", "float16"], ...] = ("int8", "float16")
+    for precision in precisions:
+        view = apply_view(full, View(model.dim, precision), unit=is_unit(full))
+        assert (view == model.encode(texts, dtype=precision).astype(np.float32)).all()
 
 
 def test_bytes_of_a_view_are_those_of_its_numbers() -> None:

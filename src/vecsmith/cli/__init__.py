@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from vecsmith.cli import demo, distill, encode, info
+from vecsmith.cli import demo, distill, encode, eval, info
 from vecsmith.cli._console import one_line
 
 __all__ = ["app", "main"]
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 for _verb in (distill.distill, encode.encode, info.info, demo.demo):
     app.command()(_verb)
+app.command(name="eval")(eval.evaluate)
 
 
 def _print_version(asked: bool) -> None:

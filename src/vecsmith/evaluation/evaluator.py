@@ -270,9 +270,10 @@ def _folders(tasks: PathLike | Sequence[PathLike]) -> list[PathLike]:
 def _nothing(settings: Mapping[str, Any]) -> str:
     reasons = "; ".join(f"{name}: {reason}" for name, reason in settings["skipped"].items())
     asked = [f"{key} {settings[key]}" for key in ("suite", "split", "languages") if settings[key]]
+    where = ", ".join(settings["tasks"])
     return (
-        f"nothing to score in {', '.join(settings['tasks'])} ({', '.join(asked)}), expected folders "
-        "of sets as in the guide to evaluation sets" + (f"; left out: {reasons}" if reasons else "")
+        f"nothing to score in {where} ({', '.join(asked)}), expected folders of sets as in the "
+        "guide to evaluation sets" + (f"; left out: {reasons}" if reasons else "")
     )
 
 

@@ -73,7 +73,7 @@ def share_out(counts: NDArray[np.int64], total: int) -> NDArray[np.int64]:
     Largest remainders first. Where there are more counts than `total`, each gets 1.
     """
     exact = counts * (total / counts.sum())
-    shares = np.clip(np.floor(exact).astype(np.int64), 1, counts)
+    shares: NDArray[np.int64] = np.clip(np.floor(exact).astype(np.int64), 1, counts)
     order = np.argsort(-(exact - np.floor(exact)), kind="stable")
     while shares.sum() < min(total, counts.sum()):
         for place in order:

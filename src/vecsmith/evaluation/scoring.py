@@ -178,8 +178,8 @@ def _score_similarity(pairs: SimilarityData, seen: Vectors, metric: str) -> Scor
     for kind, values in similarities.items():
         figures[f"spearman_{kind}"] = metrics.spearman(values, pairs.scores)
         figures[f"pearson_{kind}"] = metrics.pearson(values, pairs.scores)
-    correlation, kind = metric.split("_")
-    items = next(values for name, values in similarities.items() if name == kind)
+    correlation, _, named = metric.partition("_")
+    items = next(values for kind, values in similarities.items() if kind == named)
     if pairs.subsets is not None:
         measure = metrics.pearson if correlation == "pearson" else metrics.spearman
         subsets = np.asarray(pairs.subsets, dtype=object)
