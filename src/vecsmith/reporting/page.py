@@ -1,0 +1,273 @@
+"""One self-contained HTML page of a comparison, to be read without explanation.
+
+The one rule: the page asks for nothing from anywhere, and holds no script.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+
+from vecsmith.reporting.drawing import is_pale, looks
+from vecsmith.reporting.markup import Html, cut, element, escaped, foreign, join
+from vecsmith.reporting.report import Contender, Difference, Neighbor, NeighborList, Report
+from vecsmith.reporting.style import CSS
+from vecsmith.reporting.tables import (
+    Cell,
+    Column,
+    Line,
+    Table,
+    cost_table,
+    retention_table,
+    scope_words,
+    size_tables,
+    summary_table,
+    task_table,
+)
+from vecsmith.reporting.wording import count_words, listed, p_words, points, verdict_sentences
+
+# Nothing may be fetched, run or sent, even if a name should ever slip through unescaped.
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'"
+)
+_MAX_DOCUMENT = 260  # letters of a document shown
+HOW_TO_READ = (
+    "Scores are shown times 100. Each is followed by its 95 % interval: had other queries, pairs "
+    "or texts of the same kind been drawn, the score would mostly lie in it. It is found by "
+    "drawing the items again with replacement (bootstrap).",
+    "A difference is that of the first model less the other, on the very same items. Its interval "
+    "is much narrower than those of the two scores, because both models find the same items hard: "
+    "two overlapping score intervals do not mean that nothing was shown. Read the difference.",
+    "p is from a permutation test: how often a difference as large would come up if the two "
+    "models' scores of each item were swapped at random. Where many tasks are tested, p is "
+    "corrected (Holm) before a task is called better or worse: of many tests a few would "
+    "otherwise succeed by chance.",
+    "No difference shown means just that: with so many items, chance could have made it. It does "
+    "not mean that the models are equally good; the interval says how large a difference is still "
+    "possible.",
+    "An average weighs each set alike, whatever its size; a set in several languages counts once. "
+    "A group is only shown when all of its sets were run.",
+)
+
+
+def html_page(report: Report, pictures: Mapping[str, bytes]) -> str:
+    """The page as text.
+
+    Args:
+        report: What to show.
+        pictures: SVG files by what they show, in the order they come.
+    """
+    setter = _Setter(report)
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", cut(f"{listed([c.name for c in _runs(report)])} compared", 200)),
+        element("style", Html(CSS)),
+    )
+    body = element(
+        "body", element("header", *setter.header()), element("main", *setter.sections(pictures))
+    )
+    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+
+
+def _runs(report: Report) -> list[Contender]:
+    return [contender for contender in report.contenders if not contender.is_baseline]
+
+
+class _Setter:
+    """Sets the parts of one report."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.colors = {
+            contender.letter: look.color
+            for contender, look in zip(report.contenders, looks(report.contenders), strict=True)
+        }
+        rows = (*report.summary, *report.tasks)
+        bounds = [abs(b) for r in rows for d in r.differences if d for b in (d.low, d.high)]
+        # one scale for all: a long bar is a large difference wherever it stands
+        self.reach = max([0.01, *bounds])
+
+    def header(self) -> Iterator[Html]:
+        """Who is compared with whom, on what, where."""
+        report = self.report
+        names = [report.contenders[0], *(report.contenders[place] for place in report.opponents)]
+        yield element("h1", join([self.name(c) for c in names], " compared with "))
+        yield element("p", f"{scope_words(report)}.", class_="faint")
+        for caveat in report.caveats:
+            yield element("p", foreign(caveat, 600), class_="caveat")
+
+    def sections(self, pictures: Mapping[str, bytes]) -> Iterator[Html]:
+        """All of the page below its heading."""
+        report = self.report
+        sentences = verdict_sentences(report)
+        paragraphs = [element("p", foreign(sentence, 3000)) for sentence in sentences]
+        yield element("section", *paragraphs, class_="verdict", aria_label="Verdict")
+        yield self._section("Averages", self.table(summary_table(report)))
+        yield from (self._picture(name, picture) for name, picture in pictures.items())
+        yield self._section("Cost", self.table(cost_table(report)))
+        retention = retention_table(report)
+        if retention:
+            yield self._section("Retention", self.table(retention))
+        sizes = [self.table(table) for table in size_tables(report)]
+        if sizes:
+            yield self._section("Quality by dims and precision", *sizes)
+        yield self._section("Every task", self.table(task_table(report)))
+        yield self._section("What the models return", *self._neighbors())
+        notes = [element("p", note) for note in HOW_TO_READ]
+        yield self._section("How to read this", *notes)
+        yield self._section("What was run", *map(self._provenance, report.contenders))
+
+    def letter(self, contender: Contender) -> Html:
+        """The contender's letter on its colour."""
+        color = self.colors[contender.letter]
+        ink = "#1f2933" if is_pale(color) else "#fff"
+        style = f"background:{color};color:{ink}"
+        return element("span", contender.letter, class_="letter", style=style)
+
+    def name(self, contender: Contender) -> Html:
+        """Letter and name."""
+        return join([self.letter(contender), Html(" "), foreign(contender.name, 120)])
+
+    def table(self, table: Table) -> Html:
+        """A table that scrolls by itself where it is wider than the page."""
+        head = element("tr", *(self._heading(column) for column in table.columns))
+        width = len(table.columns)
+        return element(
+            "div",
+            element(
+                "table",
+                element("caption", foreign(table.caption, 300)),
+                element("thead", head),
+                element("tbody", *(self._line(line, width) for line in table.lines)),
+            ),
+            class_="scroll",
+            tabindex="0",
+        )
+
+    def _section(self, title: str, *parts: Html) -> Html:
+        return element("section", element("h2", title), *parts)
+
+    def _heading(self, column: Column) -> Html:
+        if column.contender:
+            return element("th", self.name(column.contender), class_="model", scope="col")
+        kind = "text" if column.is_text else None
+        return element("th", foreign(column.heading, 80), class_=kind, scope="col")
+
+    def _line(self, line: Line, width: int) -> Html:
+        if line.section:
+            heading = element("th", foreign(line.section, 120), colspan=width, scope="colgroup")
+            return element("tr", heading, class_="section")
+        return element("tr", *map(self._cell, line.cells))
+
+    def _cell(self, cell: Cell) -> Html:
+        if cell.contender:
+            return element("td", self.name(cell.contender))
+        if cell.is_note:
+            return element("td", foreign(cell.text, 400), class_="note")
+        small = element("span", cell.range, class_="range") if cell.range else Html()
+        if cell.difference:
+            return element("td", *self._difference(cell, cell.difference), class_="difference")
+        return element("td", foreign(cell.text), small, class_="text" if cell.is_text else None)
+
+    def _difference(self, cell: Cell, difference: Difference) -> Iterator[Html]:
+        kind = {"better": "better", "worse": "worse"}.get(difference.verdict, "faint")
+        yield self._whisker(difference, kind)
+        yield element("span", f"{cell.text} {difference.verdict}", class_=kind)
+        yield element("span", f"{cell.range}, {p_words(difference.p_value)}", class_="range")
+
+    def _whisker(self, difference: Difference, kind: str) -> Html:
+        """The interval of a difference about zero; the dot is full where something was shown."""
+        colors = {"better": "#0b6e4f", "worse": "#b3400a"}
+        color = colors.get(kind, "#52606d")
+
+        def x(fraction: float) -> str:
+            return f"{60 + 54 * max(-1.0, min(1.0, fraction / self.reach)):.1f}"
+
+        return element(
+            "svg",
+            element("line", x1="60", x2="60", y1="1", y2="15", stroke="#9aa5b1"),
+            element(
+                "line", x1=x(difference.low), x2=x(difference.high), y1="8", y2="8", stroke=color,
+                stroke_width="2",
+            ),
+            element(
+                "circle", cx=x(difference.value), cy="8", r="3.6", stroke=color, stroke_width="1.6",
+                fill=color if kind != "faint" else "#fff",
+            ),
+            width="120", height="16", viewBox="0 0 120 16", role="img",
+            aria_label=f"{difference.verdict}",
+        )  # fmt: skip
+
+    def _picture(self, name: str, picture: bytes) -> Html:
+        # an image, not markup: what is in it can neither clash with the page nor run
+        source = "data:image/svg+xml;base64," + base64.b64encode(picture).decode("ascii")
+        return element("figure", _image(source, name))
+
+    def _neighbors(self) -> Iterator[Html]:
+        if not self.report.neighbors:
+            yield element("p", foreign(self.report.neighbors_missing or "No retrieval task.", 600))
+            return
+        yield element(
+            "p",
+            "Queries on which the models differ most, and the best documents of each; those that "
+            "people judged relevant are marked with a tick and a green edge.",
+            class_="faint",
+        )
+        yield from map(self._query, self.report.neighbors)
+
+    def _query(self, query: NeighborList) -> Html:
+        shown = [c for c in self.report.contenders if c.letter in query.found]
+        sides = [
+            element(
+                "div",
+                element("div", self.name(c), *_side_score(query, c), class_="small"),
+                element("ol", *_documents(query.found[c.letter])),
+            )
+            for c in shown
+        ]
+        relevant = f"{count_words(query.n_relevant, 'documents')} judged relevant"
+        return element(
+            "div",
+            element("p", foreign(query.query, 400)),
+            element("div", foreign(query.task), f", {relevant}", class_="faint small"),
+            element("div", *sides, class_="sides"),
+            class_="query",
+        )
+
+    def _provenance(self, contender: Contender) -> Html:
+        facts = {
+            "scored as": "words" if not contender.view.dim else f"{contender.view}",
+            "fingerprint": contender.fingerprint,
+            "date": contender.date,
+            "machine": contender.machine,
+            **contender.settings,
+        }
+        pairs = [
+            join([element("dt", foreign(key, 60)), element("dd", foreign(value, 500))])
+            for key, value in facts.items()
+            if value
+        ]
+        return join([element("h3", self.name(contender)), element("dl", *pairs)])
+
+
+def _image(source: str, name: str) -> Html:
+    # built by hand: the address is far longer than any text may be
+    return Html(f'<img src="{source}" alt="{escaped(name)}"/>')
+
+
+def _side_score(query: NeighborList, contender: Contender) -> list[Html | str]:
+    score = query.scores.get(contender.letter)
+    return [] if score is None else [f": {points(score)}"]
+
+
+def _documents(found: Sequence[Neighbor]) -> Iterator[Html]:
+    for rank, neighbor in enumerate(found, 1):
+        words = [element("span", f"{rank}", class_="rank")]
+        if neighbor.is_relevant:
+            words.append(element("span", "\N{CHECK MARK} relevant ", class_="tick"))
+        words.append(foreign(neighbor.text, _MAX_DOCUMENT) if neighbor.text else Html("(empty)"))
+        yield element("li", *words, class_="relevant" if neighbor.is_relevant else None)

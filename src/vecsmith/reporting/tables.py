@@ -1,0 +1,290 @@
+"""The tables of a report as plain cells, for page, README and terminal alike.
+
+The one rule: a cell holds what is shown, as text; how it is set is the business of each medium.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vecsmith.reporting.report import Contender, Difference, Estimate, Report, Row
+from vecsmith.reporting.wording import (
+    bytes_words,
+    count_words,
+    interval,
+    metric_words,
+    number,
+    percent,
+    points,
+    rate_words,
+    row_words,
+    signed,
+    signed_interval,
+)
+
+_NONE = "\N{EN DASH}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        text: What it says.
+        range: Its interval, said smaller.
+        contender: Whom it names, if it names one.
+        difference: Drawn and coloured where the medium can.
+        is_text: Whether it is set left.
+        is_note: Whether it is set small, and may be long.
+    """
+
+    text: str
+    range: str = ""
+    contender: Contender | None = None
+    difference: Difference | None = None
+    is_text: bool = False
+    is_note: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """Heading of a column: words, or a contender."""
+
+    heading: str
+    contender: Contender | None = None
+    is_text: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Cells of a row, or the heading of the rows below."""
+
+    cells: tuple[Cell, ...] = ()
+    section: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Columns and lines.
+
+    Attributes:
+        caption: What a reader needs to know of it.
+        columns: From left to right; the first names the line.
+        lines: From top to bottom.
+        contender: Whom it is about, if one.
+    """
+
+    caption: str
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    contender: Contender | None = None
+
+
+def summary_table(report: Report) -> Table:
+    """Averages: all sets, named groups, families."""
+    lines = []
+    for level, section in (("mean", ""), ("group", "named groups"), ("family", "families")):
+        rows = [row for row in report.summary if row.level == level]
+        if rows and section:
+            lines.append(Line(section=section))
+        lines += [
+            Line(
+                cells=(
+                    Cell(text=_summary_name(row), is_text=True),
+                    Cell(text=number(row.n_tasks)),
+                    Cell(text=number(row.n_items)),
+                    *_scores(row),
+                    *_differences(row),
+                )
+            )
+            for row in rows
+        ]
+    return Table(
+        caption="scores × 100 with 95 % intervals",
+        columns=(
+            Column(heading="average over", is_text=True),
+            Column(heading="sets"),
+            Column(heading="items"),
+            *_contender_columns(report),
+            *_difference_columns(report),
+        ),
+        lines=tuple(lines),
+    )
+
+
+def _summary_name(row: Row) -> str:
+    metric = metric_words(row.metric)
+    return f"{row_words(row.key)}, {metric}" if metric else row_words(row.key)
+
+
+def _contender_columns(report: Report) -> list[Column]:
+    return [Column(heading=c.letter, contender=c) for c in report.contenders]
+
+
+def _difference_columns(report: Report) -> list[Column]:
+    first = report.contenders[0].letter
+    return [
+        Column(heading=f"{first} \N{MINUS SIGN} {report.contenders[place].letter}", is_text=True)
+        for place in report.opponents
+    ]
+
+
+def _scores(row: Row) -> list[Cell]:
+    return [_estimate(estimate) for estimate in row.scores]
+
+
+def _estimate(estimate: Estimate | None) -> Cell:
+    if estimate is None:
+        return Cell(text=_NONE)
+    return Cell(text=points(estimate.value), range=interval(estimate))
+
+
+def _differences(row: Row) -> list[Cell]:
+    return [
+        Cell(text=_NONE, is_text=True)
+        if difference is None
+        else Cell(
+            text=signed(difference.value),
+            range=signed_interval(difference),
+            difference=difference,
+            is_text=True,
+        )
+        for difference in row.differences
+    ]
+
+
+def task_table(report: Report) -> Table:
+    """Every task, under its family."""
+    has_language = any(row.language for row in report.tasks)
+    has_notes = any(row.notes for row in report.tasks)
+    lines: list[Line] = []
+    for kind in dict.fromkeys(row.kind for row in report.tasks):
+        rows = [row for row in report.tasks if row.kind == kind]
+        metrics = ", ".join(dict.fromkeys(metric_words(row.metric) for row in rows))
+        lines.append(Line(section=f"{kind.replace('-', ' ')}: {metrics}"))
+        for row in rows:
+            cells = [Cell(text=row.name, is_text=True)]
+            cells += [Cell(text=row.language, is_text=True)] if has_language else []
+            cells += [Cell(text=f"{number(row.n_items)} {row.unit}")]
+            cells += [*_scores(row), *_differences(row)]
+            cells += [Cell(text=" ".join(row.notes), is_note=True)] if has_notes else []
+            lines.append(Line(cells=tuple(cells)))
+    return Table(
+        caption="scores × 100 with 95 % intervals; each row is one test of its own",
+        columns=(
+            Column(heading="set", is_text=True),
+            *([Column(heading="language", is_text=True)] if has_language else []),
+            Column(heading="items"),
+            *_contender_columns(report),
+            *_difference_columns(report),
+            *([Column(heading="notes", is_text=True)] if has_notes else []),
+        ),
+        lines=tuple(lines),
+    )
+
+
+def retention_table(report: Report) -> Table | None:
+    """Score over the reference's score; None without a reference."""
+    shown = [contender for contender in report.contenders if contender.retention]
+    if not shown or report.reference is None:
+        return None
+    lines = [
+        Line(
+            cells=(
+                Cell(text=row_words(key), is_text=True),
+                *(_share(contender.retention.get(key)) for contender in shown),
+            )
+        )
+        for key in report.ratios
+    ]
+    return Table(
+        caption=f"score as a share of that of {report.reference}, with 95 % intervals",
+        columns=(
+            Column(heading="average over", is_text=True),
+            *(Column(heading=contender.letter, contender=contender) for contender in shown),
+        ),
+        lines=tuple(lines),
+    )
+
+
+def _share(estimate: Estimate | None) -> Cell:
+    if estimate is None:
+        return Cell(text=_NONE)
+    return Cell(text=percent(estimate.value), range=interval(estimate))
+
+
+def cost_table(report: Report) -> Table:
+    """What each model costs: bytes, memory, time."""
+    return Table(
+        caption="sizes in decimal units; an index of plain vectors, without any graph or lists",
+        columns=(
+            Column(heading="model", is_text=True),
+            Column(heading="vector", is_text=True),
+            Column(heading="bytes per vector"),
+            Column(heading="index of a million"),
+            Column(heading="weights"),
+            Column(heading="texts per second"),
+            Column(heading="peak memory"),
+        ),
+        lines=tuple(
+            Line(cells=(Cell(text=contender.name, contender=contender), *_costs(contender)))
+            for contender in report.contenders
+        ),
+    )
+
+
+def _costs(contender: Contender) -> list[Cell]:
+    view, speed = contender.view, contender.speed
+    size = view.n_bytes
+    rate = speed.texts_per_second
+    return [
+        Cell(text="words" if not view.dim else f"{view.dim} {view.precision}", is_text=True),
+        Cell(text=number(size) if size else _NONE),
+        Cell(text=bytes_words(1e6 * size) if size else _NONE),
+        Cell(text=_NONE if speed.model_bytes is None else bytes_words(speed.model_bytes)),
+        Cell(text=_NONE if rate is None else rate_words(rate)),
+        Cell(text=_NONE if speed.peak_bytes is None else bytes_words(speed.peak_bytes)),
+    ]
+
+
+def size_tables(report: Report) -> list[Table]:
+    """For each model with several views: quality by dims and precision."""
+    return [_size_table(report, c) for c in report.contenders if len(c.views) > 1]
+
+
+def _size_table(report: Report, contender: Contender) -> Table:
+    rows = [r for r in report.summary if any(r.key in p.scores for p in contender.views)]
+    ordered = sorted(contender.views, key=lambda p: (-p.view.n_bytes, -p.view.dim))
+    return Table(
+        caption=f"{contender.letter}: scores × 100 with 95 % intervals, largest vectors first",
+        columns=(
+            Column(heading="vector", is_text=True),
+            Column(heading="bytes per vector"),
+            Column(heading="index of a million"),
+            *(Column(heading=row_words(row.key)) for row in rows),
+        ),
+        lines=tuple(
+            Line(
+                cells=(
+                    Cell(text=str(point.view), is_text=True),
+                    Cell(text=number(point.view.n_bytes)),
+                    Cell(text=bytes_words(1e6 * point.view.n_bytes)),
+                    *(_estimate(point.scores.get(row.key)) for row in rows),
+                )
+            )
+            for point in ordered
+        ),
+        contender=contender,
+    )
+
+
+def scope_words(report: Report) -> str:
+    """How much was compared, in a line."""
+    rows = report.tasks
+    languages = len({row.language for row in rows if row.language})
+    words = f"{count_words(len(rows), 'tasks')}, {count_words(_n_items(rows), 'items')}"
+    return words + (f", {count_words(languages, 'languages')}" if languages > 1 else "")
+
+
+def _n_items(rows: tuple[Row, ...]) -> int:
+    return sum(row.n_items for row in rows)
