@@ -165,6 +165,8 @@ def _check_task(task: TaskResult) -> None:
     where = f"task {task.name!r:.100}"
     if not task.scores:
         raise ValueError(f"{where}: no view was scored, expected at least one")
+    if not task.n_items:
+        raise ValueError(f"{where}: no {task.unit} were scored, expected at least one")
     if task.gold is None and task.statistic != "mean":
         raise ValueError(f"{where}: no gold, expected it with statistic {task.statistic!r}")
     n_items = task.n_items

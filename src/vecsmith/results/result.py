@@ -10,8 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vecsmith._typing import PathLike
-from vecsmith.results.records import SpeedResult, TaskResult
+from vecsmith.results.averages import average, families_of, find_selection, interval_of
+from vecsmith.results.records import Kind, SpeedResult, TaskResult, View
+from vecsmith.results.rendering import render
+from vecsmith.results.retention import Retention, retention_of
 from vecsmith.results.store import RunStore, read_run
+from vecsmith.results.tables import table_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -63,3 +67,101 @@ class EvalResult:
             OSError: If it cannot be written.
         """
         RunStore(folder).finish(self)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """Views under which every task was scored, the main one first."""
+        first, *others = self.tasks.values()
+        return tuple(view for view in first.scores if all(view in task.scores for task in others))
+
+    @property
+    def families(self) -> tuple[Kind, ...]:
+        """Kinds of the tasks, in the order in which they are always shown."""
+        return tuple(families_of(self.tasks.values()))
+
+    def average(self, over: str | None = None, view: View | None = None) -> float:
+        """The mean score of many tasks: over sets, and within a set first over its languages.
+
+        Example:
+            >>> result.average("STS"), result.average("retrieval"), result.average("families")
+
+        Args:
+            over: A named group; a family, which is a kind; "sets" for the mean over all sets
+                (MTEB's "Mean (Task)"), also when None; "families" for the mean of the families'
+                means (MTEB's "Mean (TaskType)").
+            view: Which prefix and precision; each task's main one when None.
+
+        Raises:
+            ValueError: If there is no such group or family, or a task lacks the view.
+        """
+        return average(self.tasks, find_selection(self, over), view)
+
+    def interval(
+        self,
+        of: str | None = None,
+        view: View | None = None,
+        *,
+        level: float = 0.95,
+        over_sets: bool = False,
+    ) -> tuple[float, float]:
+        """Low and high end of the bootstrap interval of a task's score or of an average.
+
+        Args:
+            of: As for `average`; or the name of a task, where no group or family is called so.
+            view: Which prefix and precision; each task's main one when None.
+            level: Share of the resamples inside.
+            over_sets: Whether sets are drawn anew, too: how far an average may lie from that of
+                other sets like these. Else only items are: how far from more items of these.
+
+        Raises:
+            ValueError: If there is no such task, group or family, or a task lacks the view.
+        """
+        selection = find_selection(self, of)
+        return interval_of(self.tasks, selection, view, level=level, over_sets=over_sets)
+
+    def retention(
+        self,
+        baseline: EvalResult | str | None = None,
+        view: View | None = None,
+        *,
+        level: float = 0.95,
+    ) -> Retention:
+        """What the model keeps of a baseline: score / the baseline's, by task, family and group.
+
+        Args:
+            baseline: A result on the same tasks, or the name of one of `baselines`; None for the
+                only one.
+            view: Which prefix and precision of the model; its main one when None. The baseline's
+                main view counts.
+            level: Of the intervals.
+
+        Raises:
+            ValueError: If there is no such baseline, or no task in common.
+        """
+        return retention_of(self, self._baseline(baseline), view, level=level)
+
+    def table(self, *views: View, width: int = 120) -> str:
+        """The scores as text: a row a task, by family, then the averages; a column a view.
+
+        Args:
+            *views: Which views to show; all that every task has, when none is given.
+            width: Columns of the terminal. Views that do not fit come in a second table below.
+
+        Raises:
+            ValueError: If a task lacks a view.
+        """
+        return render(table_of(self, views), width=width)
+
+    def _baseline(self, baseline: EvalResult | str | None) -> EvalResult:
+        if isinstance(baseline, EvalResult):
+            return baseline
+        found = ", ".join(self.baselines) or "none"
+        if baseline is None:
+            if len(self.baselines) != 1:
+                raise ValueError(
+                    f"baselines are {found}, expected exactly one: say which, or pass a result"
+                )
+            return next(iter(self.baselines.values()))
+        if baseline not in self.baselines:
+            raise ValueError(f"no baseline is called {baseline!r:.80}, found {found}")
+        return self.baselines[baseline]
