@@ -38,14 +38,17 @@ def render(table: Table, *, width: int = 120) -> str:
 
 
 def align(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of cells in columns: the first to the left, the others to the right."""
-    widths = [max(map(text_width, column)) for column in zip(*lines, strict=True)]
+    """Lines of cells in columns: the first to the left, the others to the right.
+
+    A line of one cell is a heading and may be longer than the column.
+    """
+    widths = _widths(lines)
     aligned = []
     for first, *others in lines:
         cells = [first + " " * (widths[0] - text_width(first))]
         cells += [
             " " * (width - text_width(cell)) + cell
-            for cell, width in zip(others, widths[1:], strict=True)
+            for cell, width in zip(others, widths[1:], strict=False)
         ]
         aligned.append(_GAP.join(cells).rstrip())
     return "\n".join(aligned)
@@ -88,9 +91,14 @@ def _fitting(text: str, most: int) -> str:
     return text
 
 
+def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
+    full = [line for line in lines if len(line) > 1]
+    return [max(map(text_width, column)) for column in zip(*full, strict=True)]
+
+
 def _panels(lines: Sequence[Sequence[str]], width: int) -> Iterator[list[list[str]]]:
     """The lines, in pieces whose columns fit; each has the labels again."""
-    widths = [max(map(text_width, column)) for column in zip(*lines, strict=True)]
+    widths = _widths(lines)
     used = widths[0] + len(_GAP) + widths[1]
     begin, taken = 2, used
     for place in range(2, len(widths)):
@@ -102,14 +110,13 @@ def _panels(lines: Sequence[Sequence[str]], width: int) -> Iterator[list[list[st
 
 
 def _lines(table: Table, most: int) -> Iterator[list[str]]:
-    n_columns = len(table.columns)
     last = ""
     for row in table.rows:
         heading = _heading(table, row)
         if heading != last:
             last = heading
-            yield [""] * (n_columns + 2)
-            yield [heading, *[""] * (n_columns + 1)]
+            yield [""]
+            yield [heading]
         yield [
             f"  {_label(row, most - 2)}",
             f"{row.n_items:,} {row.unit}",
