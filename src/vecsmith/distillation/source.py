@@ -269,7 +269,9 @@ class TeacherSettings:
         special: Role and text of its special tokens ("pad_token", "unk_token", ...).
         prompts: Its prompts by name.
         default_prompt_name: The prompt it uses when none is asked for, or None.
-        max_tokens: Longest sequence it takes, specials included.
+        max_tokens: Longest sequence of a vocabulary item, specials included.
+        max_length: Longest sequence of a text, specials included; None if nothing says so.
+        lowercase: Whether texts are put in lower case first.
         card: Front matter of its README.
     """
 
@@ -278,6 +280,8 @@ class TeacherSettings:
     prompts: Mapping[str, str]
     default_prompt_name: str | None
     max_tokens: int
+    max_length: int | None
+    lowercase: bool
     card: Mapping[str, Any]
 
 
@@ -292,11 +296,9 @@ def read_settings(source: TeacherSource, *, trust_remote_code: bool = False) -> 
     tokenizer_config = read_object(body / "tokenizer_config.json")
     special_map = read_object(body / "special_tokens_map.json")
     sentence = read_object(source.folder / "config_sentence_transformers.json")
-    lengths = [
-        read_object(body / "sentence_bert_config.json").get("max_seq_length"),
-        config.get("max_position_embeddings"),
-        512,  # a vocabulary item longer than this is a text
-    ]
+    transformer = _transformer_settings(body)
+    asked = transformer.get("max_seq_length") or tokenizer_config.get("model_max_length")
+    lengths = _lengths(asked, config.get("max_position_embeddings"))
     prompts = sentence.get("prompts") or {}
     default_prompt_name = sentence.get("default_prompt_name")
     if not isinstance(prompts, dict) or not all(isinstance(p, str) for p in prompts.values()):
@@ -308,9 +310,25 @@ def read_settings(source: TeacherSource, *, trust_remote_code: bool = False) -> 
         special=_special_tokens(tokenizer_config, special_map),
         prompts=prompts,
         default_prompt_name=default_prompt_name if isinstance(default_prompt_name, str) else None,
-        max_tokens=min(n for n in lengths if isinstance(n, int) and n > 0),
+        max_tokens=min([*lengths, 512]),  # a vocabulary item longer than this is a text
+        max_length=min(lengths) if lengths else None,
+        lowercase=bool(transformer.get("do_lower_case")),
         card=read_front_matter(source.folder / "README.md"),
     )
+
+
+def _transformer_settings(body: Path) -> dict[str, Any]:
+    """What sentence-transformers keeps beside a transformer, under a name for its kind."""
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"):
+        found = read_object(body / f"sentence_{kind}_config.json")
+        if found:
+            return found
+    return {}
+
+
+def _lengths(*values: object) -> list[int]:
+    """Those that are lengths: a tokenizer without a limit says 1e30, xlnet's configuration -1."""
+    return [value for value in values if isinstance(value, int) and 0 < value < 2**31]
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -361,6 +379,18 @@ def weights_digest(source: TeacherSource) -> str:
             while block := file.read(2**20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def module_files(folder: Path) -> list[Path]:
+    """Files that say what follows the transformer in a sentence-transformers `folder`."""
+    if not (folder / "modules.json").is_file():
+        return []
+    found = [folder / "modules.json"]
+    for module in read_modules(folder):
+        if module.kind != "Transformer" and module.folder != folder:
+            names = ("config.json", "model.safetensors")
+            found += [p for p in (module.folder / name for name in names) if p.is_file()]
+    return found
 
 
 def describe(source: TeacherSource) -> str:

@@ -15,13 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith._extras import require
-from vecsmith._files import read_json
+from vecsmith.distillation.pooling import pool, read_head
 from vecsmith.distillation.source import (
-    Module,
     TeacherSource,
     describe,
     find_teacher,
-    read_modules,
     read_object,
     read_settings,
     transformer_folder,
@@ -49,19 +47,10 @@ logger = logging.getLogger(__name__)
 
 Pooling = Literal["balanced", "mean", "cls", "last", "pooler"]
 ComputeDtype = Literal["auto", "float32", "bfloat16"]
-Layer = Callable[["Tensor"], "Tensor"]
 
-# sentence-transformers' names of its pooling modes, old flags and new words, in its own order.
-_POOLING_FLAGS = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "last",
-}
-
-
+# A CPU is fastest when the states of a batch stay in its caches: measured on two cores with MiniLM,
+# where 8,192 were a third slower. A GPU needs many to have work for all of it: assumed.
+_CPU_BATCH_TOKENS, _GPU_BATCH_TOKENS = 2048, 65536
 # Sequences from which the balance of "balanced" is measured, evenly over the vocabulary; with
 # 1,024 of MiniLM's 29,525 it is within 1 % of that of all
 _BALANCE_SEQUENCES = 1024
@@ -100,104 +89,6 @@ def read_frame(tokenizer_json: str, prompt: str | None = None) -> Frame:
     return Frame(before=tuple(before), after=tuple(framed[n_before + len(bare) :]))
 
 
-def _read_pooling(folder: Path) -> tuple[str, ...]:
-    """The pooling modes of a sentence-transformers Pooling folder; several are concatenated."""
-    path = folder / "config.json"
-    config = read_json(path)
-    if not isinstance(config, dict):
-        raise FormatError(f"{path}: {type(config).__name__}, expected an object")
-    named = config.get("pooling_mode")
-    if named is not None:
-        words = [named] if isinstance(named, str) else list(named)
-        modes = ["last" if word == "lasttoken" else str(word) for word in words]
-    else:
-        modes = [mode for flag, mode in _POOLING_FLAGS.items() if config.get(flag)]
-    unknown = sorted(set(modes) - set(_POOLING_FLAGS.values()))
-    if unknown:
-        raise FormatError(
-            f"{path}: pooling_mode {unknown}, expected {sorted(set(_POOLING_FLAGS.values()))}"
-        )
-    return tuple(modes) or ("mean",)
-
-
-def _read_layer(module: Module) -> Layer | None:
-    """What a module after the pooling does to vectors of shape [N, D], or None for nothing."""
-    torch = require("torch", extra="distill", purpose="run the teacher")
-    if module.kind == "Normalize":
-        return lambda vectors: torch.nn.functional.normalize(vectors, dim=-1)
-    if module.kind == "Dropout":
-        return None  # does nothing outside training
-    if module.kind == "Dense":
-        return _read_dense(module.folder)
-    if module.kind == "StaticEmbedding":
-        raise FormatError(
-            f"{module.folder / 'modules.json'}: a static model already, expected a transformer"
-        )
-    raise FormatError(
-        f"{module.folder.parent / 'modules.json'}: module {module.kind}, expected Transformer, "
-        "Pooling, Dense, Normalize or Dropout"
-    )
-
-
-def _read_dense(folder: Path) -> Layer:
-    torch = require("torch", extra="distill", purpose="run the teacher")
-    config = read_json(folder / "config.json")
-    path = folder / "model.safetensors"
-    if not path.is_file():
-        raise FormatError(
-            f"{folder}: model.safetensors is missing, expected the weights of the Dense module; "
-            "a pickle (pytorch_model.bin) is never opened"
-        )
-    tensors = _load_tensors(path)
-    if "linear.weight" not in tensors or not isinstance(config, dict):
-        raise FormatError(f"{path}: tensors {sorted(tensors)}, expected linear.weight")
-    weight = tensors["linear.weight"].float()
-    bias = tensors["linear.bias"].float() if "linear.bias" in tensors else None
-    activation = _read_activation(config.get("activation_function"), folder / "config.json")
-    residual: Tensor | None = None
-    if config.get("use_residual") and "residual.weight" in tensors:
-        residual = tensors["residual.weight"].float()
-
-    def apply(vectors: Tensor) -> Tensor:
-        output: Tensor = activation(
-            torch.nn.functional.linear(
-                vectors,
-                weight.to(vectors.device),
-                None if bias is None else bias.to(vectors.device),
-            )
-        )
-        if config.get("use_residual"):
-            through = vectors if residual is None else vectors @ residual.to(vectors.device).T
-            output = output + through
-        return output
-
-    return apply
-
-
-def _read_activation(name: object, path: Path) -> Layer:
-    """The activation called `name`, only from torch.nn: a config must not name code to run."""
-    torch = require("torch", extra="distill", purpose="run the teacher")
-    if name is None:
-        activation: Layer = torch.nn.Tanh()  # sentence-transformers' default
-        return activation
-    found = re.fullmatch(r"torch\.nn\.modules\.\w+\.(\w+)|torch\.nn\.(\w+)", str(name))
-    kind = getattr(torch.nn, (found[1] or found[2]) if found else "", None)
-    if not (isinstance(kind, type) and issubclass(kind, torch.nn.Module)):
-        raise FormatError(f"{path}: activation_function {name!r}, expected a torch.nn class")
-    activation = kind()
-    return activation
-
-
-def _load_tensors(path: Path) -> dict[str, Tensor]:
-    loader = require("safetensors.torch", extra="distill", purpose="read the teacher's weights")
-    safetensors = require("safetensors", extra="distill", purpose="read the teacher's weights")
-    try:
-        tensors: dict[str, Tensor] = loader.load_file(str(path))
-    except (safetensors.SafetensorError, OSError) as error:
-        raise FormatError(f"{path}: {error}, expected safetensors; fetch it again") from error
-    return tensors
-
-
 class Teacher:
     """A transformer that gives a vector to a sequence of its token ids.
 
@@ -206,6 +97,8 @@ class Teacher:
         n_rows: Rows of its input table, or None if that cannot be told.
         pooling: Its pooling modes, joined by "+".
         compute_dtype: "float32" or "bfloat16", what its forward pass runs in.
+        head: What comes after the transformer, a Normalize at the end included.
+        n_bytes: Bytes of its weights in memory.
     """
 
     def __init__(
@@ -237,10 +130,10 @@ class Teacher:
             MissingExtraError: If torch or transformers are not installed.
         """
         torch = require("torch", extra="distill", purpose="run the teacher")
-        own_modes, self._layers = _read_head(source.folder, use_modules)
-        if pooling is None and own_modes == ("mean",):
+        self.head = read_head(source.folder, use_modules=use_modules)
+        if pooling is None and self.head.modes == ("mean",):
             pooling = "balanced"
-        self._modes = own_modes if pooling is None else (pooling,)
+        self._modes = self.head.modes if pooling is None else (pooling,)
         self.pooling = "+".join(self._modes)
         self._frame = Frame() if frame is None else frame
         self._share: float | None = None
@@ -251,9 +144,9 @@ class Teacher:
         self._model = model.to(self._device)
         self._takes_types = "token_type_ids" in _parameters(self._model)
         self.n_rows = _count_rows(self._model)
+        self.n_bytes = sum(p.numel() * p.element_size() for p in self._model.parameters())
         with torch.inference_mode(), self._precision():
-            self.dim = int(self._pool(*self._states([[0]])).shape[1])
-        self._share = None
+            self.dim = int(self._vectors([[0]]).shape[1])
 
     def embed(
         self,
@@ -272,53 +165,60 @@ class Teacher:
             batch_tokens: Most ids in one forward pass, the frame included.
             advance: Called with the number of sequences done since the last call.
         """
-        torch = require("torch", extra="distill", purpose="run the teacher")
-        vectors = np.empty((len(sequences), self.dim), dtype=np.float32)
-        with torch.inference_mode(), self._precision():
-            if self._modes == ("balanced",) and len(sequences):
-                step = -(-len(sequences) // _BALANCE_SEQUENCES)
-                self._share = self._measure_share(sequences[::step], batch_tokens)
-            for batch in self._batches(sequences, batch_tokens):
-                states = self._states([sequences[i] for i in batch])
-                vectors[batch] = self._pool(*states).cpu().numpy()
-                if advance is not None:
-                    advance(len(batch))
-        if not np.isfinite(vectors).all():
-            logger.warning("the teacher gave values that are not finite, they become 0")
-            np.nan_to_num(vectors, copy=False, posinf=0.0, neginf=0.0)
-        return vectors
+        batches = self._batches(sequences, batch_tokens)
+        return self._embed(sequences, batches, advance=advance, batch_tokens=batch_tokens)
 
     def embed_padded(
         self,
         sequences: Sequence[Sequence[int]],
         *,
-        batch_size: int = 32,
+        batch_tokens: int | None = None,
+        n_left_out: int = 0,
         advance: Callable[[int], object] | None = None,
     ) -> NDArray[np.float32]:
         """Vectors of `sequences` of token ids, float32, shape [N, D].
 
         About equally long sequences share a batch and are padded, as sentence-transformers does:
         for texts, few of which are equally long, much faster than `embed` and equal to it but for
-        rounding.
+        rounding. A value that is not finite becomes 0.
 
         Args:
             sequences: Ids without the frame.
-            batch_size: Sequences in one forward pass.
+            batch_tokens: Most ids in one forward pass, frame and padding included; None for what
+                the device is fastest with.
+            n_left_out: Ids at the beginning of each sequence that are read and not pooled, as
+                those of a prompt may be.
             advance: Called with the number of sequences done since the last call.
         """
+        if batch_tokens is None:
+            batch_tokens = _CPU_BATCH_TOKENS if self._device.type == "cpu" else _GPU_BATCH_TOKENS
+        batches = self._padded_batches(sequences, batch_tokens)
+        return self._embed(sequences, batches, advance=advance, n_left_out=n_left_out)
+
+    def _embed(
+        self,
+        sequences: Sequence[Sequence[int]],
+        batches: Iterable[NDArray[np.int64]],
+        *,
+        advance: Callable[[int], object] | None,
+        batch_tokens: int | None = None,
+        n_left_out: int = 0,
+    ) -> NDArray[np.float32]:
+        """Vectors of `sequences`, batch by batch; with `batch_tokens` the balance is measured."""
         torch = require("torch", extra="distill", purpose="run the teacher")
         vectors = np.empty((len(sequences), self.dim), dtype=np.float32)
-        order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]), reverse=True)
         with torch.inference_mode(), self._precision():
-            for start in range(0, len(order), batch_size):
-                batch = order[start : start + batch_size]
-                states, pooler = self._states([sequences[i] for i in batch])
-                for row, i in enumerate(batch):
-                    n_tokens = len(self._framed(sequences[i]))
-                    own = None if pooler is None else pooler[row : row + 1]
-                    vectors[i] = self._pool(states[row : row + 1, :n_tokens], own)[0].cpu().numpy()
+            if batch_tokens is not None and self._modes == ("balanced",) and len(sequences):
+                step = -(-len(sequences) // _BALANCE_SEQUENCES)
+                self._share = self._measure_share(sequences[::step], batch_tokens)
+            for batch in batches:
+                found = self._vectors([sequences[i] for i in batch], n_left_out)
+                vectors[batch] = found.cpu().numpy()
                 if advance is not None:
                     advance(len(batch))
+        if not np.isfinite(vectors).all():
+            logger.warning("the teacher gave values that are not finite, they become 0")
+            np.nan_to_num(vectors, copy=False, posinf=0.0, neginf=0.0)
         return vectors
 
     def _batches(
@@ -335,6 +235,23 @@ class Teacher:
             for start in range(0, len(alike), step):
                 yield alike[start : start + step]
 
+    def _padded_batches(
+        self, sequences: Sequence[Sequence[int]], batch_tokens: int
+    ) -> Iterable[NDArray[np.int64]]:
+        """Places of about equally long sequences, the longest first.
+
+        What is too large for the memory fails at once, and what is left only gets faster.
+        """
+        n_around = len(self._frame.before) + len(self._frame.after)
+        lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
+        order = np.argsort(-lengths, kind="stable")
+        start = 0
+        while start < len(order):
+            longest = max(1, int(lengths[order[start]]) + n_around)
+            stop = start + max(1, batch_tokens // longest)
+            yield order[start:stop]
+            start = stop
+
     def _precision(self) -> AbstractContextManager[object]:
         torch = require("torch", extra="distill", purpose="run the teacher")
         if self.compute_dtype == "float32":
@@ -344,47 +261,62 @@ class Teacher:
         )
         return context
 
-    def _states(self, batch: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor | None]:
-        """Last states, float32 [N, L, D], L the longest's length, and the pooler's vectors."""
+    def _vectors(self, batch: Sequence[Sequence[int]], n_left_out: int = 0) -> Tensor:
+        """Vectors of sequences, padded to the longest, float32 [N, D]."""
+        torch = require("torch", extra="distill", purpose="run the teacher")
+        states, mask, pooler = self._states(batch)
+        if n_left_out:
+            mask[:, len(self._frame.before) :][:, :n_left_out] = 0
+        with torch.autocast(self._device.type, enabled=False):
+            vectors = self._pool(states, mask, pooler)
+            for layer in self.head.layers:
+                vectors = layer(vectors)
+        return vectors
+
+    def _states(self, batch: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Last states [N, L, D], 1 where an id is and 0 at padding [N, L], the pooler's vectors."""
         torch = require("torch", extra="distill", purpose="run the teacher")
         rows = [self._framed(ids) for ids in batch]
-        ids = torch.zeros((len(rows), max(map(len, rows))), dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = torch.tensor(row, dtype=torch.long)
-            mask[i, : len(row)] = 1
-        ids = ids.to(self._device)
-        inputs = {"input_ids": ids, "attention_mask": mask.to(self._device)}
+        lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+        filled = np.arange(lengths.max()) < lengths[:, None]
+        padded = np.zeros(filled.shape, dtype=np.int64)
+        padded[filled] = np.concatenate(rows)
+        ids = torch.from_numpy(padded).to(self._device)
+        mask = torch.from_numpy(filled.astype(np.int64)).to(self._device)
+        inputs = {"input_ids": ids, "attention_mask": mask}
         if self._takes_types:
             inputs["token_type_ids"] = torch.zeros_like(ids)
         output = self._model(**inputs)
-        return output.last_hidden_state.float(), getattr(output, "pooler_output", None)
+        pooler = getattr(output, "pooler_output", None)
+        return output.last_hidden_state.float(), mask.float(), pooler
 
     def _framed(self, ids: Sequence[int]) -> list[int]:
         return [*self._frame.before, *ids, *self._frame.after] or [0]
 
-    def _pool(self, states: Tensor, pooler: Tensor | None) -> Tensor:
-        """One vector a sequence, through the modules after the pooling, float32, [N, D]."""
+    def _pool(self, states: Tensor, mask: Tensor, pooler: Tensor | None) -> Tensor:
+        """One vector a sequence, float32 [N, D]."""
         torch = require("torch", extra="distill", purpose="run the teacher")
         if self._modes == ("balanced",):
-            first, own = self._first_and_own(states)
+            own = pool("mean", states, self._own(mask), None)
             share = 0.0 if self._share is None else self._share
-            vectors = own if share == 0.0 else share * first + (1.0 - share) * own
-        else:
-            parts = [_pool(mode, states, pooler) for mode in self._modes]
-            vectors = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
-        with torch.autocast(self._device.type, enabled=False):
-            for layer in self._layers:
-                vectors = layer(vectors)
-        return vectors
+            return own if share == 0.0 else share * states[:, 0] + (1.0 - share) * own
+        parts = [pool(mode, states, mask, pooler) for mode in self._modes]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
-    def _first_and_own(self, states: Tensor) -> tuple[Tensor, Tensor]:
-        """The state at the first position, and the mean of those of the sequence's own ids."""
-        n_before, n_after = len(self._frame.before), len(self._frame.after)
-        stop = states.shape[1] - n_after
-        # a token without ids, as the unknown one of a word model may be, has its frame alone
-        own = states[:, n_before:stop] if stop > n_before else states
-        return states[:, 0], own.mean(dim=1)
+    def _own(self, mask: Tensor) -> Tensor:
+        """The mask without the frame: of each sequence's own ids, float32 [N, L].
+
+        A token without ids, as the unknown one of a word model may be, has its frame alone.
+        """
+        torch = require("torch", extra="distill", purpose="run the teacher")
+        own = mask.clone()
+        own[:, : len(self._frame.before)] = 0
+        if self._frame.after:
+            places = torch.arange(1, mask.shape[1] + 1, device=mask.device)
+            ends = (mask * places).amax(dim=1, keepdim=True)
+            own[places > ends - len(self._frame.after)] = 0
+        chosen: Tensor = torch.where(own.any(dim=1, keepdim=True), own, mask)
+        return chosen
 
     def _measure_share(self, sequences: Sequence[Sequence[int]], batch_tokens: int) -> float:
         """Share of the first state with which it and the token's own vary equally."""
@@ -392,10 +324,9 @@ class Teacher:
             return 0.0
         firsts, owns = [], []
         for batch in self._batches(sequences, batch_tokens):
-            states, _ = self._states([sequences[i] for i in batch])
-            first, own = self._first_and_own(states)
-            firsts.append(first.cpu().numpy())
-            owns.append(own.cpu().numpy())
+            states, mask, _ = self._states([sequences[i] for i in batch])
+            firsts.append(states[:, 0].cpu().numpy())
+            owns.append(pool("mean", states, self._own(mask), None).cpu().numpy())
         spread_first, spread_own = (
             float(np.sqrt(np.concatenate(parts).var(axis=0, dtype=np.float64).sum()))
             for parts in (firsts, owns)
@@ -403,25 +334,6 @@ class Teacher:
         if not spread_first > _LEAST_SPREAD * spread_own:
             return 0.0
         return spread_own / (spread_first + spread_own)
-
-
-def _read_head(folder: Path, use_modules: bool) -> tuple[tuple[str, ...], list[Layer]]:
-    """Pooling modes and later modules of a sentence-transformers folder; the mean for others."""
-    modes: tuple[str, ...] = ("mean",)
-    if not (folder / "modules.json").is_file():
-        return modes, []
-    modules = read_modules(folder)
-    while modules and modules[-1].kind == "Normalize":
-        modules.pop()
-    layers: list[Layer] = []
-    for module in modules:
-        if module.kind == "Pooling":
-            modes = _read_pooling(module.folder)
-        elif module.kind != "Transformer" and use_modules:
-            layer = _read_layer(module)
-            if layer is not None:
-                layers.append(layer)
-    return modes, layers
 
 
 def _open_device(device: str) -> Any:
@@ -433,33 +345,6 @@ def _open_device(device: str) -> Any:
     if opened.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} is not there, expected 'cpu' or a device that is")
     return opened
-
-
-def _pool(mode: str, states: Tensor, pooler: Tensor | None) -> Tensor:
-    """One vector a sequence, shape [N, D], from states [N, L, D] without padding."""
-    n_tokens = states.shape[1]
-    if mode == "mean":
-        return states.mean(dim=1)
-    if mode == "cls":
-        return states[:, 0]
-    if mode == "last":
-        return states[:, -1]
-    if mode == "max":
-        return states.amax(dim=1)
-    if mode == "mean_sqrt_len_tokens":
-        scaled: Tensor = states.sum(dim=1) / n_tokens**0.5
-        return scaled
-    if mode == "weightedmean":
-        steps = states.new_tensor(range(1, n_tokens + 1))
-        weighted: Tensor = (states * steps[:, None]).sum(dim=1) / steps.sum()
-        return weighted
-    if pooler is None:
-        raise ValueError(
-            "pooling 'pooler' needs a teacher with a pooler output, this one has none, "
-            "expected 'mean', 'cls' or 'last'"
-        )
-    vectors: Tensor = pooler.float()
-    return vectors
 
 
 def _load_model(

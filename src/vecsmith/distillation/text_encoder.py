@@ -1,0 +1,346 @@
+"""A transformer as an encoder of texts, as sentence-transformers runs it.
+
+The one rule: a vector depends on its text and on the encoder's settings alone, never on the texts
+beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith._extras import require
+from vecsmith._progress import progress_bar
+from vecsmith._texts import Texts, check_strings, chunks_of, strings_of
+from vecsmith._typing import FloatArray, PathLike
+from vecsmith.distillation.source import (
+    TeacherSource,
+    find_teacher,
+    module_files,
+    read_settings,
+    transformer_folder,
+    weights_digest,
+)
+from vecsmith.distillation.teacher import ComputeDtype, Teacher
+
+# Texts that are tokenized together: enough that few ids are padding, few enough that their ids
+# (about 100 bytes a token while the tokenizer works) stay small
+_CHUNK_TEXTS, _CHUNK_CHARACTERS = 4096, 4_000_000
+# No tokenizer in use makes fewer than one token of so many characters of any real text
+_CHARACTERS_PER_TOKEN = 64
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+
+
+class TextEncoder:
+    """A transformer that turns texts into vectors.
+
+    Vectors are those of sentence-transformers' `SentenceTransformer.encode` (to 1e-5 in float32):
+    its own tokenizer, truncated where the teacher says, its pooling and its modules after that.
+
+    Example:
+        >>> encoder = TextEncoder.from_pretrained("sentence-transformers/all-MiniLM-L6-v2")
+        >>> encoder.encode(["It's dangerous to go alone!"]).shape
+        (1, 384)
+
+    Attributes:
+        source: Where it was found.
+        dim: Length of a vector.
+        max_length: Tokens of a text that count, specials included; None for all.
+        compute_dtype: "float32" or "bfloat16", what its forward pass runs in.
+        n_bytes: Bytes of its weights in memory.
+    """
+
+    def __init__(
+        self,
+        source: TeacherSource,
+        *,
+        device: str = "cpu",
+        compute_dtype: ComputeDtype = "float32",
+        max_length: int | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        """Loads it.
+
+        Args:
+            source: Where it is.
+            device: A torch device, such as "cpu" or "cuda".
+            compute_dtype: "float32"; "bfloat16"; "auto" for bfloat16 where the device is fast at
+                it, which moves a vector by about 0.01 of its length.
+            max_length: Tokens of a text that count, specials included; None for what it says.
+            trust_remote_code: Whether code in its folder may run.
+
+        Raises:
+            FormatError: If a file is missing or broken.
+            MissingExtraError: If torch, transformers or tokenizers are not installed.
+            ValueError: If an argument is out of range.
+        """
+        if max_length is not None and max_length < 3:
+            raise ValueError(f"max_length is {max_length}, expected 3 or more, or None")
+        self.source = source
+        self._said = read_settings(source, trust_remote_code=trust_remote_code)
+        self.max_length = self._said.max_length if max_length is None else max_length
+        self._tokenizer = _open_tokenizer(
+            self._said.tokenizer_json, self.max_length, lowercase=self._said.lowercase
+        )
+        self._teacher = Teacher(
+            source,
+            device=device,
+            compute_dtype=compute_dtype,
+            trust_remote_code=trust_remote_code,
+        )
+        self.dim = self._teacher.dim
+        self.compute_dtype = self._teacher.compute_dtype
+        self.n_bytes = self._teacher.n_bytes
+        self._fingerprint: str | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        teacher: PathLike,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        device: str = "cpu",
+        compute_dtype: ComputeDtype = "float32",
+        max_length: int | None = None,
+        trust_remote_code: bool = False,
+    ) -> TextEncoder:
+        """Opens a folder, a Hub id, or `package:NAME`; local copies first.
+
+        Args:
+            teacher: The folder, id or package; see `find_teacher`.
+            revision: Branch, tag or commit on the Hub.
+            token: Access token of the Hub.
+            device: See the constructor, as for the rest.
+            compute_dtype: What the forward pass runs in.
+            max_length: Tokens of a text that count.
+            trust_remote_code: Whether code in its folder may run.
+
+        Raises:
+            FormatError: If a file is missing or broken.
+            HubError: If it could not be fetched.
+            ValueError: If `teacher` is none of the three, or an argument is out of range.
+        """
+        return cls(
+            find_teacher(teacher, revision=revision, token=token),
+            device=device,
+            compute_dtype=compute_dtype,
+            max_length=max_length,
+            trust_remote_code=trust_remote_code,
+        )
+
+    @property
+    def name(self) -> str:
+        """Hub id, or name of folder or package."""
+        return self.source.name
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """Texts put before an input, by name; read-only."""
+        return MappingProxyType(dict(self._said.prompts))
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that a vector depends on: weights, tokenizer, modules, prompts, precision."""
+        if self._fingerprint is None:
+            self._fingerprint = self._read_fingerprint()
+        return self._fingerprint
+
+    def encode(
+        self,
+        texts: Texts,
+        *,
+        prompt: str | None = None,
+        prompt_name: str | None = None,
+        show_progress_bar: bool = False,
+        advance: Callable[[int], object] | None = None,
+    ) -> FloatArray:
+        """Vectors of `texts`, float32: shape [D] for a str, [N, D] for N of them.
+
+        Equal texts are encoded once. A lone surrogate counts as U+FFFD.
+
+        Args:
+            texts: A str; or a list, numpy or Arrow array, or any iterable of str.
+            prompt: Text put before each; None for that of `prompt_name`.
+            prompt_name: Name of one of `prompts`; None for the encoder's default, if it has one.
+            show_progress_bar: Whether to show one, if this is a terminal.
+            advance: Called with the number of texts done since the last call, as batches end.
+
+        Raises:
+            TypeError: If a text is not a str.
+            ValueError: If there is no prompt of that name.
+        """
+        prompt = self._prompt(prompt, prompt_name)
+        if isinstance(texts, str):
+            one: FloatArray = self._encode([texts], prompt, _ignore)[0]
+            return one
+        every = _list_of(texts)
+        place: dict[str, int] = {}
+        places = np.fromiter(
+            (place.setdefault(text, len(place)) for text in every),
+            dtype=np.int64,
+            count=len(every),
+        )
+        label = f"encoding with {self.name}"
+        with progress_bar(label, total=len(every), show=show_progress_bar) as bar:
+
+            def forward(n_texts: int) -> None:
+                bar(n_texts)
+                if advance is not None:
+                    advance(n_texts)
+
+            forward(len(every) - len(place))
+            vectors = self._encode(list(place), prompt, forward)
+        if len(place) < len(every):
+            vectors = vectors[places]
+        return vectors
+
+    def encode_query(
+        self,
+        texts: Texts,
+        *,
+        prompt: str | None = None,
+        show_progress_bar: bool = False,
+        advance: Callable[[int], object] | None = None,
+    ) -> FloatArray:
+        """Vectors of `texts` with the prompt for queries, if there is one; as `encode`."""
+        return self.encode(
+            texts,
+            prompt=self._role_prompt(("query",)) if prompt is None else prompt,
+            show_progress_bar=show_progress_bar,
+            advance=advance,
+        )
+
+    def encode_document(
+        self,
+        texts: Texts,
+        *,
+        prompt: str | None = None,
+        show_progress_bar: bool = False,
+        advance: Callable[[int], object] | None = None,
+    ) -> FloatArray:
+        """Vectors of `texts` with the prompt for documents, if there is one; as `encode`."""
+        return self.encode(
+            texts,
+            prompt=self._role_prompt(_DOCUMENT_PROMPTS) if prompt is None else prompt,
+            show_progress_bar=show_progress_bar,
+            advance=advance,
+        )
+
+    def __repr__(self) -> str:
+        return f"TextEncoder({self.name!r}, {self.dim} dimensions, {self.compute_dtype})"
+
+    def _encode(
+        self, texts: list[str], prompt: str, forward: Callable[[int], object]
+    ) -> FloatArray:
+        """Vectors of `texts`, the longest first; `forward` is told how many are done."""
+        vectors = np.empty((len(texts), self.dim), dtype=np.float32)
+        n_left_out = 0
+        if prompt and not self._teacher.head.pools_prompt:
+            n_left_out = self._count_prompt(prompt)
+        lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+        for chunk in _chunks(lengths):
+            sequences = self._tokenize([prompt + texts[i] for i in chunk])
+            vectors[chunk] = self._teacher.embed_padded(
+                sequences, n_left_out=n_left_out, advance=forward
+            )
+        if self._teacher.head.normalizes:
+            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors /= np.maximum(norms, 1e-12)
+        return vectors
+
+    def _tokenize(self, texts: list[str]) -> list[list[int]]:
+        texts = [t if t.isascii() else _SURROGATES.sub("\ufffd", t) for t in texts]
+        if self.max_length is None:
+            return [e.ids for e in self._tokenizer.encode_batch_fast(texts)]
+        # a book is not tokenized for its first page, unless that gave too few tokens
+        stop = self.max_length * _CHARACTERS_PER_TOKEN
+        sequences = [e.ids for e in self._tokenizer.encode_batch_fast([t[:stop] for t in texts])]
+        for i, text in enumerate(texts):
+            if len(text) > stop and len(sequences[i]) < self.max_length:
+                sequences[i] = self._tokenizer.encode(text).ids
+        return sequences
+
+    def _count_prompt(self, prompt: str) -> int:
+        """Ids at the beginning of a sequence that are not the text's own: specials and prompt."""
+        ids = self._tokenizer.encode(prompt).ids
+        specials = {self._tokenizer.token_to_id(token) for token in self._said.special.values()}
+        return len(ids) - (1 if ids and ids[-1] in specials else 0)
+
+    def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
+        if prompt is not None:
+            return prompt
+        name = self._said.default_prompt_name if prompt_name is None else prompt_name
+        if name is None:
+            return ""
+        if name not in self._said.prompts:
+            raise ValueError(f"prompt_name is {name!r}, expected one of {sorted(self.prompts)}")
+        return self._said.prompts[name]
+
+    def _role_prompt(self, names: tuple[str, ...]) -> str:
+        # without a prompt for the role there is none: the default one is for texts without a role
+        return next((self._said.prompts[n] for n in names if n in self._said.prompts), "")
+
+    def _read_fingerprint(self) -> str:
+        digest = hashlib.sha256(weights_digest(self.source).encode())
+        configuration = transformer_folder(self.source.folder) / "config.json"
+        for path in [configuration, *module_files(self.source.folder)]:
+            digest.update(f"\0{path.parent.name}/{path.name}\0".encode())
+            digest.update(path.read_bytes())
+        settings = {
+            "tokenizer": self._said.tokenizer_json,
+            "lowercase": self._said.lowercase,
+            "prompts": dict(self._said.prompts),
+            "default_prompt_name": self._said.default_prompt_name,
+            "max_length": self.max_length,
+            "compute_dtype": self.compute_dtype,
+        }
+        digest.update(json.dumps(settings, sort_keys=True).encode())
+        return digest.hexdigest()
+
+
+def _ignore(n_texts: int) -> None:
+    pass
+
+
+def _list_of(texts: Texts) -> list[str]:
+    every: list[str] = []
+    for chunk in chunks_of(texts, 2**16):
+        check_strings(chunk, len(every))
+        every += strings_of(chunk)
+    return every
+
+
+def _chunks(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Places of about equally long texts, the longest first, few enough to tokenize at once."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        longest = max(1, int(lengths[order[start]]))
+        stop = start + max(1, min(_CHUNK_TEXTS, _CHUNK_CHARACTERS // longest))
+        yield order[start:stop]
+        start = stop
+
+
+def _open_tokenizer(tokenizer_json: str, max_length: int | None, *, lowercase: bool) -> Any:
+    tokenizers = require("tokenizers", extra="distill", purpose="tokenize for the teacher")
+    tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
+    tokenizer.no_padding()
+    side = (tokenizer.truncation or {}).get("direction", "right")
+    tokenizer.no_truncation()
+    if max_length is not None:
+        tokenizer.enable_truncation(max_length, direction=side)
+    if lowercase:
+        steps = [tokenizers.normalizers.Lowercase()]
+        if tokenizer.normalizer is not None:
+            steps.append(tokenizer.normalizer)
+        tokenizer.normalizer = tokenizers.normalizers.Sequence(steps)
+    return tokenizer
