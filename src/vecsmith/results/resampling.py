@@ -32,8 +32,10 @@ __all__ = [
     "bootstrap",
     "holm",
     "interval",
+    "p_value",
     "paired_test",
     "paired_test_of_average",
+    "permuted_differences",
     "value",
 ]
 
@@ -228,7 +230,6 @@ def paired_test_of_average(
         ValueError: If there is no task, or the items of one do not fit.
     """
     _at_least_one(n_resamples, "n_resamples")
-    _at_least_one(n_permutations, "n_permutations")
     shares = _shares(weights, len(tasks))
     streams = range(len(tasks)) if sets is None else _numbered(sets, len(tasks))
     observed, n_items = 0.0, 0
@@ -240,25 +241,70 @@ def paired_test_of_average(
         target = _checked(pair, gold, statistic)
         of_a, of_b = _bootstrap(pair, target, statistic, n_resamples, seed, stream)
         resampled += share * (of_a - of_b)
-        of_signs = swapped(pair[0], pair[1], target, statistic)
-        blocks = draws.swaps(pair.shape[1], n_permutations, seed, stream)
-        permuted += share * np.concatenate([of_signs(signs) for signs in blocks])
-        observed += float(share * of_signs(np.ones((1, pair.shape[1])))[0])
+        difference, differences = permuted_differences(
+            items_a,
+            items_b,
+            gold,
+            statistic,
+            n_permutations=n_permutations,
+            seed=seed,
+            stream=stream,
+        )
+        observed += float(share * difference)
+        permuted += share * differences
         n_items += pair.shape[1]
     low, high = interval(resampled)
     return PairedTest(
         difference=observed,
         low=low,
         high=high,
-        p_value=_p_value(observed, permuted),
+        p_value=p_value(observed, permuted),
         n_items=n_items,
     )
 
 
-def _p_value(observed: float, permuted: Floats) -> float:
+def permuted_differences(
+    items_a: ArrayLike,
+    items_b: ArrayLike,
+    gold: ArrayLike | None,
+    statistic: Statistic,
+    *,
+    n_permutations: int = 2000,
+    seed: int = 0,
+    stream: int = 0,
+) -> tuple[float, Floats]:
+    """The difference of A less B, and P differences with items swapped at random, float64 [P].
+
+    What `paired_test` computes of one task; many averages of the same tasks are made of it.
+
+    Args:
+        items_a: Of model A, [N].
+        items_b: Of model B on the same items, [N].
+        gold: As for `bootstrap`.
+        statistic: Which one.
+        n_permutations: P.
+        seed: Equal seeds, streams and N give equal swaps.
+        stream: Which of the seed's series of swaps: independent tasks have streams of their own.
+
+    Raises:
+        ValueError: If the items do not fit each other or gold.
+    """
+    _at_least_one(n_permutations, "n_permutations")
+    pair = _pair(items_a, items_b)
+    of_signs = swapped(pair[0], pair[1], _checked(pair, gold, statistic), statistic)
+    blocks = draws.swaps(pair.shape[1], n_permutations, seed, stream)
+    permuted = np.concatenate([of_signs(signs) for signs in blocks])
+    return float(of_signs(np.ones((1, pair.shape[1])))[0]), permuted
+
+
+def p_value(observed: float, permuted: Floats) -> float:
     """Share of differences as large as the one observed, which counts as one of them.
 
     Phipson and Smyth 2010, "Permutation P-values Should Never Be Zero".
+
+    Args:
+        observed: Difference of the two models.
+        permuted: Differences with items swapped at random, [P].
     """
     sizes = np.abs(permuted)
     # What is equal but for rounding is as large.
