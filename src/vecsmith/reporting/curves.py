@@ -31,7 +31,7 @@ from vecsmith.reporting.drawing import (
 from vecsmith.reporting.report import Contender, Estimate, Key, Point, Report, Row
 from vecsmith.reporting.wording import metric_words, row_words
 
-_SIZES = PanelSizes(n_columns=3, height=2.15, left=0.45, right=0.42, below=0.5)
+_SIZES = PanelSizes(n_columns=3, height=2.15, left=0.58, right=0.4, below=0.5)
 _WIDE = PanelSizes(n_columns=2, height=2.7, left=0.5, right=0.62)
 _MAX_PANELS = 9
 _PRECISION_LOOKS = {
@@ -84,8 +84,8 @@ def _draw_dimensions(
     lines: Mapping[int, Sequence[Point]],
     look: Sequence[Look],
 ) -> None:
-    title = ", ".join(filter(None, [row_words(row.key), metric_words(row.metric)]))
-    clean_axes(axes, drawable(title, 36))
+    clean_axes(axes, drawable(row_words(row.key), 30))
+    axes.set_ylabel(drawable(metric_words(row.metric), 30), fontsize=8, color=FAINT, labelpad=3)
     ends: dict[int, tuple[float | None, float]] = {}
     seen: list[Estimate] = []
     for number, (place, points) in enumerate(lines.items()):

@@ -15,6 +15,7 @@ from typing import Any
 
 from vecsmith._extras import require
 from vecsmith.reporting.report import Contender
+from vecsmith.reporting.wording import shortened
 
 INK, FAINT, RULE = "#1f2933", "#52606d", "#d5dbe1"
 WIDTH = 9.6  # inches; the pages are as wide
@@ -152,14 +153,6 @@ def _glyphs() -> frozenset[int]:
 def is_drawable(text: str) -> bool:
     """Whether the font has a glyph for every letter of `text`."""
     return all(ord(letter) in _glyphs() and letter.isprintable() for letter in text)
-
-
-def shortened(text: str, n_letters: int = _MAX_NAME) -> str:
-    """`text` with its middle left out where it is longer than `n_letters`."""
-    if len(text) <= n_letters:
-        return text
-    tail = n_letters // 2
-    return f"{text[: n_letters - tail - 1].rstrip()}…{text[-tail:].lstrip()}"
 
 
 def drawable(text: str, n_letters: int = _MAX_NAME) -> str:

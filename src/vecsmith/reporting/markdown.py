@@ -22,10 +22,11 @@ from vecsmith.reporting.tables import (
     summary_table,
     task_table,
 )
-from vecsmith.reporting.wording import count_words, p_words, points, verdict_sentences
+from vecsmith.reporting.wording import count_words, judgements, points
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
-_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", ":": "&#58;"})
+_SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_ADDRESS = re.compile(r"(?<=\w)(?=://)|(?<=www)(?=\.)", re.IGNORECASE)
 
 
 def markdown_page(report: Report, pictures: Mapping[str, str]) -> str:
@@ -40,17 +41,19 @@ def markdown_page(report: Report, pictures: Mapping[str, str]) -> str:
 
 def plain(text: str, n_letters: int = 160) -> str:
     """Text of unknown origin on one line, with nothing that Markdown would read."""
-    return _SPECIAL.sub(r"\\\1", printable(cut(text, n_letters)).translate(_ENTITIES))
+    words = _SPECIAL.sub(r"\\\1", printable(cut(text, n_letters)).translate(_ENTITIES))
+    return _ADDRESS.sub("\N{ZERO WIDTH NON-JOINER}", words)  # else GitHub makes links of them
 
 
 def _lines(report: Report, pictures: Mapping[str, str]) -> Iterator[str]:
     shown = [report.contenders[0], *(report.contenders[place] for place in report.opponents)]
-    yield f"# {', '.join(_name(contender) for contender in shown)} compared"
-    yield from ("", f"{scope_words(report)}.", "")
+    first, *others = map(_name, shown)
+    yield from (f"# {first} against {', '.join(others)}", "", plain(scope_words(report), 600), "")
     for caveat in report.caveats:
         yield from (f"> {plain(caveat, 600)}", "")
-    for sentence in verdict_sentences(report):
-        yield from (f"- {plain(sentence, 3000)}",)
+    for judgement in judgements(report):
+        yield f"- **{plain(judgement.headline, 600)}**"
+        yield from (f"  - {plain(detail, 3000)}" for detail in judgement.details)
     yield ""
     yield from _section("Averages", summary_table(report))
     for name, path in pictures.items():
@@ -101,7 +104,7 @@ def _cell(cell: Cell) -> str:
     if cell.contender:
         return _name(cell.contender)
     if cell.difference:
-        words = f"{cell.text} ({cell.range}), {p_words(cell.difference.p_value)}"
+        words = f"{cell.text} ({cell.range})"
         verdict = cell.difference.verdict
         verdict_words = verdict if verdict == "no difference shown" else f"**{verdict}**"
         return f"{plain(words)}: {verdict_words}"

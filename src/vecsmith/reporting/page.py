@@ -24,7 +24,7 @@ from vecsmith.reporting.tables import (
     summary_table,
     task_table,
 )
-from vecsmith.reporting.wording import count_words, listed, p_words, points, verdict_sentences
+from vecsmith.reporting.wording import count_words, judgements, listed, points, shortened
 
 # Nothing may be fetched, run or sent, even if a name should ever slip through unescaped.
 _POLICY = (
@@ -40,9 +40,11 @@ HOW_TO_READ = (
     "is much narrower than those of the two scores, because both models find the same items hard: "
     "two overlapping score intervals do not mean that nothing was shown. Read the difference.",
     "p is from a permutation test: how often a difference as large would come up if the two "
-    "models' scores of each item were swapped at random. Where many tasks are tested, p is "
-    "corrected (Holm) before a task is called better or worse: of many tests a few would "
-    "otherwise succeed by chance.",
+    "models' scores of each item were swapped at random. It is corrected for the number of tests "
+    "(Holm, among the tasks, among the averages): of many tests a few would otherwise succeed by "
+    "chance. Better and worse are said where p is below 0.05 and the interval leaves out zero.",
+    "For the means there is a second interval, on other sets: the sets are drawn anew as well. It "
+    "is wider, and says what to expect on sets like these that nobody has tried.",
     "No difference shown means just that: with so many items, chance could have made it. It does "
     "not mean that the models are equally good; the interval says how large a difference is still "
     "possible.",
@@ -86,25 +88,25 @@ class _Setter:
             contender.letter: look.color
             for contender, look in zip(report.contenders, looks(report.contenders), strict=True)
         }
-        rows = (*report.summary, *report.tasks)
-        bounds = [abs(b) for r in rows for d in r.differences if d for b in (d.low, d.high)]
-        # one scale for all: a long bar is a large difference wherever it stands
-        self.reach = max([0.01, *bounds])
 
     def header(self) -> Iterator[Html]:
         """Who is compared with whom, on what, where."""
         report = self.report
         names = [report.contenders[0], *(report.contenders[place] for place in report.opponents)]
-        yield element("h1", join([self.name(c) for c in names], " compared with "))
-        yield element("p", f"{scope_words(report)}.", class_="faint")
+        first, *others = map(self.name, names)
+        yield element("h1", first, " against ", join(others, ", "))
+        yield element("p", foreign(scope_words(report), 600), class_="faint")
         for caveat in report.caveats:
             yield element("p", foreign(caveat, 600), class_="caveat")
 
     def sections(self, pictures: Mapping[str, bytes]) -> Iterator[Html]:
         """All of the page below its heading."""
         report = self.report
-        sentences = verdict_sentences(report)
-        paragraphs = [element("p", foreign(sentence, 3000)) for sentence in sentences]
+        paragraphs: list[Html] = []
+        for judgement in judgements(report):
+            headline = foreign(judgement.headline, 600)
+            paragraphs.append(element("p", headline, class_="headline"))
+            paragraphs += [element("p", foreign(detail, 3000)) for detail in judgement.details]
         yield element("section", *paragraphs, class_="verdict", aria_label="Verdict")
         yield self._section("Averages", self.table(summary_table(report)))
         yield from (self._picture(name, picture) for name, picture in pictures.items())
@@ -136,13 +138,15 @@ class _Setter:
         """A table that scrolls by itself where it is wider than the page."""
         head = element("tr", *(self._heading(column) for column in table.columns))
         width = len(table.columns)
+        many = sum(" \N{MINUS SIGN} " in column.heading for column in table.columns) > 2
         return element(
             "div",
             element(
                 "table",
                 element("caption", foreign(table.caption, 300)),
                 element("thead", head),
-                element("tbody", *(self._line(line, width) for line in table.lines)),
+                element("tbody", *(self._line(line, width, _reach(table)) for line in table.lines)),
+                class_="tight" if many else None,
             ),
             class_="scroll",
             tabindex="0",
@@ -153,54 +157,29 @@ class _Setter:
 
     def _heading(self, column: Column) -> Html:
         if column.contender:
-            return element("th", self.name(column.contender), class_="model", scope="col")
+            name = column.contender.name
+            short = shortened(name.rstrip("/").rsplit("/", 1)[-1], 26)
+            words = element("bdi", short, title=None if short == name else cut(name, 400))
+            letter = element("div", self.letter(column.contender))
+            return element("th", letter, words, class_="model", scope="col")
         kind = "text" if column.is_text else None
         return element("th", foreign(column.heading, 80), class_=kind, scope="col")
 
-    def _line(self, line: Line, width: int) -> Html:
+    def _line(self, line: Line, width: int, reach: float) -> Html:
         if line.section:
             heading = element("th", foreign(line.section, 120), colspan=width, scope="colgroup")
             return element("tr", heading, class_="section")
-        return element("tr", *map(self._cell, line.cells))
+        return element("tr", *(self._cell(cell, reach) for cell in line.cells))
 
-    def _cell(self, cell: Cell) -> Html:
+    def _cell(self, cell: Cell, reach: float) -> Html:
         if cell.contender:
             return element("td", self.name(cell.contender))
         if cell.is_note:
             return element("td", foreign(cell.text, 400), class_="note")
         small = element("span", cell.range, class_="range") if cell.range else Html()
         if cell.difference:
-            return element("td", *self._difference(cell, cell.difference), class_="difference")
+            return element("td", *_difference(cell, cell.difference, reach), class_="difference")
         return element("td", foreign(cell.text), small, class_="text" if cell.is_text else None)
-
-    def _difference(self, cell: Cell, difference: Difference) -> Iterator[Html]:
-        kind = {"better": "better", "worse": "worse"}.get(difference.verdict, "faint")
-        yield self._whisker(difference, kind)
-        yield element("span", f"{cell.text} {difference.verdict}", class_=kind)
-        yield element("span", f"{cell.range}, {p_words(difference.p_value)}", class_="range")
-
-    def _whisker(self, difference: Difference, kind: str) -> Html:
-        """The interval of a difference about zero; the dot is full where something was shown."""
-        colors = {"better": "#0b6e4f", "worse": "#b3400a"}
-        color = colors.get(kind, "#52606d")
-
-        def x(fraction: float) -> str:
-            return f"{60 + 54 * max(-1.0, min(1.0, fraction / self.reach)):.1f}"
-
-        return element(
-            "svg",
-            element("line", x1="60", x2="60", y1="1", y2="15", stroke="#9aa5b1"),
-            element(
-                "line", x1=x(difference.low), x2=x(difference.high), y1="8", y2="8", stroke=color,
-                stroke_width="2",
-            ),
-            element(
-                "circle", cx=x(difference.value), cy="8", r="3.6", stroke=color, stroke_width="1.6",
-                fill=color if kind != "faint" else "#fff",
-            ),
-            width="120", height="16", viewBox="0 0 120 16", role="img",
-            aria_label=f"{difference.verdict}",
-        )  # fmt: skip
 
     def _picture(self, name: str, picture: bytes) -> Html:
         # an image, not markup: what is in it can neither clash with the page nor run
@@ -252,6 +231,38 @@ class _Setter:
             if value
         ]
         return join([element("h3", self.name(contender)), element("dl", *pairs)])
+
+
+def _reach(table: Table) -> float:
+    """Largest difference in a table: its whiskers are on one scale."""
+    differences = [cell.difference for line in table.lines for cell in line.cells]
+    return max([0.01, *(abs(bound) for d in differences if d for bound in (d.low, d.high))])
+
+
+def _difference(cell: Cell, difference: Difference, reach: float) -> Iterator[Html]:
+    kind = {"better": "better", "worse": "worse"}.get(difference.verdict, "faint")
+    yield _whisker(difference, kind, reach)
+    yield element("span", f"{cell.text} {difference.verdict}", class_=kind)
+    yield element("span", cell.range, class_="range")
+
+
+def _whisker(difference: Difference, kind: str, reach: float) -> Html:
+    """The interval of a difference about zero; the dot is full where something was shown."""
+    color = {"better": "#0b6e4f", "worse": "#b3400a"}.get(kind, "#52606d")
+    low, middle, high = (
+        f"{60 + 54 * max(-1.0, min(1.0, fraction / reach)):.1f}"
+        for fraction in (difference.low, difference.value, difference.high)
+    )
+    return element(
+        "svg",
+        element("line", x1=60, x2=60, y1=1, y2=15, stroke="#9aa5b1"),
+        element("line", x1=low, x2=high, y1=8, y2=8, stroke=color, stroke_width=2),
+        element(
+            "circle", cx=middle, cy=8, r=3.6, stroke=color, stroke_width=1.6,
+            fill="#fff" if kind == "faint" else color,
+        ),
+        width=120, height=16, viewBox="0 0 120 16", role="img", aria_label=difference.verdict,
+    )  # fmt: skip
 
 
 def _image(source: str, name: str) -> Html:

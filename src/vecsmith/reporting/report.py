@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from vecsmith.results import SpeedResult, View
+from vecsmith.results.averages import Role
+from vecsmith.results.comparison import Verdict
 
-Verdict = Literal["better", "worse", "no difference shown"]
-Level = Literal["mean", "group", "family", "task"]
-Key = tuple[Level, str]  # a row: what it is, and its name
+Key = tuple[Role, str]  # a row: what it is, and its name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +32,10 @@ class Difference:
         value: Difference of the scores, as a fraction.
         low: Lower end of its 95 % interval.
         high: Upper end.
-        p_value: Of the paired test, as it is; the verdict is after correction for many tests.
+        p_value: Of the paired test, corrected for the number of tests; the verdict goes by it.
         verdict: What may be said of the first model.
+        wide: Interval on other sets like these, where that was asked.
+        p_single: Of the test as if it were the only one.
     """
 
     value: float
@@ -42,6 +43,8 @@ class Difference:
     high: float
     p_value: float
     verdict: Verdict
+    wide: tuple[float, float] | None = None
+    p_single: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,34 +92,49 @@ class Row:
 
     Attributes:
         name: Of the group, family or task; "sets" and "families" for the means of all.
-        level: Which of these it is.
+        role: Which of these it is.
         metric: What the score is, as in "ndcg@10".
-        n_tasks: Tasks averaged; 1 for a task.
+        n_sets: Sets averaged; 1 for a task.
         n_items: Items the score is over.
         unit: What an item is.
         scores: Of each contender, None where it has not run.
         differences: The first contender's less each opponent's, None where they share no items.
         kind: Family of a task.
+        split: Rows of a task that were scored, as in "test".
         language: Of a task, if it has one.
         notes: What a reader must know, a sentence each.
     """
 
     name: str
-    level: Level
+    role: Role
     metric: str
-    n_tasks: int
+    n_sets: int
     n_items: int
     unit: str
     scores: tuple[Estimate | None, ...]
     differences: tuple[Difference | None, ...]
     kind: str = ""
+    split: str = ""
     language: str = ""
     notes: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:
         """What tells it from the other rows."""
-        return self.level, self.name
+        return self.role, self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versus:
+    """The first model against one other, on all that both ran.
+
+    Attributes:
+        letter: Of the other.
+        averages: Differences by row, with the number of sets each is over.
+    """
+
+    letter: str
+    averages: Mapping[Key, tuple[int, Difference]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +171,7 @@ class Report:
     Attributes:
         contenders: Runs first, in the order given, then the baselines.
         opponents: Places in `contenders` of those the first is compared with.
+        versus: The tests of the first against each opponent, in the same order.
         summary: Averages: of all sets, of named groups, of families.
         tasks: One row a task.
         ratios: Rows of the retention, in order.
@@ -164,6 +183,7 @@ class Report:
 
     contenders: tuple[Contender, ...]
     opponents: tuple[int, ...]
+    versus: tuple[Versus, ...]
     summary: tuple[Row, ...]
     tasks: tuple[Row, ...]
     ratios: tuple[Key, ...] = ()

@@ -19,7 +19,9 @@ p.lead, li { max-width: 46rem; }
 ul { margin: .4rem 0; padding-left: 1.2rem; }
 .verdict { background: var(--wash); border-left: 4px solid var(--ink); padding: .7rem 1rem;
   margin: 1rem 0; }
-.verdict p:first-child { font-size: 1.15rem; font-weight: 600; }
+.verdict p { max-width: 58rem; }
+.verdict .headline { font-size: 1.1rem; font-weight: 600; }
+.verdict p + .headline { margin-top: 1rem; }
 .caveat { border-left: 4px solid var(--worse); padding: .3rem 1rem; margin: .6rem 0; }
 .scroll { overflow-x: auto; margin: .6rem 0; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
@@ -28,15 +30,17 @@ th, td { padding: .3rem .65rem; text-align: right; vertical-align: baseline;
   border-bottom: 1px solid var(--rule); overflow-wrap: normal; }
 th { font-weight: 600; vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; position: sticky; left: 0;
-  background: #fff; min-width: 8rem; max-width: 15rem; overflow-wrap: anywhere; }
+  background: #fff; min-width: 8rem; max-width: 17rem; }
 td.text, th.text { text-align: left; }
 td.note { text-align: left; min-width: 14rem; font-size: .8rem; color: var(--faint); }
-th.model { min-width: 5.5rem; max-width: 11rem; overflow-wrap: anywhere; }
+th.model { min-width: 5.5rem; max-width: 9rem; overflow-wrap: anywhere; }
 thead th { border-bottom: 1.5px solid var(--ink); }
 tr.section th { text-align: left; padding-top: .9rem; border-bottom-color: var(--ink); }
 td .range { display: block; font-size: .75rem; color: var(--faint); white-space: nowrap; }
 td.difference { text-align: left; white-space: nowrap; }
 td.difference svg { vertical-align: middle; margin-right: .5rem; }
+table.tight td.difference svg { display: none; }
+table.tight td.difference .range { white-space: normal; min-width: 9rem; }
 .better { color: var(--better); font-weight: 600; }
 .worse { color: var(--worse); font-weight: 600; }
 .letter { display: inline-block; min-width: 1.35em; padding: 0 .25em; border-radius: .25em;
@@ -58,7 +62,7 @@ dt { color: var(--faint); } dd { margin: 0; }
 .sides li.relevant .rank { left: .25rem; color: var(--better); font-weight: 700; }
 .tick { color: var(--better); font-weight: 700; white-space: nowrap; }
 @media (max-width: 40rem) { body { padding: 1rem .8rem 3rem; font-size: 15px; }
-  th:first-child, td:first-child { min-width: 6.5rem; max-width: 8rem; } }
+  th:first-child, td:first-child { min-width: 7.5rem; max-width: 9rem; } }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; }
   h2, h3 { break-after: avoid; } tr, figure, .query li { break-inside: avoid; }
   .scroll, figure { overflow: visible; } figure img { min-width: 0; }

@@ -12,8 +12,10 @@ from vecsmith.reporting.wording import (
     bytes_words,
     count_words,
     interval,
+    listed,
     metric_words,
     number,
+    p_words,
     percent,
     points,
     rate_words,
@@ -83,15 +85,15 @@ class Table:
 def summary_table(report: Report) -> Table:
     """Averages: all sets, named groups, families."""
     lines = []
-    for level, section in (("mean", ""), ("group", "named groups"), ("family", "families")):
-        rows = [row for row in report.summary if row.level == level]
+    for role, section in (("mean", ""), ("group", "named groups"), ("family", "families")):
+        rows = [row for row in report.summary if row.role == role]
         if rows and section:
             lines.append(Line(section=section))
         lines += [
             Line(
                 cells=(
                     Cell(text=_summary_name(row), is_text=True),
-                    Cell(text=number(row.n_tasks)),
+                    Cell(text=number(row.n_sets)),
                     Cell(text=number(row.n_items)),
                     *_scores(row),
                     *_differences(row),
@@ -145,12 +147,20 @@ def _differences(row: Row) -> list[Cell]:
         if difference is None
         else Cell(
             text=signed(difference.value),
-            range=signed_interval(difference),
+            range=_difference_range(difference),
             difference=difference,
             is_text=True,
         )
         for difference in row.differences
     ]
+
+
+def _difference_range(difference: Difference) -> str:
+    words = f"{signed_interval(difference)}, {p_words(difference.p_value)}"
+    if difference.wide is None:
+        return words
+    low, high = map(signed, difference.wide)
+    return f"{words}; on other sets {low} to {high}"
 
 
 def task_table(report: Report) -> Table:
@@ -253,7 +263,13 @@ def size_tables(report: Report) -> list[Table]:
 
 
 def _size_table(report: Report, contender: Contender) -> Table:
-    rows = [r for r in report.summary if any(r.key in p.scores for p in contender.views)]
+    # groups where there are any, else families: the table is to fit a page
+    averages = "group" if any(row.role == "group" for row in report.summary) else "family"
+    rows = [
+        row
+        for row in report.summary
+        if row.role in ("mean", averages) and any(row.key in p.scores for p in contender.views)
+    ]
     ordered = sorted(contender.views, key=lambda p: (-p.view.n_bytes, -p.view.dim))
     return Table(
         caption=f"{contender.letter}: scores × 100 with 95 % intervals, largest vectors first",
@@ -279,12 +295,19 @@ def _size_table(report: Report, contender: Contender) -> Table:
 
 
 def scope_words(report: Report) -> str:
-    """How much was compared, in a line."""
+    """What was compared, how much of it, when and where, in a sentence or two."""
     rows = report.tasks
     languages = len({row.language for row in rows if row.language})
-    words = f"{count_words(len(rows), 'tasks')}, {count_words(_n_items(rows), 'items')}"
-    return words + (f", {count_words(languages, 'languages')}" if languages > 1 else "")
-
-
-def _n_items(rows: tuple[Row, ...]) -> int:
-    return sum(row.n_items for row in rows)
+    splits = listed(list(dict.fromkeys(row.split for row in rows)))
+    words = (
+        f"{count_words(len(rows), 'tasks')}, "
+        f"{count_words(sum(row.n_items for row in rows), 'items')}"
+        + (f", {count_words(languages, 'languages')}" if languages > 1 else "")
+        + f", {splits} rows."
+    )
+    runs = [contender for contender in report.contenders if not contender.is_baseline]
+    machines = list(dict.fromkeys(run.machine for run in runs if run.machine))
+    dates = sorted({run.date[:10] for run in runs if run.date})
+    if dates:
+        words += f" Run on {listed(dates)}" + (f": {'; '.join(machines)}." if machines else ".")
+    return words

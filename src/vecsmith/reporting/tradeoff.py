@@ -88,7 +88,7 @@ def _draw_spots(axes: Any, spots: Sequence[_Spot]) -> None:
     low, high = min(values) - pad, max(values) + pad
     axes.set_xscale("log")
     left, right = log10(min(rates)), log10(max(rates))
-    margin = 0.16 * max(right - left, 1.0)
+    margin = max(0.16 * (right - left), (1.0 - right + left) / 2)
     axes.set_xlim(10 ** (left - margin), 10 ** (right + margin))
     axes.set_ylim(low, high)
     _set_rates(axes)

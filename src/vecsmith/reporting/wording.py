@@ -6,11 +6,14 @@ nothing is called better or worse that the test does not call so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from vecsmith.reporting.report import Contender, Difference, Estimate, Key, Report, Verdict
+from vecsmith.reporting.report import Contender, Difference, Estimate, Key, Report, Versus
+from vecsmith.results.comparison import Verdict
 
 _SPACE, _MINUS = "\N{NARROW NO-BREAK SPACE}", "\N{MINUS SIGN}"
+_BREAKLESS = "\N{NO-BREAK SPACE}"
 _METRICS = {
     "average_precision": "average precision",
     "f1": "F1",
@@ -69,16 +72,18 @@ def interval(estimate: Estimate) -> str:
 
 def signed_interval(difference: Difference) -> str:
     """Both ends of its interval, with signs: +1.6 to +3.0."""
-    return f"{signed(difference.low)} to {signed(difference.high)}"
+    return f"{signed(difference.low)} to {signed(difference.high)}".replace(" ", _BREAKLESS)
 
 
 def p_words(p_value: float) -> str:
     """A p-value: "p < 0.001", "p = 0.03"."""
     if p_value < 0.001:
-        return "p < 0.001"
-    if p_value < 0.0995:
-        return f"p = {p_value:.3f}" if p_value < 0.00995 else f"p = {p_value:.2f}"
-    return f"p = {p_value:.1f}"
+        words = "p < 0.001"
+    elif p_value < 0.00995:
+        words = f"p = {p_value:.3f}"
+    else:
+        words = f"p = {p_value:.2f}" if p_value < 0.0995 else f"p = {p_value:.1f}"
+    return words.replace(" ", _BREAKLESS).replace("1.0", "1")
 
 
 def number(value: int) -> str:
@@ -111,58 +116,80 @@ def count_words(n: int, noun: str) -> str:
 
 def called(contender: Contender) -> str:
     """Letter and name: "A (minilm-256)"."""
-    return f"{contender.letter} ({contender.name})"
+    return f"{contender.letter} ({shortened(contender.name, 80)})"
 
 
-def verdict_sentences(report: Report) -> list[str]:
+def shortened(text: str, n_letters: int) -> str:
+    """`text` with its middle left out where it is longer than `n_letters`."""
+    if len(text) <= n_letters:
+        return text
+    tail = n_letters // 2
+    return f"{text[: n_letters - tail - 1].rstrip()}…{text[-tail:].lstrip()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What was shown of the first model against one other: a sentence, and sentences of detail."""
+
+    headline: str
+    details: tuple[str, ...]
+
+
+def judgements(report: Report) -> list[Judgement]:
     """For each opponent of the first model: what was shown, and what was not, in plain words."""
     first = report.contenders[0]
-    sentences = []
-    for number_of, place in enumerate(report.opponents):
-        sentences.append(_headline(report, number_of, first, report.contenders[place]))
-        sentences += _lists(report, number_of)
-    return sentences
+    return [
+        Judgement(
+            headline=_headline(
+                first.letter if number_before else called(first), report.contenders[place], versus
+            ),
+            details=tuple(_details(versus)),
+        )
+        for number_before, (place, versus) in enumerate(
+            zip(report.opponents, report.versus, strict=True)
+        )
+    ]
 
 
-def _headline(report: Report, place: int, first: Contender, other: Contender) -> str:
-    row = next((row for row in report.summary if row.key == ("mean", "sets")), None)
-    pair = f"{called(first)} and {called(other)}"
-    difference = row.differences[place] if row else None
-    if row is None or difference is None:
-        return f"{pair} have no set in common: nothing can be compared."
-    words = f"over all {count_words(row.n_tasks, 'sets')} ({_numbers(difference)})"
-    if row.n_tasks == 1:
-        words = f"on the one set both ran ({_numbers(difference)})"
+def _headline(first: str, other: Contender, versus: Versus) -> str:
+    n_sets, difference = versus.averages["mean", "sets"]
+    where = f"over the {n_sets} sets that both ran" if n_sets > 1 else "on the one set both ran"
+    words = f"{where} ({_numbers(difference)})"
     if difference.verdict == "no difference shown":
-        return f"{pair}: no difference shown {words}."
-    return f"{called(first)} is {difference.verdict} than {called(other)} {words}."
+        return f"{first} and {called(other)}: no difference shown {words}."
+    return f"{first} is {difference.verdict} than {called(other)} {words}."
 
 
-def _lists(report: Report, place: int) -> list[str]:
-    """One sentence for each verdict, over the groups, or the families where there are none."""
-    rows = [row for row in report.summary if row.level == "group"]
-    rows = [*rows, *(row for row in report.summary if row.level == "family")]
-    sentences = []
+def _details(versus: Versus) -> Iterator[str]:
+    """One sentence for each verdict, over named groups and families."""
+    groups = [entry for key, entry in versus.averages.items() if key[0] == "group"]
+    rows = {
+        key: difference
+        for key, (n_sets, difference) in versus.averages.items()
+        # a family that is a group under another name is not said twice
+        if key[0] == "group" or (key[0] == "family" and (n_sets, difference) not in groups)
+    }
     openings: tuple[tuple[Verdict, str], ...] = (
         ("better", "Better on"),
         ("worse", "Worse on"),
         ("no difference shown", "No difference shown on"),
     )
+    if len(rows) < 2 and not groups:
+        return  # the one family is what the headline is about
     for verdict, opening in openings:
         named = [
-            f"{row_words(row.key)} ({_numbers(difference)})"
-            for row in rows
-            if (difference := row.differences[place]) is not None and difference.verdict == verdict
+            f"{row_words(key)} ({_numbers(difference)})"
+            for key, difference in rows.items()
+            if difference.verdict == verdict
         ]
         if named:
-            sentences.append(f"{opening} {listed(named)}.")
-    return sentences
+            yield f"{opening} {listed(named)}."
 
 
 def _numbers(difference: Difference) -> str:
     return (
-        f"{signed(difference.value)}, 95{_SPACE}% interval {signed_interval(difference)}, "
-        f"{p_words(difference.p_value)}"
+        f"{signed(difference.value)}, 95{_SPACE}% interval{_BREAKLESS}"
+        f"{signed_interval(difference)}, {p_words(difference.p_value)}"
     )
 
 

@@ -1,0 +1,406 @@
+"""A report from runs: who is in it, over which tasks, with which averages and tests.
+
+The one rule: every number is asked of `results`; an average is shown of those only who ran all
+of its tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from vecsmith.reporting.facts import date_of, machine_of, settings_of
+from vecsmith.reporting.report import (
+    Contender,
+    Difference,
+    Estimate,
+    Key,
+    NeighborList,
+    Point,
+    Report,
+    Row,
+    Versus,
+)
+from vecsmith.results import EvalResult, TaskResult, View
+from vecsmith.results.averages import (
+    Selection,
+    average,
+    families_of,
+    family_selections,
+    group_selections,
+    interval_of,
+    mean_selections,
+    task_alone,
+)
+from vecsmith.results.comparison import Comparison, ComparisonRow, compare
+from vecsmith.results.matching import difference as mismatch
+from vecsmith.results.retention import Ratio
+
+MAX_CONTENDERS = 26  # one letter each
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def build_report(
+    runs: Sequence[EvalResult],
+    *,
+    views: Sequence[View | None] | None = None,
+    reference: str | None = None,
+) -> Report:
+    """The report of the first run against the others, or against its baselines if it is alone.
+
+    Args:
+        runs: One or more.
+        views: Which view of each run; None for its main one.
+        reference: Name of the baseline that retention is relative to; if None, of those that ran
+            every task the one that does best.
+
+    Raises:
+        ValueError: If there is nothing to compare with, no task in common, no such view or
+            reference, or more contenders than letters.
+    """
+    entries = _entries(runs, views or [None] * len(runs))
+    rivals = [entry for entry in entries[1:] if not entry.is_baseline] or entries[1:]
+    common = _common(entries[0], [entry for entry in rivals if not entry.is_baseline])
+    entries = [_within(entry, common) for entry in entries]
+    places = [place for place, entry in enumerate(entries) if place and entry.letter in
+              {rival.letter for rival in rivals}]  # fmt: skip
+    comparisons = [_compared(entries[0], entries[place]) for place in places]
+    selections = _selections(entries[0])
+    teacher = _reference(entries, reference)
+    keys, ratios = _retention(entries, teacher)
+    return Report(
+        contenders=tuple(
+            _contender(entry, selections, ratios.get(entry.letter, {})) for entry in entries
+        ),
+        opponents=tuple(places),
+        versus=tuple(
+            _versus(entries[place], comparison)
+            for place, comparison in zip(places, comparisons, strict=True)
+        ),
+        summary=tuple(_summary_row(each, entries, comparisons) for each in selections),
+        tasks=tuple(_task_rows(runs, entries, comparisons)),
+        ratios=keys,
+        reference=teacher.result.model if teacher else None,
+        caveats=tuple(_caveats(runs, entries, comparisons)),
+    )
+
+
+def with_neighbors(report: Report, neighbors: Sequence[NeighborList], missing: str = "") -> Report:
+    """The report with what the models return, or with the reason why that is missing."""
+    return replace(report, neighbors=tuple(neighbors), neighbors_missing=missing)
+
+
+# Who
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Entry:
+    """A contender, and the result that its figures are from."""
+
+    letter: str
+    result: EvalResult
+    is_baseline: bool
+    view: View | None
+
+    def ran(self, selection: Selection, first: _Entry) -> bool:
+        """Whether it ran all tasks of a selection, on the same texts as the first."""
+        tasks = self.result.tasks
+        return all(
+            name in tasks and mismatch(first.result.tasks[name], tasks[name]) is None
+            for name in selection.weights
+        )
+
+    def estimate(self, selection: Selection, view: View | None = None) -> Estimate:
+        """The average of a selection with its interval."""
+        view = self.view if view is None else view
+        low, high = interval_of(self.result.tasks, selection, view)
+        value = average(self.result.tasks, selection, view)
+        return Estimate(value=value, low=low, high=high)
+
+
+def _entries(runs: Sequence[EvalResult], views: Sequence[View | None]) -> list[_Entry]:
+    """Runs, then their baselines, each once."""
+    if not runs or len(runs) != len(views):
+        raise ValueError(f"{len(views)} views for {len(runs)} runs, expected one for each run")
+    seen = {(run.model, run.fingerprint) for run in runs}
+    baselines = []
+    for run in runs:
+        for name, other in run.baselines.items():
+            key = (name, other.fingerprint)
+            if key not in seen:
+                seen.add(key)
+                baselines.append(other)
+    if len(runs) == 1 and not baselines:
+        raise ValueError(
+            f"one run, {runs[0].model}, and it has no baselines, expected another run, or a run "
+            "made with --baseline"
+        )
+    chosen = [*runs, *baselines]
+    if len(chosen) > MAX_CONTENDERS:
+        raise ValueError(
+            f"{len(chosen)} models and baselines, expected at most {MAX_CONTENDERS}: "
+            "compare fewer runs"
+        )
+    return [
+        _Entry(
+            letter=letter,
+            result=result,
+            is_baseline=place >= len(runs),
+            view=views[place] if place < len(runs) else None,
+        )
+        for place, (letter, result) in enumerate(zip(_LETTERS, chosen, strict=False))
+    ]
+
+
+def _common(first: _Entry, others: Sequence[_Entry]) -> list[str]:
+    """Tasks that the first and all other runs have, on the same texts and under their views."""
+    names = [
+        name
+        for name, task in first.result.tasks.items()
+        if (first.view is None or first.view in task.scores)
+        and all(_has(other, name, task) for other in others)
+    ]
+    if not names:
+        for other in others:  # says what is the matter between two
+            compare(first.result, other.result, view_a=first.view, view_b=other.view)
+        raise ValueError(
+            f"no task is in all of {', '.join(e.result.model for e in (first, *others))}"
+            f"{'' if first.view is None else f' under {first.view}'}, expected at least one; "
+            "evaluate them on the same sets"
+        )
+    return names
+
+
+def _has(entry: _Entry, name: str, task: TaskResult) -> bool:
+    own = entry.result.tasks.get(name)
+    if own is None or mismatch(task, own) is not None:
+        return False
+    return entry.view is None or entry.view in own.scores
+
+
+def _within(entry: _Entry, names: Sequence[str]) -> _Entry:
+    """The entry with these tasks only."""
+    tasks = {name: entry.result.tasks[name] for name in names if name in entry.result.tasks}
+    return replace(entry, result=replace(entry.result, tasks=tasks))
+
+
+# Averages and tests
+
+
+def _selections(first: _Entry) -> list[Selection]:
+    """Means, named groups and families, as they are shown."""
+    tasks = first.result.tasks
+    means = mean_selections(tasks.values())
+    families = family_selections(tasks.values())
+    if len(families) == 1:
+        means = means[:1]
+    return [*means, *group_selections(tasks, first.result.groups), *families]
+
+
+def _compared(first: _Entry, other: _Entry) -> Comparison:
+    return compare(first.result, other.result, view_a=first.view, view_b=other.view)
+
+
+def _versus(entry: _Entry, comparison: Comparison) -> Versus:
+    rows = (*comparison.means, *comparison.groups, *comparison.families)
+    averages = {(row.role, row.name): (row.n_sets, _difference(row)) for row in rows}
+    return Versus(letter=entry.letter, averages=averages)
+
+
+def _difference(row: ComparisonRow) -> Difference:
+    return Difference(
+        value=row.test.difference,
+        low=row.test.low,
+        high=row.test.high,
+        p_value=row.p_adjusted,
+        verdict=row.verdict,
+        wide=row.wide,
+        p_single=row.test.p_value,
+    )
+
+
+def _summary_row(
+    selection: Selection, entries: Sequence[_Entry], comparisons: Sequence[Comparison]
+) -> Row:
+    first = entries[0]
+    members = [first.result.tasks[name] for name in selection.weights]
+    metrics = {task.metric for task in members}
+    units = {task.unit for task in members}
+    return Row(
+        name=selection.name,
+        role=selection.role,
+        metric=metrics.pop() if len(metrics) == 1 else "",
+        n_sets=selection.n_sets,
+        n_items=sum(task.n_items for task in members),
+        unit=units.pop() if len(units) == 1 else "items",
+        scores=tuple(
+            entry.estimate(selection) if entry.ran(selection, first) else None for entry in entries
+        ),
+        differences=tuple(_found(comparison, selection) for comparison in comparisons),
+    )
+
+
+def _found(comparison: Comparison, selection: Selection) -> Difference | None:
+    """The comparison's row on exactly the tasks of a selection; of fewer tasks it would mislead."""
+    for row in comparison.rows:
+        if (row.role, row.name) == (selection.role, selection.name):
+            return _difference(row) if row.n_tasks == len(selection.weights) else None
+    return None
+
+
+def _task_rows(
+    runs: Sequence[EvalResult], entries: Sequence[_Entry], comparisons: Sequence[Comparison]
+) -> Iterator[Row]:
+    """Tasks by family, those that only some ran after the others."""
+    tasks: dict[str, TaskResult] = dict(entries[0].result.tasks)
+    for run in runs:
+        for name, task in run.tasks.items():
+            tasks.setdefault(name, task)
+    whole = [*runs, *(entry.result for entry in entries[len(runs) :])]
+    for members in families_of(tasks.values()).values():
+        for task in members:
+            yield _task_row(task, whole, entries, comparisons)
+
+
+def _task_row(
+    task: TaskResult,
+    whole: Sequence[EvalResult],
+    entries: Sequence[_Entry],
+    comparisons: Sequence[Comparison],
+) -> Row:
+    selection = task_alone(task)
+    scores: list[Estimate | None] = []
+    notes = list(task.notes)
+    for entry, result in zip(entries, whole, strict=True):
+        own = result.tasks.get(task.name)
+        reason = "" if own is None else mismatch(task, own)
+        if own is None or (entry.view is not None and entry.view not in own.scores):
+            scores.append(None)
+        else:
+            scores.append(replace(entry, result=result).estimate(selection))
+        if reason:
+            notes.append(f"Not compared with {entry.letter}: {reason}.")
+    return Row(
+        name=task.name,
+        role="task",
+        metric=task.metric,
+        n_sets=1,
+        n_items=task.n_items,
+        unit=task.unit,
+        scores=tuple(scores),
+        differences=tuple(_found(comparison, selection) for comparison in comparisons),
+        kind=task.kind,
+        split=task.split,
+        language=task.language or "",
+        notes=tuple(notes),
+    )
+
+
+# Contenders
+
+
+def _contender(
+    entry: _Entry, selections: Sequence[Selection], ratios: Mapping[Key, Estimate]
+) -> Contender:
+    result = entry.result
+    first_task = next(iter(result.tasks.values()), None)
+    view = entry.view or (first_task.main_view if first_task else View(0, "text"))
+    return Contender(
+        letter=entry.letter,
+        name=result.model,
+        is_baseline=entry.is_baseline,
+        view=view,
+        views=tuple(_points(entry, selections)),
+        retention=ratios,
+        speed=result.speed,
+        fingerprint=result.fingerprint,
+        date=date_of(result),
+        settings=settings_of(result),
+        machine=machine_of(result),
+    )
+
+
+def _points(entry: _Entry, selections: Sequence[Selection]) -> Iterator[Point]:
+    """Every view that was scored, with the averages whose tasks all have it."""
+    tasks = entry.result.tasks
+    views = dict.fromkeys(view for task in tasks.values() for view in task.scores)
+    for view in views:
+        scores = {
+            (each.role, each.name): entry.estimate(each, view)
+            for each in selections
+            if all(name in tasks and view in tasks[name].scores for name in each.weights)
+        }
+        if scores:
+            yield Point(view=view, scores=scores)
+
+
+def _reference(entries: Sequence[_Entry], name: str | None) -> _Entry | None:
+    """What retention is relative to: the baseline asked for, or the best that ran everything."""
+    baselines = [entry for entry in entries if entry.is_baseline]
+    if name is not None:
+        for entry in baselines:
+            if entry.result.model == name:
+                return entry
+        found = ", ".join(entry.result.model for entry in baselines) or "none"
+        raise ValueError(f"no baseline is called {name!r:.80}, expected one of: {found}")
+    everything = mean_selections(entries[0].result.tasks.values())[0]
+    able = [entry for entry in baselines if entry.ran(everything, entries[0])]
+    return max(able, key=lambda entry: average(entry.result.tasks, everything), default=None)
+
+
+def _retention(
+    entries: Sequence[_Entry], reference: _Entry | None
+) -> tuple[tuple[Key, ...], dict[str, dict[Key, Estimate]]]:
+    """Rows of the retention, and the ratios of each contender by letter."""
+    if reference is None or not reference.result.tasks:
+        return (), {}
+    n_tasks: dict[Key, int] = {}
+    found: dict[str, dict[Key, Estimate]] = {}
+    for entry in entries:
+        names = entry.result.tasks.keys() & reference.result.tasks.keys()
+        if entry is reference or not names:
+            continue
+        kept = entry.result.retention(reference.result, entry.view)
+        ratios = (*kept.means, *kept.groups, *kept.families)
+        if not n_tasks:
+            n_tasks = {(ratio.role, ratio.name): ratio.n_tasks for ratio in ratios}
+        found[entry.letter] = {
+            (ratio.role, ratio.name): estimate
+            for ratio in ratios
+            if ratio.n_tasks == n_tasks.get((ratio.role, ratio.name))
+            and (estimate := _share(ratio)) is not None
+        }
+    order: dict[str, int] = {"groups": 0, "sets": 1, "families": 2}
+    keys = sorted(n_tasks, key=lambda key: order[key[1]] if key[0] == "mean" else 3)
+    return tuple(key for key in keys if any(key in each for each in found.values())), found
+
+
+def _share(ratio: Ratio) -> Estimate | None:
+    if ratio.value is None:
+        return None
+    return Estimate(value=ratio.value, low=ratio.low, high=ratio.high)
+
+
+# What a reader must know first
+
+
+def _caveats(
+    runs: Sequence[EvalResult], entries: Sequence[_Entry], comparisons: Sequence[Comparison]
+) -> Iterator[str]:
+    common = entries[0].result.tasks
+    splits = sorted({task.split for task in common.values()} - {"test"})
+    if splits:
+        yield f"Some or all scores are of {' and '.join(splits)} rows, not of test rows."
+    left_out = {name for run in runs for name in run.tasks} - common.keys()
+    if left_out:
+        yield (
+            f"{len(left_out)} of {len(left_out) + len(common)} tasks are not in the averages, "
+            "because not all runs have them on the same texts under these sizes; the table of "
+            "tasks shows them."
+        )
+    measured = [entry for entry in entries if entry.result.speed.texts_per_second]
+    dates = {entry.result.date for entry in measured}
+    if len(dates) > 1:
+        same = all(comparison.same_machine for comparison in comparisons)
+        where = "on machines of the same kind" if same else "on different machines"
+        yield f"Speeds were measured in different runs, {where}: small differences say nothing."
