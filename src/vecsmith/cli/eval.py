@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from vecsmith.results import EvalResult, TaskResult
 
 Split = Literal["test", "dev"]
+Precision = Literal["float32", "float16", "int8", "binary"]
 ComputeDtype = Literal["auto", "float32", "bfloat16"]
-_PRECISIONS = ("float32", "float16", "int8", "binary")
+_PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8", "binary")
 
 
 def _parse_dims(given: str | None) -> list[int] | None:
@@ -29,12 +30,13 @@ def _parse_dims(given: str | None) -> list[int] | None:
     return dims
 
 
-def _parse_precisions(given: str) -> list[str]:
-    precisions = [part.strip() for part in given.split(",")]
-    unknown = [name for name in precisions if name not in _PRECISIONS]
+def _parse_precisions(given: str) -> list[Precision]:
+    names = [part.strip() for part in given.split(",")]
+    unknown = [name for name in names if name not in _PRECISIONS]
     if unknown:
         raise typer.BadParameter(f"{unknown[0]!r}, expected some of {', '.join(_PRECISIONS)}")
-    return precisions
+    # in the order given: the first stands for the model
+    return [precision for name in names for precision in _PRECISIONS if precision == name]
 
 
 def evaluate(
@@ -127,7 +129,6 @@ def evaluate(
         print_json(facts_of(result))
     elif not quiet:
         print(result.table())
-        _print_baselines(result)
     if out is not None:
         note(f"written to {out}; compare runs with: vecsmith compare {out} OTHER", quiet=quiet)
 
@@ -170,12 +171,6 @@ def _task_facts(task: TaskResult) -> dict[str, Any]:
     }
 
 
-def _print_baselines(result: EvalResult) -> None:
-    for name in result.baselines:
-        print()
-        print(result.retention(name).table())
-
-
 def _run_mteb(
     model: str,
     benchmark: str,
@@ -187,13 +182,17 @@ def _run_mteb(
 ) -> None:
     """Runs MTEB's own tasks, which come from the Hub, and prints and writes its main scores."""
     from vecsmith._files import write_json
+    from vecsmith._typing import Encoder
     from vecsmith.cli._encoders import open_encoder
     from vecsmith.evaluation.mteb import run_mteb
 
     if dims is not None and len(dims) > 1:
         raise typer.BadParameter("--mteb takes one prefix length at a time, as in --dims 128")
+    encoder = open_encoder(model)
+    if not isinstance(encoder, Encoder):
+        raise typer.BadParameter(f"--mteb needs a model that encodes texts, {model} ranks words")
     scores = run_mteb(
-        open_encoder(model),
+        encoder,
         benchmark,
         name=name or short_name(model),
         truncate_dim=dims[0] if dims else None,

@@ -47,8 +47,9 @@ Split = Literal["test", "dev"]
 SCORING_VERSION = 1
 # Whose versions a figure may depend on
 _PACKAGES = ("vecsmith", "numpy", "scikit-learn", "scipy", "bm25s", "torch", "transformers")
-_SPEED_TEXTS = 1024
-_SPEED_TEXTS_PER_TASK = 64
+# A static model does these in a tenth of a second; a slow one sees a part of them
+_SPEED_TEXTS = 20_000
+_SPEED_TEXTS_PER_TASK = 2_000
 
 
 def evaluate(
@@ -104,6 +105,7 @@ def evaluate(
     for label, baseline in (baselines or {}).items():
         contenders.append(_contender(baseline, label, None, ("float32",), cache))
     run = _Run(contenders, None if out is None else Path(out))
+    skipped: dict[str, str] = {}
     settings = {
         "tasks": [str(Path(folder).resolve()) for folder in _folders(tasks)],
         "suite": suite_name,
@@ -111,13 +113,16 @@ def evaluate(
         "precisions": list(precisions),
         "split": split,
         "languages": None if languages is None else list(languages),
-        "skipped": {source.set: source.skipped for source in sources if source.skipped},
+        "skipped": skipped,
     }
     with progress_bar("evaluating", total=len(sources), show=show_progress_bar) as advance:
         for source in sources:
+            n_before = len(run.tasks)
             for task in source.load(split, languages):
                 advance(0, task.name)
                 run.add(task)
+            if len(run.tasks) == n_before:
+                skipped[source.set] = source.why_skipped(split, languages) or "nothing to score"
             advance(1, source.set)
     if not run.tasks:
         raise ValueError(_nothing(settings))
@@ -165,20 +170,19 @@ class _Run:
         """The record of the run, written if there is a folder for it."""
         speeds = self._speeds() if measure_speed else {}
         groups = complete_groups(self.tasks)
-        shared = {
-            "groups": groups,
-            "machine": machine(),
-            "versions": versions(_PACKAGES),
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        here, packages = machine(), versions(_PACKAGES)
+        date = datetime.now(UTC).isoformat(timespec="seconds")
         model, *baselines = (
             EvalResult(
                 model=contender.name,
                 fingerprint=contender.fingerprint,
                 tasks=results,
+                groups=groups,
                 settings=settings,
                 speed=speeds.get(contender.name, SpeedResult()),
-                **shared,
+                machine=here,
+                versions=packages,
+                date=date,
             )
             for contender, results in zip(self._contenders, self._results, strict=True)
         )
