@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vecsmith.results import EvalResult, Kind, Scores, SpeedResult, TaskResult, View
 
@@ -13,7 +14,7 @@ FULL, SHORT = View(256), View(64)
 
 def make_task(
     name: str = "trec",
-    items: Sequence[float] = (1.0, 0.5, 0.0, 0.5),
+    items: Sequence[float] | NDArray[np.float64] = (1.0, 0.5, 0.0, 0.5),
     *,
     kind: Kind = "retrieval",
     language: str | None = None,

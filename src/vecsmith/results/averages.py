@@ -74,7 +74,7 @@ def group_selections(
 ) -> list[Selection]:
     """The average of each named group whose tasks are all there."""
     return [
-        _of_sets(group, "group", [tasks[name] for name in names])
+        _of_sets(group, "group", [tasks[name] for name in dict.fromkeys(names)])
         for group, names in groups.items()
         if names and all(name in tasks for name in names)
     ]
@@ -105,6 +105,8 @@ def find_selection(result: EvalResult, name: str | None) -> Selection:
         *family_selections(result.tasks.values()),
         *group_selections(result.tasks, result.groups),
     ]
+    if not averages:
+        raise ValueError(f"{result.model} has no task, expected at least one to average")
     name = SETS if name is None else name
     for selection in averages:
         if selection.name == name:

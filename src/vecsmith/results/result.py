@@ -71,8 +71,9 @@ class EvalResult:
     @property
     def views(self) -> tuple[View, ...]:
         """Views under which every task was scored, the main one first."""
-        first, *others = self.tasks.values()
-        return tuple(view for view in first.scores if all(view in task.scores for task in others))
+        tasks = list(self.tasks.values())
+        views = tasks[0].scores if tasks else ()
+        return tuple(view for view in views if all(view in task.scores for task in tasks))
 
     @property
     def families(self) -> tuple[Kind, ...]:
@@ -148,7 +149,7 @@ class EvalResult:
             width: Columns of the terminal. Views that do not fit come in a second table below.
 
         Raises:
-            ValueError: If a task lacks a view.
+            ValueError: If no task was scored under one of the views.
         """
         return render(table_of(self, views), width=width)
 

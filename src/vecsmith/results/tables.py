@@ -22,8 +22,9 @@ from vecsmith.results.averages import (
     mean_selections,
     task_alone,
 )
+from vecsmith.results.matching import match_tasks
 from vecsmith.results.records import Kind, TaskResult, View
-from vecsmith.results.retention import GROUPS, retention_of
+from vecsmith.results.retention import GROUPS, Ratio, retention_of
 
 if TYPE_CHECKING:
     from vecsmith.results.result import EvalResult
@@ -120,11 +121,9 @@ def table_of(result: EvalResult, views: Sequence[View] = ()) -> Table:
         views: Columns of the model; all that every task has, when empty.
 
     Raises:
-        ValueError: If a task lacks a view, or there is no task.
+        ValueError: If no task was scored under one of the views.
     """
-    if not result.tasks:
-        raise ValueError(f"{result.model} has no task, expected at least one")
-    views = tuple(views) or result.views or (next(iter(result.tasks.values())).main_view,)
+    views = _known(result, views) or result.views or _all_views(result)
     footnotes = list(dict.fromkeys(note for task in result.tasks.values() for note in task.notes))
     columns = _Columns(result, views)
     rows = [
@@ -207,21 +206,25 @@ def _average_row(
 
 def _retention_rows(result: EvalResult, columns: _Columns) -> Iterator[TableRow]:
     """What each view keeps of the baselines that were scored on every task."""
+    if not result.tasks:
+        return
     over_sets = mean_selections(result.tasks.values())[0]
     for name, baseline in result.baselines.items():
         if not set(result.tasks) <= set(baseline.tasks):
             continue
-        means = [retention_of(result, baseline, view).mean for view in columns.views]
-        over = {GROUPS: "named groups"}.get(means[0].name, means[0].name)
+        means = [_kept(result, baseline, view) for view in columns.views]
+        over = next((mean.name for mean in means if mean is not None), FAMILIES)
         own = [
-            None if mean.value is None else Cell(score=mean.value, low=mean.low, high=mean.high)
+            None
+            if mean is None or mean.value is None
+            else Cell(score=mean.value, low=mean.low, high=mean.high)
             for mean in means
         ]
         yield TableRow(
             label=name,
             role="retention",
             kind=None,
-            metric=f"retention, mean over {over}",
+            metric=f"retention, mean over {'named groups' if over == GROUPS else over}",
             n_items=sum(task.n_items for task in result.tasks.values()),
             unit="items",
             n_sets=over_sets.n_sets,
@@ -229,14 +232,36 @@ def _retention_rows(result: EvalResult, columns: _Columns) -> Iterator[TableRow]
         )
 
 
-def _cell(tasks: Mapping[str, TaskResult], selection: Selection, view: View | None) -> Cell | None:
-    if not all(name in tasks for name in selection.weights):
+def _kept(result: EvalResult, baseline: EvalResult, view: View) -> Ratio | None:
+    if any(view not in task.scores for task in result.tasks.values()):
         return None
+    if match_tasks(result, baseline).refused:
+        return None
+    return retention_of(result, baseline, view).mean
+
+
+def _cell(tasks: Mapping[str, TaskResult], selection: Selection, view: View | None) -> Cell | None:
+    for name in selection.weights:
+        if name not in tasks or (view is not None and view not in tasks[name].scores):
+            return None
     low, high = interval_of(tasks, selection, view, level=LEVEL)
     wide = None
     if selection.role == "mean" and selection.n_sets > 1:
         wide = interval_of(tasks, selection, view, level=LEVEL, over_sets=True)
     return Cell(score=average(tasks, selection, view), low=low, high=high, wide=wide)
+
+
+def _known(result: EvalResult, views: Sequence[View]) -> tuple[View, ...]:
+    known = _all_views(result)
+    for view in views:
+        if view not in known:
+            found = ", ".join(map(str, known))
+            raise ValueError(f"no task was scored under {view}, expected one of: {found}")
+    return tuple(views)
+
+
+def _all_views(result: EvalResult) -> tuple[View, ...]:
+    return tuple(dict.fromkeys(view for task in result.tasks.values() for view in task.scores))
 
 
 def _baseline_column(name: str, baseline: EvalResult) -> Column:
