@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -30,6 +30,7 @@ def columns(rows: list[tuple[Any, Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
     return np.array(first), np.array(second)
 
 
+@settings(deadline=None)
 @given(number_pairs)
 def test_spearman_is_that_of_scipy(rows: list[tuple[float, float]]) -> None:
     x, y = columns(rows)
@@ -41,6 +42,7 @@ def test_spearman_is_that_of_scipy(rows: list[tuple[float, float]]) -> None:
         )
 
 
+@settings(deadline=None)
 @given(number_pairs)
 def test_pearson_is_that_of_scipy(rows: list[tuple[float, float]]) -> None:
     x, y = columns(rows)
@@ -80,6 +82,7 @@ def test_one_item_has_no_correlation() -> None:
     assert metrics.pearson([3.0], [4.0]) == 0.0
 
 
+@settings(deadline=None)
 @given(scored_labels)
 def test_average_precision_is_that_of_scikit_learn(rows: list[tuple[float, bool]]) -> None:
     similarities, labels = columns(rows)
@@ -94,6 +97,7 @@ def test_average_precision_of_ties_is_the_share_of_positives() -> None:
     assert metrics.average_precision(np.ones(8), [1, 0, 0, 0, 1, 0, 0, 0]) == 0.25
 
 
+@settings(deadline=None)
 @given(scored_labels)
 def test_no_threshold_agrees_with_more_labels_and_no_smaller_one_with_as_many(
     rows: list[tuple[float, bool]],
@@ -125,6 +129,7 @@ def test_the_threshold_lies_midway_or_at_the_end(
     assert metrics.best_threshold(similarities, labels) == pytest.approx(threshold, abs=1e-16)
 
 
+@settings(deadline=None)
 @given(label_pairs)
 def test_scores_of_labels_are_those_of_scikit_learn(rows: list[tuple[int, int]]) -> None:
     predicted, gold = columns(rows)
@@ -135,6 +140,7 @@ def test_scores_of_labels_are_those_of_scikit_learn(rows: list[tuple[int, int]])
     assert metrics.bitext_f1(predicted, gold).mean() == pytest.approx(weighted, abs=CLOSE)
 
 
+@settings(deadline=None)
 @given(label_pairs)
 def test_v_measure_is_that_of_scikit_learn(rows: list[tuple[int, int]]) -> None:
     gold, clusters = columns(rows)
@@ -142,6 +148,7 @@ def test_v_measure_is_that_of_scikit_learn(rows: list[tuple[int, int]]) -> None:
     assert metrics.v_measure(gold, clusters) == pytest.approx(expected, abs=CLOSE)
 
 
+@settings(deadline=None)
 @given(label_pairs)
 def test_binary_f1_is_that_of_scikit_learn(rows: list[tuple[int, int]]) -> None:
     predicted, gold = (column > 2 for column in columns(rows))

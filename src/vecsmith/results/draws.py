@@ -13,7 +13,7 @@ import numpy as np
 
 from vecsmith.results.statistics import Floats, Places
 
-_BLOCK = 1 << 17  # numbers of a block: 1 MiB, so that the several arrays of a step stay in cache
+_BLOCK = 1 << 15  # numbers of a block: 256 KiB, so that the several arrays of a step stay in cache
 _ITEMS, _SWAPS, _SETS, _SHUFFLES = range(4)  # what is drawn: each has a stream of its own
 
 

@@ -30,7 +30,7 @@ def weighted(table: Floats, gold: Floats, statistic: Statistic) -> OfCounts:
 
 def _weighted_mean(table: Floats, _: Floats) -> OfCounts:
     def of_counts(counts: Floats) -> Floats:
-        means: Floats = table @ counts.T / table.shape[1]
+        means: Floats = np.stack([_sums(counts, row) for row in table]) / table.shape[1]
         return means
 
     return of_counts
@@ -91,7 +91,7 @@ def _weighted_pearson(table: Floats, gold: Floats) -> OfCounts:
 
 def _centered(counts: Floats, row: Floats) -> tuple[Floats, Floats]:
     """Values less the mean of those drawn, [C, N], and the sum of squares of those drawn, [C]."""
-    centered = row - (counts @ row / len(row))[:, None]
+    centered = row - (_sums(counts, row) / len(row))[:, None]
     spread = _row_dot(counts * centered, centered)
     drawn = counts > 0
     lowest = np.where(drawn, row, np.inf).min(axis=1)
@@ -136,6 +136,14 @@ _WEIGHTED: dict[Statistic, Callable[[Floats, Floats], OfCounts]] = {
     "pearson": _weighted_pearson,
     "average_precision": _weighted_average_precision,
 }
+
+
+def _sums(counts: Floats, row: Floats) -> Floats:
+    """Sum of a row's values as often as each is drawn, [C]."""
+    # Not a matrix product: with so few rows its threads cost more than they save, and its last
+    # digit would depend on how many rows and threads there are.
+    sums: Floats = np.einsum("ij,j->i", counts, row)
+    return sums
 
 
 def _row_dot(a: Floats, b: Floats) -> Floats:
