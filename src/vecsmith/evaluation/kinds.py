@@ -63,7 +63,7 @@ def meaning_of(path: Path, set_name: str, names: Sequence[str], settings: TaskSe
         FormatError: If a column is missing.
     """
     there = {name for name in _OURS | {*OPTIONAL} if find_column(names, name, settings.columns)}
-    _check_renamed(path, names, settings.columns)
+    check_renamed(path, names, settings.columns)
     if settings.kind is not None:
         return _stated(path, names, there, settings.kind)
     for columns, kinds in SHAPES:
@@ -99,6 +99,19 @@ def check_columns(
         )
 
 
+def check_renamed(path: Path, names: Sequence[str], renamed: Mapping[str, str]) -> None:
+    """Raises if a column that task.toml names is not there.
+
+    Raises:
+        FormatError: If one is not.
+    """
+    missing = [theirs for theirs in renamed.values() if theirs not in names]
+    if missing:
+        raise FormatError(
+            f"{path}: columns {_listed(names)}, expected {_listed(missing)}, which task.toml names"
+        )
+
+
 def _pairs_of(path: Path, set_name: str, there: Iterable[str]) -> Meaning:
     """Bitext where languages are named, retrieval where there are splits, else for training."""
     columns = ("anchor", "positive")
@@ -122,14 +135,6 @@ def _stated(path: Path, names: Sequence[str], there: set[str], kind: Kind) -> Me
             language = language_pair(path.name.split(".")[0]) if kind == "bitext" else None
             return Meaning(kind, columns, language)
     raise FormatError(_misfit(path, names, shapes))
-
-
-def _check_renamed(path: Path, names: Sequence[str], renamed: Mapping[str, str]) -> None:
-    missing = [theirs for theirs in renamed.values() if theirs not in names]
-    if missing:
-        raise FormatError(
-            f"{path}: columns {_listed(names)}, expected {_listed(missing)}, which task.toml names"
-        )
 
 
 def _misfit(path: Path, names: Sequence[str], shapes: Iterable[tuple[Columns, object]]) -> str:

@@ -84,13 +84,18 @@ def langs_of(table: Table) -> list[str] | None:
 
 def judged_retrieval(portion: Portion, collection: Collection, lang: str | None) -> Asking:
     """Queries that are judged in the scored split, and the documents of their language."""
-    documents = _of_language(collection.document_langs, len(collection.document_ids), lang)
+    documents, notes = _documents_for(collection, lang)
     queries, found = collection.queries[portion.rows], collection.documents[portion.rows]
     within = np.isin(found, documents)
     rows, found, queries = portion.rows[within], found[within], queries[within]
     grades = _grades(portion.table, rows)
     once = _without_repeats(portion.table, rows, queries, found, grades)
     rows, queries, found, grades = rows[once], queries[once], found[once], grades[once]
+    if not len(rows):
+        raise FormatError(
+            f"{portion.table.parts[0].path}: {len(within)} judgements, none of a query and a "
+            f"document both in {lang}, expected some"
+        )
     asked = np.unique(queries)
     data = RetrievalData(
         query_ids=_chosen(collection.query_ids, asked),
@@ -102,7 +107,7 @@ def judged_retrieval(portion: Portion, collection: Collection, lang: str | None)
         relevance=grades,
     )
     more = {"judgements across languages": int((~within).sum()), "repeated": int((~once).sum())}
-    return Asking(data=data, counts=_counts(data, more), notes=portion.notes)
+    return Asking(data=data, counts=_counts(data, more), notes=(*portion.notes, *notes))
 
 
 def paired_retrieval(portion: Portion) -> Asking:
@@ -196,10 +201,18 @@ def _document_texts(corpus: Table) -> list[str]:
     return texts
 
 
-def _of_language(langs: list[str] | None, n_rows: int, lang: str | None) -> Rows:
+def _documents_for(collection: Collection, lang: str | None) -> tuple[Rows, tuple[str, ...]]:
+    """Documents to search for queries in `lang`: those in it, or all if there are none."""
+    langs, n_rows = collection.document_langs, len(collection.document_ids)
+    everything = np.arange(n_rows, dtype=np.int64)
     if langs is None or lang is None:
-        return np.arange(n_rows, dtype=np.int64)
-    return np.flatnonzero(np.fromiter((each == lang for each in langs), np.bool_, n_rows))
+        return everything, ()
+    mask = np.fromiter((each == lang for each in langs), np.bool_, n_rows)
+    if mask.any():
+        return everything[mask], ()
+    others = sorted(set(langs))
+    named = ", ".join(others) if len(others) <= 5 else f"{len(others)} other languages"
+    return everything, (f"queries in {lang}, documents in {named}",)
 
 
 def _grades(table: Table, rows: Rows) -> NDArray[np.float64]:

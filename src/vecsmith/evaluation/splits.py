@@ -29,31 +29,34 @@ SPLIT_NAMES: Mapping[str, str] = {
     "test": "test",
     "testing": "test",
 }
+_KNOWN = frozenset(SPLIT_NAMES.values())
 # Where to look for the rows to score.
 _ORDER: Mapping[str, tuple[str, ...]] = {"test": ("test", "dev", "train"), "dev": ("dev", "train")}
 _SEED = 0x7665_6373_6D69_7468
 
 
 def rows_by_split(table: Table, rows: Rows) -> dict[str, Rows]:
-    """Rows by split: "train", "dev", "test"; all of them as "all" if there is no such column.
+    """Rows by split: "train", "dev", "test", and other names as they are.
+
+    Without a column `split` all rows are of the split "all".
 
     Raises:
-        FormatError: If none of the splits is one of those.
+        FormatError: If a row has no split, or no row has one of the three.
     """
     if "split" not in table.columns:
         return {"all": rows}
-    by_name = rows_by_value(table.columns["split"], rows)
     found: dict[str, list[Rows]] = {}
-    for name, chosen in by_name.items():
-        split = SPLIT_NAMES.get(str(name).strip().lower())
-        if split is not None:
-            found.setdefault(split, []).append(chosen)
-    if by_name and not found:
-        names = ", ".join(repr(name) for name in list(by_name)[:10])
-        first = int(next(iter(by_name.values()))[0])
+    for name, chosen in rows_by_value(table.columns["split"], rows).items():
+        if name is None:
+            raise FormatError(
+                f"{table.where(int(chosen[0]))}: split is null, expected train, dev or test"
+            )
+        written = str(name).strip()
+        found.setdefault(SPLIT_NAMES.get(written.lower(), written), []).append(chosen)
+    if found and found.keys().isdisjoint(_KNOWN):
         raise FormatError(
-            f"{table.where(first)}: split is {names}, expected train, dev or test; rename them, or "
-            "take the column away to score all rows"
+            f"{table.where(int(rows[0]))}: split is {next(iter(found))!r:.60}, and no row's is "
+            "train, dev or test; rename them, or take the column away to score all rows"
         )
     return {split: np.sort(np.concatenate(parts)) for split, parts in found.items()}
 
@@ -78,10 +81,15 @@ def scored_split(splits: Mapping[str, Rows], asked: Asked) -> str | None:
 
 def split_note(splits: Mapping[str, Rows], asked: Asked, scored: str) -> tuple[str, ...]:
     """What a reader must know about the split that is scored."""
+    notes = tuple(
+        f"{len(rows)} rows of split {split!r:.60} are not used"
+        for split, rows in splits.items()
+        if split not in _KNOWN and split != "all"
+    )
     if scored in (asked, "all"):
-        return ()
+        return notes
     missing = "test or dev" if (asked, scored) == ("test", "train") else asked
-    return (f"there are no {missing} rows, so {scored} rows are scored",)
+    return (f"there are no {missing} rows, so {scored} rows are scored", *notes)
 
 
 def draw(n_rows: int, n_drawn: int) -> Rows:
@@ -98,14 +106,14 @@ def stratified_draw(labels: Sequence[str], n_drawn: int) -> Rows:
     order = np.lexsort((_keys(len(codes)), codes))
     ranked = codes[order]
     begins = np.searchsorted(ranked, np.arange(len(names)))
-    drawn = order[np.arange(len(codes)) - begins[ranked] < shares[ranked]]
-    return np.sort(drawn).astype(np.int64, copy=False)
+    drawn: Rows = np.sort(order[np.arange(len(codes)) - begins[ranked] < shares[ranked]])
+    return drawn
 
 
 def _shares(counts: NDArray[np.int64], total: int) -> NDArray[np.int64]:
     """`total` divided in proportion to `counts`, by largest remainder."""
     exact = counts * (min(total, int(counts.sum())) / max(1, int(counts.sum())))
-    shares = np.floor(exact).astype(np.int64)
+    shares: NDArray[np.int64] = np.floor(exact).astype(np.int64)
     left = min(total, int(counts.sum())) - int(shares.sum())
     shares[np.argsort(shares - exact, kind="stable")[:left]] += 1
     return shares

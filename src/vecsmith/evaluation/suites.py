@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from vecsmith.evaluation.languages import is_of
-from vecsmith.evaluation.task_settings import Values
+from vecsmith.evaluation.task_settings import METRICS, Values
 from vecsmith.evaluation.task_source import TaskSource, has_column
 from vecsmith.results import Kind
 
@@ -39,8 +39,18 @@ class Scored(Protocol):
         ...
 
     @property
+    def metric(self) -> str:
+        """The main metric."""
+        ...
+
+    @property
     def exclude(self) -> Values:
         """Rows left out."""
+        ...
+
+    @property
+    def include(self) -> Values:
+        """Rows kept, if not all."""
         ...
 
 
@@ -152,17 +162,17 @@ def find_suite(name: str) -> Suite:
 def complete_groups(tasks: Iterable[Scored]) -> dict[str, tuple[str, ...]]:
     """Names of tasks by named group, of those groups whose every task is there as it must be.
 
-    A task is as it must be when it is of the group's kind, and the rows are left out, all and only,
-    that the group leaves out.
+    A task is as it must be when it is of the group's kind and under the kind's first metric, and
+    the rows are left out, all and only, that the group leaves out.
     """
     there = {task.name: task for task in tasks}
     return {
         group: names
         for group, (kind, names) in GROUPS.items()
-        if all(
-            name in there
-            and there[name].kind == kind
-            and dict(there[name].exclude) == dict(EXCLUDED.get(name, {}))
-            for name in names
-        )
+        if all(name in there and _is_as_grouped(there[name], kind) for name in names)
     }
+
+
+def _is_as_grouped(task: Scored, kind: Kind) -> bool:
+    excluded = dict(task.exclude) == dict(EXCLUDED.get(task.name, {})) and not task.include
+    return task.kind == kind and task.metric == METRICS[kind][0] and excluded

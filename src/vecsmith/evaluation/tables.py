@@ -35,8 +35,8 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
 _CHUNK = 65_536  # rows
 _MAX_LINE = 64 * 2**20  # bytes; a book is 1 MB
 _MAX_FIELD = 32 * 2**20  # characters
-# Text shrinks ten times, a column of equal labels a thousand times and stays small.
-_MAX_EXPANSION, _FREE_BYTES = 1_000, 2**30
+# Text shrinks ten times; what shrinks more, such as a column of equal labels, is small.
+_MAX_EXPANSION, _FREE_BYTES = 200, 2**30
 # Columns of few distinct values, each kept once: ten million labels are ten million pointers.
 _FEW_VALUES = frozenset({"split", "lang", "label", "group", "subset"})
 
@@ -78,11 +78,11 @@ class Table:
 
 def table_stem(path: Path) -> str | None:
     """Name of a table's file without its extensions; None if it is no table."""
-    name = path.name.removesuffix(".gz")
-    stem, dot, extension = name.rpartition(".")
-    if dot + extension not in EXTENSIONS or (name != path.name and extension == "parquet"):
+    extension = _extension(path)
+    packed = path.name.lower().endswith(".gz")
+    if extension not in EXTENSIONS or (packed and extension == ".parquet"):
         return None
-    return stem or None
+    return path.name[: -len(extension) - 3 * packed] or None
 
 
 def column_names(path: Path) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ def column_names(path: Path) -> tuple[str, ...]:
     Raises:
         FormatError: If the file is broken.
     """
-    if path.suffix == ".parquet":
+    if _extension(path) == ".parquet":
         with _arrow_errors(path):
             pq = require("pyarrow.parquet", extra="eval", purpose="read Parquet files")
             return tuple(pq.read_schema(path).names)
@@ -99,6 +99,11 @@ def column_names(path: Path) -> tuple[str, ...]:
         rows = islice(_json_objects(path), 100)
         return tuple(dict.fromkeys(chain.from_iterable(rows)))
     return next(_csv_rows(path), ())
+
+
+def _extension(path: Path) -> str:
+    """What a table's file is in, whether packed or not, as in ".csv"."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
 def find_column(available: Iterable[str], name: str, renamed: Mapping[str, str]) -> str | None:
@@ -128,7 +133,7 @@ def read_table(
     for part in parts:
         starts.append(n_rows)
         read, n_new = _read_part(part, list(names), renamed or {})
-        if n_rows and read.keys() != columns.keys():
+        if len(starts) > 1 and read.keys() != columns.keys():
             odd = sorted(read.keys() ^ columns.keys())
             raise FormatError(
                 f"{part.path}: columns {_listed(read)} and {_listed(columns)} in "
@@ -173,7 +178,7 @@ def _read_part(
 
 def _chunks(path: Path, names: list[str]) -> Iterator[tuple[int, dict[str, list[Any]]]]:
     """Number of rows and values of the columns `names`, some thousand rows at a time."""
-    if path.suffix == ".parquet":
+    if _extension(path) == ".parquet":
         yield from _parquet_chunks(path, names)
         return
     if _is_json(path):
@@ -258,7 +263,7 @@ def _lines(path: Path) -> Iterator[str]:
     limit = _Limit(path)
     encoding = "utf-8-sig"
     try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb") as file:
             for number in range(1, 2**62):
                 line = file.readline(_MAX_LINE)
                 if not line:
@@ -280,7 +285,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _is_json(path: Path) -> bool:
-    return path.name.removesuffix(".gz").endswith((".jsonl", ".ndjson"))
+    return _extension(path) in (".jsonl", ".ndjson")
 
 
 def _json_objects(path: Path) -> Iterator[dict[str, Any]]:
@@ -330,7 +335,7 @@ def _csv_columns(path: Path, names: list[str]) -> Iterator[Sequence[str]]:
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, ...]]:
     """Rows of a CSV or TSV file, the header first; blank lines are passed over."""
-    separator = "\t" if path.name.removesuffix(".gz").endswith(".tsv") else ","
+    separator = "\t" if _extension(path) == ".tsv" else ","
     number = -1  # of the row read last, the header being 0
     reader = csv.reader(_lines(path), delimiter=separator, strict=True)
     while True:

@@ -139,6 +139,7 @@ class Task:
         license: As the set states it, or None.
         source: Where the set is from, or None.
         exclude: Rows left out: values by column, as in {"stsb_split": ("dev", "train")}.
+        include: Rows kept, the others left out: values by column.
         data_hash: Of everything in `data`, the kind, the split and the metric.
     """
 
@@ -154,4 +155,5 @@ class Task:
     license: str | None = None
     source: str | None = None
     exclude: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    include: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     data_hash: str = ""

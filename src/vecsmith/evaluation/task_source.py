@@ -13,7 +13,7 @@ import numpy as np
 
 from vecsmith.errors import FormatError
 from vecsmith.evaluation import task_data
-from vecsmith.evaluation.kinds import CORPUS, JUDGEMENTS, OPTIONAL, QUERIES
+from vecsmith.evaluation.kinds import CORPUS, JUDGEMENTS, QUERIES
 from vecsmith.evaluation.languages import is_of
 from vecsmith.evaluation.retrieval_data import (
     Collection,
@@ -106,7 +106,7 @@ class TaskSource:
         Raises:
             FormatError: If a file is broken.
         """
-        _check_split(split)
+        _check_asked(split, languages)
         if self.skipped is not None:
             return self.skipped
         if not self._may_have(languages):
@@ -129,9 +129,10 @@ class TaskSource:
 
         Raises:
             FormatError: If a file is broken, or a value is not what its column is for.
+            TypeError: If `languages` is one text.
             ValueError: If `split` is neither.
         """
-        _check_split(split)
+        _check_asked(split, languages)
         return self._tasks(split, languages)
 
     def _tasks(self, asked: Asked, languages: Sequence[str] | None) -> Iterator[Task]:
@@ -170,10 +171,11 @@ class TaskSource:
             metric=metric,
             data=asking.data,
             counts=asking.counts,
-            notes=asking.notes,
+            notes=(*asking.notes, *_filter_notes(settings)),
             license=settings.license,
             source=settings.source,
             exclude=settings.exclude,
+            include=settings.include,
             data_hash=data_hash(self.kind, portion.scored, metric, asking.data),
         )
 
@@ -187,10 +189,10 @@ class TaskSource:
         """
         names = {"split", "lang", *self.settings.exclude, *self.settings.include}
         if "corpus" not in self.tables:
-            names |= set() if light else {*self.columns, *OPTIONAL}
+            names |= set() if light else {*self.columns, "subset"}
             table = self._table("rows", sorted(names))
             return table, langs_of(table)
-        names |= {*JUDGEMENTS, "relevance"}
+        names |= {"query_id"} if light else {*JUDGEMENTS, "relevance"}
         judgements = self._table("qrels", sorted(names))
         return judgements, self._langs_of_judgements(judgements) if self.by_language else None
 
@@ -253,9 +255,11 @@ class TaskSource:
         return divisible or scored_split(splits, asked) is not None
 
 
-def _check_split(split: str) -> None:
+def _check_asked(split: str, languages: Sequence[str] | None) -> None:
     if split not in get_args(Asked):
         raise ValueError(f"split is {split!r}, expected 'test' or 'dev'")
+    if isinstance(languages, str):
+        raise TypeError(f"languages are {languages!r}, expected a list such as [{languages!r}]")
 
 
 def _kept(table: Table, settings: TaskSettings) -> Rows:
@@ -271,6 +275,14 @@ def _kept(table: Table, settings: TaskSettings) -> Rows:
             "at least one"
         )
     return np.flatnonzero(mask)
+
+
+def _filter_notes(settings: TaskSettings) -> Iterator[str]:
+    """What is to be said of the rows that are left out."""
+    for column, values in settings.include.items():
+        yield f"only rows with {column} = {', '.join(map(repr, values))} are used"
+    for column, values in settings.exclude.items():
+        yield f"rows with {column} = {', '.join(map(repr, values))} are left out"
 
 
 def has_column(source: TaskSource, name: str) -> bool:

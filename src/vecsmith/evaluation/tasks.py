@@ -19,6 +19,7 @@ from vecsmith.evaluation.kinds import (
     JUDGEMENTS,
     QUERIES,
     check_columns,
+    check_renamed,
     meaning_of,
 )
 from vecsmith.evaluation.known_sets import known_language
@@ -58,18 +59,20 @@ def find_tasks(folders: PathLike | Sequence[PathLike]) -> list[TaskSource]:
 
     Raises:
         FileNotFoundError: If a folder does not exist.
+        NotADirectoryError: If one is a file.
         FormatError: If a file or a `task.toml` is broken, or a column is missing.
         ValueError: If no set is found, or two have one name.
     """
-    listed = [folders] if isinstance(folders, (str, os.PathLike)) else list(folders)
+    listed: list[PathLike] = [folders] if isinstance(folders, (str, os.PathLike)) else list(folders)
     found: dict[Path, list[TaskSource]] = {}
     for folder in map(Path, listed):
+        if folder.is_file():
+            raise NotADirectoryError(f"{folder}: a file, expected the folder it is in")
         if not folder.is_dir():
             raise FileNotFoundError(f"{folder}: no such folder, expected a set or a folder of sets")
-        before = len(found)
-        for each in _set_folders(folder.resolve(), MAX_DEPTH):
-            found[each] = list(_sources(each))
-        if len(found) == before:
+        sets = list(_set_folders(folder.resolve(), MAX_DEPTH))
+        found |= {each: list(_sources(each)) for each in sets}
+        if not sets:
             raise ValueError(
                 f"{folder}: no set found, expected files such as data.parquet or corpus.jsonl "
                 f"({', '.join(EXTENSIONS)}) in it or in folders below"
@@ -82,6 +85,11 @@ def _set_folders(folder: Path, depth: int) -> Iterator[Path]:
     tables = _tables(folder)
     if tables:
         yield folder
+    elif (folder / FILE_NAME).is_file():
+        raise FormatError(
+            f"{folder / FILE_NAME}: no table beside it, expected it in the folder of a set "
+            f"({', '.join(EXTENSIONS)})"
+        )
     if depth:
         for below in sorted(folder.iterdir()):
             of_set = below.name == "qrels" and {"corpus", "queries"} <= tables.keys()
@@ -136,6 +144,12 @@ def _sources(folder: Path) -> Iterator[TaskSource]:
     if splits:
         parts = tuple(Part(tables.pop(stem), SPLIT_NAMES[splits[stem]]) for stem in sorted(splits))
         yield _single(folder.name, folder.name, parts, settings[None])
+    unused = settings.keys() - {None, *(path.name for path in tables.values())}
+    if unused:
+        raise FormatError(
+            f"{folder / FILE_NAME}: settings for {min(map(str, unused))}, expected only for files "
+            "that are a set of their own; put those of the folder above [files]"
+        )
     for stem, path in tables.items():
         own = settings.get(path.name, settings[None])
         name = f"{folder.name}/{stem}" if n_named > 1 else folder.name
@@ -190,11 +204,12 @@ def _collection(
             f"{corpus.parent / FILE_NAME}: kind is {settings.kind!r}, expected 'retrieval' of "
             "corpus, queries and qrels"
         )
-    names = {path: column_names(path) for path in (corpus, queries, judgements[0].path)}
-    check_columns(corpus, names[corpus], CORPUS, renamed)
-    check_columns(queries, names[queries], QUERIES, renamed)
-    check_columns(judgements[0].path, names[judgements[0].path], JUDGEMENTS, renamed)
+    names = {path: column_names(path) for path in (corpus, queries, *(j.path for j in judgements))}
+    for path, columns in names.items():
+        required = {corpus: CORPUS, queries: QUERIES}.get(path, JUDGEMENTS)
+        check_columns(path, columns, required, renamed)
     own = names[judgements[0].path]
+    check_renamed(corpus.parent, [name for columns in names.values() for name in columns], renamed)
     _check_filters(judgements[0].path, own, settings)
     return TaskSource(
         set=name,
@@ -213,6 +228,8 @@ def _single(
     """The source of a task of one table."""
     path = parts[0].path
     names = column_names(path)
+    if not names:
+        raise FormatError(f"{path}: no columns, expected a table; the file is empty")
     shown = names if parts[0].split is None else (*names, "split")
     meaning = meaning_of(path, set_name, shown, settings)
     if meaning.kind is None:

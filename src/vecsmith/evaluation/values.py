@@ -64,6 +64,8 @@ def numbers_of(table: Table, name: str, rows: Rows) -> NDArray[np.float64]:
 
 def text_of(value: Any) -> str:
     """How a value of a table is written in a text file."""
+    if value is None:
+        return ""  # as a text file has it
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
