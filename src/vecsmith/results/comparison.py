@@ -28,6 +28,7 @@ from vecsmith.results.averages import (
     set_of,
     task_alone,
 )
+from vecsmith.results.comparison_text import render_comparison
 from vecsmith.results.matching import Matching, match_tasks
 from vecsmith.results.records import Kind, SpeedResult, TaskResult, View
 from vecsmith.results.resampling import (
@@ -122,7 +123,7 @@ class Comparison:
         b: The one it is held against.
         tasks: A row for each task that both have.
         families: A row for each family of these.
-        groups: A row for each named group of A that is complete in both.
+        groups: A row for each named group that is complete in both.
         means: The mean over sets, and the mean over families.
         refused: Why a task that both have is left out, by name.
         only_a: Names of tasks that only A has.
@@ -165,6 +166,10 @@ class Comparison:
         """How many tasks have that verdict."""
         return sum(row.verdict == verdict for row in self.tasks)
 
+    def table(self, width: int = 120) -> str:
+        """The comparison as text, in about so many columns."""
+        return render_comparison(self, width=width)
+
 
 def compare(
     a: EvalResult,
@@ -196,7 +201,8 @@ def compare(
         view_a,
         view_b,
     )
-    averages = [*family_selections(pair.a.values()), *group_selections(pair.a, a.groups)]
+    groups = {**a.groups, **{name: b.groups[name] for name in b.groups if name not in a.groups}}
+    averages = [*family_selections(pair.a.values()), *group_selections(pair.a, groups)]
     averaged = pair.rows(averages)
     return Comparison(
         a=_side(a, pair.a, view_a),
