@@ -102,12 +102,16 @@ def _items(
     if kind == "retrieval":
         gains = np.array([1.0, 0.631, 0.5, 0.431, 0.0])
         ranks = np.clip((hardness - threshold + 1) * 1.6, 0, 4).astype(int)
-        return gains[ranks]
+        values = gains[ranks]
+        return values
     if kind == "classification":
-        return np.clip(np.round(5 * (threshold + 1.2 - hardness)), 0, 5) / 5
+        values = np.clip(np.round(5 * (threshold + 1.2 - hardness)), 0, 5) / 5
+        return values
     if kind == "clustering":
-        return np.clip(share - 0.05 * hardness, 0, 1)
-    return (hardness < threshold + 1).astype(np.float64)
+        values = np.clip(share - 0.05 * hardness, 0, 1)
+        return values
+    values = (hardness < threshold + 1).astype(np.float64)
+    return values
 
 
 def make_run(

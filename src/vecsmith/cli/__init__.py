@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from vecsmith.cli import demo, distill, encode, eval, info
+from vecsmith.cli import compare, demo, distill, encode, eval, info
 from vecsmith.cli._console import one_line
 
 __all__ = ["app", "main"]
@@ -34,6 +34,7 @@ app = typer.Typer(
 for _verb in (distill.distill, encode.encode, info.info, demo.demo):
     app.command()(_verb)
 app.command(name="eval")(eval.evaluate)
+app.command()(compare.compare)
 
 
 def _print_version(asked: bool) -> None:

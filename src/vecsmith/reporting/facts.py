@@ -1,4 +1,4 @@
-"""What a run says of itself, in words: settings, machine, versions.
+"""What a run says of itself, in words; and a whole report as values for JSON.
 
 The one rule: fields of a record may hold anything; what is not a plain value is left out.
 """
@@ -6,9 +6,11 @@ The one rule: fields of a record may hold anything; what is not a plain value is
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
-from vecsmith.results import EvalResult
+from vecsmith.reporting.report import Report
+from vecsmith.results import EvalResult, View
 
 _SHOWN = ("tasks", "suite", "dims", "precisions", "split", "languages", "seed")
 
@@ -41,6 +43,27 @@ def machine_of(result: EvalResult) -> str:
 def date_of(result: EvalResult) -> str:
     """When it ran."""
     return _words(result.date)
+
+
+def facts_of(report: Report) -> dict[str, Any]:
+    """Everything in a report, ready for JSON; scores are fractions."""
+    facts: dict[str, Any] = _plain(report)
+    return facts
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, View):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, Mapping):
+        return {
+            key if isinstance(key, str) else ":".join(key): _plain(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value
 
 
 def _words(value: Any) -> str:
