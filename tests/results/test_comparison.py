@@ -218,13 +218,17 @@ def test_speed_and_size_are_ratios_of_a_to_b() -> None:
     comparison = compare(a, b)
     assert comparison.speed_ratio == 100
     assert comparison.model_bytes_ratio == 0.125
+    assert comparison.same_run
     assert comparison.same_machine
     text = comparison.table()
     assert "A encodes 100.0 times as many texts per second." in text
     assert "A weighs 0.125 times as much in memory." in text
-    elsewhere = compare(a, replace(b, machine={"cpu": "y", "cores": 64}))
+    later = replace(b, date="2027-01-01T00:00:00+00:00")
+    assert not compare(a, later).same_run
+    assert "measured in two runs on one kind of machine." in compare(a, later).table()
+    elsewhere = compare(a, replace(later, machine={"cpu": "y", "cores": 64}))
     assert not elsewhere.same_machine
-    assert "the machines differ" in elsewhere.table()
+    assert "measured in two runs on machines that differ." in elsewhere.table()
     assert compare(a, replace(b, speed=SpeedResult())).speed_ratio is None
 
 

@@ -128,6 +128,7 @@ class Comparison:
         refused: Why a task that both have is left out, by name.
         only_a: Names of tasks that only A has.
         only_b: Names of tasks that only B has.
+        same_run: Whether both were scored in one run, so that their speeds were measured in turns.
         same_machine: Whether both ran on the same kind of processor with as many cores.
     """
 
@@ -140,6 +141,7 @@ class Comparison:
     refused: Mapping[str, str]
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
+    same_run: bool
     same_machine: bool
 
     @property
@@ -214,6 +216,7 @@ def compare(
         refused=matching.refused,
         only_a=matching.only_a,
         only_b=matching.only_b,
+        same_run=a.date == b.date != "",
         same_machine=all(a.machine.get(key) == b.machine.get(key) for key in ("cpu", "cores")),
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from vecsmith.results.averages import FAMILIES, SETS
-from vecsmith.results.rendering import align, percent, shorten
+from vecsmith.results.rendering import align, counted_sets, percent, shorten
 
 if TYPE_CHECKING:
     from vecsmith.results.comparison import Comparison, ComparisonRow, Side
@@ -68,7 +68,7 @@ def _lines(comparison: Comparison, most: int) -> Iterator[list[str]]:
 
 
 def _line(row: ComparisonRow, most: int) -> list[str]:
-    n_sets = "" if row.role == "task" else f" ({row.n_sets} sets)"
+    n_sets = "" if row.role == "task" else f" ({counted_sets(row.n_sets)})"
     label = _MEANS.get(row.name, row.name) if row.role == "mean" else row.name
     return [
         f"  {shorten(label, max(8, most - len(n_sets)))}{n_sets}",
@@ -92,8 +92,7 @@ def _closing(comparison: Comparison) -> Iterator[str]:
         "is shown."
     )
     if comparison.speed_ratio is not None:
-        machine = "" if comparison.same_machine else "; the machines differ"
-        yield f"A encodes {_times(comparison.speed_ratio)} as many texts per second{machine}."
+        yield f"A encodes {_times(comparison.speed_ratio)} as many texts per second{_where(comparison)}."
     if comparison.model_bytes_ratio is not None:
         yield f"A weighs {_times(comparison.model_bytes_ratio)} as much in memory."
     for name, reason in comparison.refused.items():
@@ -101,6 +100,13 @@ def _closing(comparison: Comparison) -> Iterator[str]:
     for letter, names in (("A", comparison.only_a), ("B", comparison.only_b)):
         if names:
             yield f"Only {letter} has: {_listed(names)}."
+
+
+def _where(comparison: Comparison) -> str:
+    if comparison.same_run:
+        return ""
+    machines = "one kind of machine" if comparison.same_machine else "machines that differ"
+    return f", measured in two runs on {machines}"
 
 
 def _times(ratio: float) -> str:

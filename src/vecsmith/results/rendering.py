@@ -75,6 +75,11 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
+def counted_sets(n_sets: int) -> str:
+    """How many sets, in words."""
+    return "1 set" if n_sets == 1 else f"{n_sets} sets"
+
+
 def _letter_width(letter: str) -> int:
     if unicodedata.combining(letter):
         return 0
@@ -137,7 +142,7 @@ def _heading(table: Table, row: TableRow) -> str:
 
 def _label(row: TableRow, most: int) -> str:
     notes = "".join(f" [{number}]" for number in row.notes)
-    n_sets = "" if row.role in ("task", "retention") else f" ({row.n_sets} sets)"
+    n_sets = "" if row.role in ("task", "retention") else f" ({counted_sets(row.n_sets)})"
     label = _last_part(row.label) if row.role == "retention" else row.label
     return shorten(label, max(1, most - len(notes) - len(n_sets))) + n_sets + notes
 
