@@ -92,7 +92,8 @@ def _closing(comparison: Comparison) -> Iterator[str]:
         "is shown."
     )
     if comparison.speed_ratio is not None:
-        yield f"A encodes {_times(comparison.speed_ratio)} as many texts per second{_where(comparison)}."
+        times = _times(comparison.speed_ratio)
+        yield f"A encodes {times} as many texts per second{_where(comparison)}."
     if comparison.model_bytes_ratio is not None:
         yield f"A weighs {_times(comparison.model_bytes_ratio)} as much in memory."
     for name, reason in comparison.refused.items():
