@@ -99,6 +99,7 @@ class Teacher:
         compute_dtype: "float32" or "bfloat16", what its forward pass runs in.
         head: What comes after the transformer, a Normalize at the end included.
         n_bytes: Bytes of its weights in memory.
+        n_positions: Longest sequence its table of positions has rows for; None without one.
     """
 
     def __init__(
@@ -144,6 +145,7 @@ class Teacher:
         self._model = model.to(self._device)
         self._takes_types = "token_type_ids" in _parameters(self._model)
         self.n_rows = _count_rows(self._model)
+        self.n_positions = _count_positions(self._model)
         self.n_bytes = sum(p.numel() * p.element_size() for p in self._model.parameters())
         with torch.inference_mode(), self._precision():
             self.dim = int(self._vectors([[0]]).shape[1])
@@ -417,6 +419,17 @@ class _quiet_loading:  # noqa: N801  used as `with _quiet_loading(...)`
 def _count_rows(model: Any) -> int | None:
     rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
     return rows if isinstance(rows, int) else None
+
+
+def _count_positions(model: Any) -> int | None:
+    torch = require("torch", extra="distill", purpose="run the teacher")
+    for module in model.modules():
+        table = getattr(module, "position_embeddings", None)
+        if isinstance(table, torch.nn.Embedding):
+            # RoBERTa and its kin count positions from the one after the padding's
+            offset = getattr(module, "padding_idx", None)
+            return int(table.num_embeddings) - (0 if offset is None else int(offset) + 1)
+    return None
 
 
 def _parameters(model: Any) -> set[str]:

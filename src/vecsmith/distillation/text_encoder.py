@@ -82,19 +82,17 @@ class TextEncoder:
             MissingExtraError: If torch, transformers or tokenizers are not installed.
             ValueError: If an argument is out of range.
         """
-        if max_length is not None and max_length < 3:
-            raise ValueError(f"max_length is {max_length}, expected 3 or more, or None")
         self.source = source
         self._said = read_settings(source, trust_remote_code=trust_remote_code)
-        self.max_length = self._said.max_length if max_length is None else max_length
-        self._tokenizer = _open_tokenizer(
-            self._said.tokenizer_json, self.max_length, lowercase=self._said.lowercase
-        )
         self._teacher = Teacher(
             source,
             device=device,
             compute_dtype=compute_dtype,
             trust_remote_code=trust_remote_code,
+        )
+        self.max_length = _longest(max_length, self._said.max_length, self._teacher.n_positions)
+        self._tokenizer = _open_tokenizer(
+            self._said.tokenizer_json, self.max_length, lowercase=self._said.lowercase
         )
         self.dim = self._teacher.dim
         self.compute_dtype = self._teacher.compute_dtype
@@ -272,8 +270,9 @@ class TextEncoder:
     def _count_prompt(self, prompt: str) -> int:
         """Ids at the beginning of a sequence that are not the text's own: specials and prompt."""
         ids = self._tokenizer.encode(prompt).ids
-        specials = {self._tokenizer.token_to_id(token) for token in self._said.special.values()}
-        return len(ids) - (1 if ids and ids[-1] in specials else 0)
+        added = self._tokenizer.get_added_tokens_decoder()
+        ends_special = bool(ids) and ids[-1] in added and added[ids[-1]].special
+        return len(ids) - ends_special
 
     def _prompt(self, prompt: str | None, prompt_name: str | None) -> str:
         if prompt is not None:
@@ -286,14 +285,16 @@ class TextEncoder:
         return self._said.prompts[name]
 
     def _role_prompt(self, names: tuple[str, ...]) -> str:
-        # without a prompt for the role there is none: the default one is for texts without a role
+        # without a prompt for the role there is none: the default one is for texts without a role.
+        # sentence-transformers 6.2 takes an absent "document" for an empty one and so never gets to
+        # "passage"; the models that have it mean it.
         return next((self._said.prompts[n] for n in names if n in self._said.prompts), "")
 
     def _read_fingerprint(self) -> str:
         digest = hashlib.sha256(weights_digest(self.source).encode())
         configuration = transformer_folder(self.source.folder) / "config.json"
-        for path in [configuration, *module_files(self.source.folder)]:
-            digest.update(f"\0{path.parent.name}/{path.name}\0".encode())
+        for number, path in enumerate([configuration, *module_files(self.source.folder)]):
+            digest.update(f"\0{number} {path.name}\0".encode())
             digest.update(path.read_bytes())
         settings = {
             "tokenizer": self._said.tokenizer_json,
@@ -309,6 +310,16 @@ class TextEncoder:
 
 def _ignore(n_texts: int) -> None:
     pass
+
+
+def _longest(asked: int | None, said: int | None, n_positions: int | None) -> int | None:
+    """Tokens of a text that count: as asked, else as the files say, else all it has room for."""
+    if asked is None:
+        return min((n for n in (said, n_positions) if n is not None), default=None)
+    if asked < 3 or (n_positions is not None and asked > n_positions):
+        most = "" if n_positions is None else f" to {n_positions}"
+        raise ValueError(f"max_length is {asked}, expected 3{most or ' or more'}, or None")
+    return asked
 
 
 def _list_of(texts: Texts) -> list[str]:
