@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from pathlib import Path
 from typing import Any
@@ -249,25 +250,65 @@ def overlap(first: str, second: str) -> float:
     return len(a & b) / len(a | b) if a | b else 0.0
 
 
-@pytest.mark.parametrize("name", ["stsb", "korsts", "sts12", "sts13", "sts14", "sts15", "jsts"])
+STS = "stsb korsts sts12 sts13 sts14 sts15 jsts stsb_multi".split()
+
+
+@pytest.mark.parametrize("name", STS)
 def test_correlations_on_real_sets_are_those_of_scipy(shared_data: Path, name: str) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow (extra data)")
-    rows = parquet.read_table(shared_data / name / "data.parquet").to_pylist()
-    gold = [row["score"] for row in rows]
-    similarities = [overlap(row["sentence1"], row["sentence2"]) for row in rows]
-    expected = scipy_stats.spearmanr(similarities, gold).statistic
-    assert metrics.spearman(similarities, gold) == pytest.approx(expected, abs=CLOSE)
-    expected = scipy_stats.pearsonr(similarities, gold).statistic
-    assert metrics.pearson(similarities, gold) == pytest.approx(expected, abs=CLOSE)
+    first, second, scores = read(shared_data, f"{name}/data", "sentence1", "sentence2", "score")
+    similarities = list(map(overlap, first, second))
+    expected = scipy_stats.spearmanr(similarities, scores).statistic
+    assert metrics.spearman(similarities, scores) == pytest.approx(expected, abs=CLOSE)
+    expected = scipy_stats.pearsonr(similarities, scores).statistic
+    assert metrics.pearson(similarities, scores) == pytest.approx(expected, abs=CLOSE)
 
 
-@pytest.mark.parametrize("name", ["mrpc", "pawsx"])
+@pytest.mark.parametrize(
+    ("file", "fields"),
+    [
+        ("mrpc/data", "sentence1 sentence2 label"),
+        ("pawsx/data", "sentence1 sentence2 label"),
+        *((f"{name}/nli", "premise hypothesis label") for name in ("rte", "jnli", "klue_nli")),
+        *((f"{name}/nli", "premise hypothesis label") for name in ("kornli_xnli", "xnli")),
+    ],
+)
 def test_average_precision_on_real_sets_is_that_of_scikit_learn(
-    shared_data: Path, name: str
+    shared_data: Path, file: str, fields: str
 ) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow (extra data)")
-    rows = parquet.read_table(shared_data / name / "data.parquet").to_pylist()
-    labels = [int(row["label"]) for row in rows]
-    similarities = [overlap(row["sentence1"], row["sentence2"]) for row in rows]
+    first, second, named = read(shared_data, file, *fields.split())
+    labels = [str(label) in ("1", "entailment") for label in named]
+    similarities = list(map(overlap, first, second))
     expected = sklearn_metrics.average_precision_score(labels, similarities)
     assert metrics.average_precision(similarities, labels) == pytest.approx(expected, abs=CLOSE)
+
+
+CLASSIFICATION = (
+    "ag_news banking77 cr hwu64 movie_reviews mpqa nsmc snips sst2 sst5 subj tweet_emoji "
+    "tweet_irony tweet_offensive"
+).split()
+
+
+@pytest.mark.parametrize("name", CLASSIFICATION)
+def test_scores_of_labels_on_real_sets_are_those_of_scikit_learn(
+    shared_data: Path, name: str
+) -> None:
+    texts, gold = (column[::7] for column in read(shared_data, f"{name}/data", "text", "label"))
+    # Each text is given the label of one that begins and ends much as it does.
+    order = sorted(range(len(texts)), key=lambda place: (texts[place][:4], texts[place][-3:]))
+    predicted = list(gold)
+    for place, neighbor in itertools.pairwise(order):
+        predicted[place] = gold[neighbor]
+    expected = sklearn_metrics.accuracy_score(gold, predicted)
+    assert 0 < metrics.accuracy(predicted, gold) == expected < 1
+    expected = sklearn_metrics.f1_score(gold, predicted, average="macro", zero_division=0)
+    assert metrics.macro_f1(predicted, gold) == pytest.approx(expected, abs=CLOSE)
+    expected = sklearn_metrics.v_measure_score(gold, predicted)
+    assert metrics.v_measure(gold, predicted) == pytest.approx(expected, abs=CLOSE)
+    expected = sklearn_metrics.f1_score(gold, predicted, average="weighted", zero_division=0)
+    assert metrics.bitext_f1(predicted, gold).mean() == pytest.approx(expected, abs=CLOSE)
+
+
+def read(shared_data: Path, file: str, *fields: str) -> list[list[Any]]:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow (extra data)")
+    table = parquet.read_table(shared_data / f"{file}.parquet", columns=list(fields))
+    return [table[field].to_pylist() for field in fields]

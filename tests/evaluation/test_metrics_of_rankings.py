@@ -118,7 +118,9 @@ def test_large_random_runs_score_as_trec_eval_scores_them() -> None:
     check(qrels, run)
 
 
-@pytest.mark.parametrize("name", ["scifact", "trecqa", "cranfield", "med", "xquad"])
+@pytest.mark.parametrize(
+    "name", "scifact trecqa cranfield med xquad papers_retrieval tydiqa_train".split()
+)
 def test_real_sets_score_as_trec_eval_scores_them(shared_data: Path, name: str) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow (extra data)")
     tables = {
