@@ -618,3 +618,40 @@ def test_a_models_properties_are_its_checkpoints(prompted: StaticModel) -> None:
     assert prompted.prompts == {"query": "cat ", "document": "dog ", "own": "mat "}
     assert (prompted.dim, prompted.normalize, prompted.max_length) == (DIM, True, None)
     assert prompted.vocab_size == prompted.tokenizer.vocab_size
+
+
+def test_equal_models_have_one_fingerprint_and_others_have_others(
+    tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    model = StaticModel(tiny_checkpoint)
+    model.save_pretrained(tmp_path / "model")
+    saved = StaticModel.from_pretrained(tmp_path / "model")
+    saved.save_pretrained(tmp_path / "again")
+    again = StaticModel.from_pretrained(tmp_path / "again")
+    assert again.fingerprint == saved.fingerprint
+    table = tiny_checkpoint.table
+    moved = table.copy()
+    moved[-1, -1] += 1
+    tokenizer = tiny_checkpoint.tokenizer_json.replace('"dog"', '"hog"')
+    others = [
+        replace(tiny_checkpoint, table=moved),
+        replace(tiny_checkpoint, table=table.astype(np.float16)),
+        replace(tiny_checkpoint, table=table[:, :-1].copy()),
+        replace(tiny_checkpoint, tokenizer_json=tokenizer),
+        replace(tiny_checkpoint, weights=np.ones(len(table), np.float32)),
+        replace(tiny_checkpoint, mapping=np.arange(len(table), dtype=np.uint32)),
+        replace(tiny_checkpoint, normalize=not tiny_checkpoint.normalize),
+        replace(tiny_checkpoint, max_length=7),
+        replace(tiny_checkpoint, prompts={"query": "q: "}),
+        replace(tiny_checkpoint, unknown="keep"),
+    ]
+    found = {StaticModel(each).fingerprint for each in others}
+    assert len(found | {model.fingerprint}) == 1 + len(others)
+    same = replace(tiny_checkpoint, card={"license": "mit"}, source="elsewhere")
+    assert StaticModel(same).fingerprint == model.fingerprint
+
+
+def test_bytes_are_those_of_the_arrays(tiny_checkpoint: Checkpoint) -> None:
+    rows, dim = tiny_checkpoint.table.shape
+    weighted = replace(tiny_checkpoint, weights=np.ones(rows, np.float32), mapping=None)
+    assert StaticModel(weighted).n_bytes == rows * dim * 4 + rows * 4

@@ -5,6 +5,8 @@ One rule: a `StaticModel` never changes after it is made, so any number of threa
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -33,6 +35,7 @@ from vecsmith._texts import (
 )
 from vecsmith._typing import FloatArray, PathLike, TableDtype
 from vecsmith.formats import Checkpoint, open_checkpoint, write_checkpoint
+from vecsmith.formats.tokenizer_json import stored_tokenizer
 from vecsmith.quantization import with_dtype
 from vecsmith.tokenizer import Tokenizer, checked_threads, cpu_level
 
@@ -102,6 +105,7 @@ class StaticModel:
                 )
         unk_id = self._tokenizer.unk_id
         self._dropped_id = unk_id if checkpoint.unknown == "drop" else None
+        self._fingerprint: str | None = None
 
     @classmethod
     @accepts_peer_spellings
@@ -380,6 +384,20 @@ class StaticModel:
         return self._tokenizer.vocab_size
 
     @property
+    def fingerprint(self) -> str:
+        """Hash of all that vectors of texts depend on: the same wherever a model was opened."""
+        if self._fingerprint is None:
+            self._fingerprint = _hash(self._checkpoint)
+        return self._fingerprint
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the table and of what goes with it, in memory or mapped from a file."""
+        checkpoint = self._checkpoint
+        parts = (checkpoint.table, checkpoint.weights, checkpoint.mapping)
+        return sum(part.nbytes for part in parts if part is not None)
+
+    @property
     def checkpoint(self) -> Checkpoint:
         """The plain values the model is made of."""
         return self._checkpoint
@@ -503,6 +521,28 @@ class _Job:
     dim: int
     normalize: bool
     n_threads: int
+
+
+def _hash(checkpoint: Checkpoint) -> str:
+    """SHA-256 of a checkpoint's values, of those alone that change a vector."""
+    settings = {
+        "normalize": checkpoint.normalize,
+        "unknown": checkpoint.unknown,
+        "max_length": checkpoint.max_length,
+        "prompts": dict(checkpoint.prompts),
+        "default_prompt_name": checkpoint.default_prompt_name,
+    }
+    # however its file is spaced, and whatever it says of padding and specials, which are not used
+    stored = stored_tokenizer(checkpoint.tokenizer_json, max_length=checkpoint.max_length)
+    tokenizer = json.loads(stored)
+    digest = hashlib.sha256(json.dumps([settings, tokenizer], sort_keys=True).encode())
+    for part in (checkpoint.table, checkpoint.weights, checkpoint.mapping):
+        if part is None:
+            digest.update(b"none")
+        else:
+            digest.update(f"{part.dtype.str}{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).data)
+    return digest.hexdigest()
 
 
 def _checked_dim(truncate_dim: int | None, dim: int) -> int:

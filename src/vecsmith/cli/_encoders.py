@@ -1,0 +1,76 @@
+"""What a user names on the command line -> what encodes or ranks texts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vecsmith.errors import FormatError, HubError
+
+if TYPE_CHECKING:
+    from vecsmith._typing import Encoder
+    from vecsmith.distillation.teacher import ComputeDtype
+    from vecsmith.evaluation.contender import LexicalBaseline
+
+BASELINES = ("bm25", "tfidf", "random")
+
+
+def open_encoder(
+    name: str, *, compute_dtype: ComputeDtype = "float32", device: str = "cpu"
+) -> Encoder | LexicalBaseline:
+    """A static model, else a transformer; or a baseline by its name.
+
+    Args:
+        name: "bm25", "tfidf" or "random"; a folder, a word2vec file, or a Hub id, of which local
+            copies are taken first; `package:NAME`. A folder of a baseline's name is "./bm25".
+        compute_dtype: Type a transformer runs in.
+        device: Torch device of a transformer.
+
+    Raises:
+        FormatError: If there is no model of either kind, or a broken one; says what was tried.
+        HubError: If it could not be fetched.
+        MissingExtraError: If it needs an optional dependency that is not installed.
+    """
+    if name.lower() in BASELINES:
+        return _open_baseline(name.lower())
+    if name.startswith("package:") or _is_packaged(name):
+        return _open_transformer(name, compute_dtype, device)
+    from vecsmith.model import StaticModel
+
+    try:
+        return StaticModel.from_pretrained(name)
+    except (FormatError, HubError) as error:
+        as_static = error
+    try:
+        return _open_transformer(name, compute_dtype, device)
+    except (FormatError, HubError, ValueError) as error:
+        as_transformer = error
+    kind = HubError if isinstance(as_transformer, HubError) else FormatError
+    raise kind(
+        f"{name}: neither a static model ({as_static}) nor a transformer ({as_transformer}), "
+        f"expected a folder, a Hub id, package:NAME, or one of {', '.join(BASELINES)}"
+    ) from as_transformer
+
+
+def _open_baseline(name: str) -> Encoder | LexicalBaseline:
+    from vecsmith.evaluation.lexical import Bm25, Tfidf
+    from vecsmith.evaluation.random_vectors import RandomVectors
+
+    if name == "random":
+        return RandomVectors()
+    return Bm25() if name == "bm25" else Tfidf()
+
+
+def _is_packaged(name: str) -> bool:
+    """Whether an installable package carries the transformer, under its whole name or its last."""
+    from vecsmith.distillation.source import PACKAGED
+
+    known = {*PACKAGED, *(packaged.split("/")[1] for packaged in PACKAGED)}
+    return name in known and not Path(os.path.expanduser(name)).exists()
+
+
+def _open_transformer(name: str, compute_dtype: ComputeDtype, device: str) -> Encoder:
+    from vecsmith.distillation.text_encoder import TextEncoder
+
+    return TextEncoder.from_pretrained(name, compute_dtype=compute_dtype, device=device)
