@@ -91,7 +91,7 @@ def test_a_shorter_view_is_held_against_the_whole_baseline() -> None:
         model.retention(teacher, View(7))
 
 
-@pytest.mark.parametrize("items", [[0.0, 0.0], [-0.5, 0.1], [0.004, 0.004], [0.0, 1.0]])
+@pytest.mark.parametrize("items", [[0.0, 0.0], [-0.5, 0.1], [0.04, 0.04], [0.0, 1.0]])
 def test_there_is_no_ratio_to_a_score_that_is_not_clearly_above_zero(items: list[float]) -> None:
     model = make_result(make_task("a"), make_task("b", [0.5]), make_task("c", [0.4]))
     teacher = make_result(make_task("a", [*items, *items]), make_task("b", [1.0]))

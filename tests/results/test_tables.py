@@ -68,6 +68,15 @@ def test_cells_hold_the_figures_of_the_result(result: EvalResult) -> None:
     assert kept[2:] == (None, None)
 
 
+def test_a_baseline_with_nothing_to_keep_has_no_row_of_retention() -> None:
+    random = make_result(make_task("a", [0.02] * 4), make_task("c", kind="clustering"))
+    model = make_result(
+        make_task("a"), make_task("c", kind="clustering"), baselines={"random": random}
+    )
+    assert model.retention().mean.note == "without retrieval, which have no ratio"
+    assert "retention" not in {row.role for row in table_of(model).rows}
+
+
 def test_notes_become_footnotes_each_once(result: EvalResult) -> None:
     table = table_of(result)
     assert table.footnotes == ("5 of 9 documents are empty", "no query of it is judged")

@@ -213,7 +213,9 @@ def _retention_rows(result: EvalResult, columns: _Columns) -> Iterator[TableRow]
         if not set(result.tasks) <= set(baseline.tasks):
             continue
         means = [_kept(result, baseline, view) for view in columns.views]
-        over = next((mean.name for mean in means if mean is not None), FAMILIES)
+        if not any(means):
+            continue
+        over = next(mean.name for mean in means if mean is not None)
         own = [
             None
             if mean is None or mean.value is None
@@ -237,7 +239,8 @@ def _kept(result: EvalResult, baseline: EvalResult, view: View) -> Ratio | None:
         return None
     if match_tasks(result, baseline).refused:
         return None
-    return retention_of(result, baseline, view).mean
+    mean = retention_of(result, baseline, view).mean
+    return None if mean.note else mean  # a mean of some alone would be taken for one of all
 
 
 def _cell(tasks: Mapping[str, TaskResult], selection: Selection, view: View | None) -> Cell | None:
