@@ -268,7 +268,7 @@ def test_what_cannot_be_resampled_is_refused_with_what_was_found() -> None:
         resampling.bootstrap([[1.0, 2.0], [1.0, np.nan]], None, "mean")
     with pytest.raises(ValueError, match="gold is None"):
         resampling.bootstrap([1.0, 2.0], None, "spearman")
-    with pytest.raises(ValueError, match="2 values are compared with 3"):
+    with pytest.raises(ValueError, match="2 items are compared with 3 of gold"):
         resampling.bootstrap([1.0, 2.0], [1, 2, 3], "average_precision")
     with pytest.raises(ValueError, match="statistic is 'median'"):
         resampling.bootstrap([1.0, 2.0], [1, 2], "median")  # type: ignore[arg-type]

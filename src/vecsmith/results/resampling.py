@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 
 from vecsmith.results import draws
 from vecsmith.results.records import Statistic
-from vecsmith.results.statistics import Floats, finite, value
+from vecsmith.results.statistics import Floats, finite, fitting, value
 from vecsmith.results.swapped import swapped
 from vecsmith.results.weighted import weighted
 
@@ -238,8 +238,7 @@ def paired_test_of_average(
         shares, streams, tasks, strict=True
     ):
         pair = _pair(items_a, items_b)
-        target = _checked(pair, gold, statistic)
-        of_a, of_b = _bootstrap(pair, target, statistic, n_resamples, seed, stream)
+        of_a, of_b = _bootstrap(pair, gold, statistic, n_resamples, seed, stream)
         resampled += share * (of_a - of_b)
         difference, differences = permuted_differences(
             items_a,
@@ -291,7 +290,8 @@ def permuted_differences(
     """
     _at_least_one(n_permutations, "n_permutations")
     pair = _pair(items_a, items_b)
-    of_signs = swapped(pair[0], pair[1], _checked(pair, gold, statistic), statistic)
+    target = fitting(gold, pair.shape[1], statistic)
+    of_signs = swapped(pair[0], pair[1], target, statistic)
     blocks = draws.swaps(pair.shape[1], n_permutations, seed, stream)
     permuted = np.concatenate([of_signs(signs) for signs in blocks])
     return float(of_signs(np.ones((1, pair.shape[1])))[0]), permuted
@@ -366,21 +366,14 @@ def _bootstrap(
     stream: int,
 ) -> Floats:
     table = np.atleast_2d(np.asarray(items, np.float64))
-    target = _checked(table, gold, statistic)
+    for row in table:
+        finite(row, "items")
+    target = fitting(gold, table.shape[1], statistic)
     _at_least_one(n_resamples, "n_resamples")
     of_counts = weighted(table, target, statistic)
     blocks = draws.counts(table.shape[1], n_resamples, seed, stream)
     values = np.concatenate([of_counts(counts) for counts in blocks], axis=1)
     return values if np.ndim(items) == 2 else values[0]
-
-
-def _checked(table: Floats, gold: ArrayLike | None, statistic: Statistic) -> Floats:
-    """Gold that fits every row of items; zeros for "mean", which has none."""
-    for row in table:
-        value(row, gold, statistic)  # says what does not fit
-    if gold is None or statistic == "mean":
-        return np.zeros(table.shape[1])
-    return np.asarray(gold, np.float64)
 
 
 def _at_least_one(number: int, name: str) -> None:

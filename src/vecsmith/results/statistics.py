@@ -7,6 +7,8 @@ spread, no positive) it is 0.0, which is what a model that says the same of ever
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -28,19 +30,32 @@ def value(items: ArrayLike, gold: ArrayLike | None, statistic: Statistic) -> flo
     Raises:
         ValueError: If there are no items, a number is not finite, or gold does not fit.
     """
+    items = finite(items, "items")
+    gold = fitting(gold, len(items), statistic)
     if statistic == "mean":
-        return float(finite(items, "items").mean())
+        return float(items.mean())
+    return _WITH_GOLD[statistic](items, gold)
+
+
+def fitting(gold: ArrayLike | None, n_items: int, statistic: Statistic) -> Floats:
+    """Gold as float64 [N]: what N items are compared with, zeros for "mean".
+
+    Raises:
+        ValueError: If the statistic is unknown, or gold is missing, not finite or of other length.
+    """
+    if statistic == "mean":
+        return np.zeros(n_items)
+    if statistic not in _WITH_GOLD:
+        known = ", ".join(map(repr, ("mean", *_WITH_GOLD)))
+        raise ValueError(f"statistic is {statistic!r}, expected one of {known}")
     if gold is None:
         raise ValueError(f"gold is None, but {statistic!r} compares the items with it: pass it")
-    if statistic == "spearman":
-        return spearman(items, gold)
-    if statistic == "pearson":
-        return pearson(items, gold)
-    if statistic == "average_precision":
-        return average_precision(items, gold)
-    raise ValueError(
-        f"statistic is {statistic!r}, expected 'mean', 'spearman', 'pearson' or 'average_precision'"
-    )
+    target = finite(gold, "gold")
+    if len(target) != n_items:
+        raise ValueError(
+            f"{n_items} items are compared with {len(target)} of gold, expected as many"
+        )
+    return target
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float:
@@ -97,6 +112,13 @@ def average_precision(similarities: ArrayLike, labels: ArrayLike) -> float:
         return 0.0
     gained = np.diff(positives, prepend=0)
     return float(gained @ (positives / (ends + 1)) / positives[-1])
+
+
+_WITH_GOLD: dict[Statistic, Callable[[ArrayLike, ArrayLike], float]] = {
+    "spearman": spearman,
+    "pearson": pearson,
+    "average_precision": average_precision,
+}
 
 
 def mid_ranks(values: Floats) -> Floats:
