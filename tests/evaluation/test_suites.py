@@ -168,11 +168,23 @@ def test_the_groups_suite_of_the_shared_sets_is_whole(shared_data: Path) -> None
 def test_english_and_multilingual_are_all_the_shared_tasks(shared_data: Path) -> None:
     pytest.importorskip("pyarrow", reason="needs pyarrow (extra eval)")
     found = find_tasks(shared_data)
-    parts = [names(SUITES[suite].select(found)) for suite in ("english", "multilingual")]
-    assert sorted(parts[0] + parts[1]) == sorted(names(found))
-    assert (len(parts[0]), len(parts[1])) == (33, 178)
-    korean = names(SUITES["korean"].select(found))
-    assert set(korean) <= set(parts[1])
+    english, multilingual, korean = (
+        [
+            f"{source.set}[{code}]" if source.by_language else source.set
+            for source in SUITES[suite].select(found)
+            for code in source.chosen or ()
+        ]
+        for suite in ("english", "multilingual", "korean")
+    )
+    everything = [
+        f"{source.set}[{code}]" if source.by_language else source.set
+        for source in found
+        for code in source.languages()
+    ]
+    assert sorted(english + multilingual) == sorted(everything)
+    assert (len(english), len(multilingual)) == (33, 178)
+    assert set(korean) <= set(multilingual)
+    assert names(SUITES["korean"].select(found)) == korean
     assert {"tatoeba[kor]", "pawsx[ko]", "tldr/en_ko", "korsts"} <= set(korean)
 
 

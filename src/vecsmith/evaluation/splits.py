@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vecsmith.errors import FormatError
 from vecsmith.evaluation.tables import Table
-from vecsmith.evaluation.values import Rows
+from vecsmith.evaluation.values import Rows, text_of
 
 Asked = Literal["test", "dev"]
 # What the splits are called in the wild.
@@ -46,12 +46,16 @@ def rows_by_split(table: Table, rows: Rows) -> dict[str, Rows]:
     if "split" not in table.columns:
         return {"all": rows}
     found: dict[str, list[Rows]] = {}
-    for name, chosen in rows_by_value(table.columns["split"], rows).items():
+    names = [
+        name if name is None or type(name) is str else text_of(name)
+        for name in table.columns["split"]
+    ]
+    for name, chosen in rows_by_value(names, rows).items():
         if name is None:
             raise FormatError(
                 f"{table.where(int(chosen[0]))}: split is null, expected train, dev or test"
             )
-        written = str(name).strip()
+        written = name.strip()
         found.setdefault(SPLIT_NAMES.get(written.lower(), written), []).append(chosen)
     if found and found.keys().isdisjoint(_KNOWN):
         raise FormatError(

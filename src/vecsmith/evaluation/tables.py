@@ -36,7 +36,7 @@ _CHUNK = 65_536  # rows
 _MAX_LINE = 64 * 2**20  # bytes; a book is 1 MB
 _MAX_FIELD = 32 * 2**20  # characters
 # Text shrinks ten times; what shrinks more, such as a column of equal labels, is small.
-_MAX_EXPANSION, _FREE_BYTES = 200, 2**30
+_MAX_EXPANSION, _FREE_BYTES = 500, 2**30
 # Columns of few distinct values, each kept once: ten million labels are ten million pointers.
 _FEW_VALUES = frozenset({"split", "lang", "label", "group", "subset"})
 

@@ -5,6 +5,7 @@ The one rule: nothing in it is passed over; a key that is not known is an error.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -110,7 +111,7 @@ def _settings(block: dict[str, Any], base: TaskSettings, *, source: str) -> Task
     """The settings of a table, over those of `base`."""
     readers = {
         "kind": _kind,
-        "language": _string,
+        "language": _language,
         "license": _string,
         "licence": _string,
         "source": _string,
@@ -155,6 +156,13 @@ def _string(value: Any, source: str) -> str:
     if isinstance(value, str) and value:
         return value
     raise FormatError(f"{source} is {value!r:.60}, expected a text")
+
+
+def _language(value: Any, source: str) -> str:
+    code = _string(value, source)
+    if not re.fullmatch(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*", code):
+        raise FormatError(f"{source} is {code!r:.60}, expected a code such as 'ko' or 'en-ko'")
+    return code
 
 
 def _strings(value: Any, source: str) -> tuple[str, ...]:

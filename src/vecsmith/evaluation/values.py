@@ -116,7 +116,11 @@ def _id(value: Any) -> str | None:
 
 
 def _label(value: Any) -> str | None:
-    return text_of(value) or None if isinstance(value, (str, bool, int, float)) else None
+    if type(value) is str:
+        return value or None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # how tables of numbers write that there is none
+    return text_of(value) if isinstance(value, (bool, int, float)) else None
 
 
 def _number(value: Any) -> float | None:

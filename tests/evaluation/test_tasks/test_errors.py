@@ -156,6 +156,16 @@ QREL = SETS["search"]["qrels"][0]
         ),
         (
             "m.jsonl",
+            '{"text": "a", "label": NaN, "split": "train"}',
+            r"row 1: label is nan \(float\), expected a label",
+        ),
+        (
+            "m.jsonl",
+            [{"text": "a", "label": "b", "split": ["train"]}],
+            r"row 1: split is \"\['train'\]\", and no row's is train, dev or test",
+        ),
+        (
+            "m.jsonl",
             [{"text": "a", "label": None, "split": "train"}],
             r"row 1: label is null, expected a label; give it one, or leave such rows out "
             r"by exclude",
@@ -337,10 +347,10 @@ def test_a_parquet_file_with_any_byte_turned_is_read_or_refused(write: Write, lo
 def test_a_file_made_to_fill_the_memory_is_stopped(
     write: Write, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables, "_FREE_BYTES", 10_000_000)
-    line = b'{"sentence1":"a","sentence2":"b","score":1}\n'
-    write("sts/data.jsonl.gz", gzip.compress(line * 1_000_000))
-    with pytest.raises(FormatError, match="unpacks to more than 200 times its size"):
+    monkeypatch.setattr(tables, "_FREE_BYTES", 100_000)
+    line = b'{"sentence1":"%s","sentence2":"b","score":1}\n' % (b"a" * 10_000)
+    write("sts/data.jsonl.gz", gzip.compress(line * 100))
+    with pytest.raises(FormatError, match="unpacks to more than 500 times its size"):
         load()
 
 

@@ -152,6 +152,7 @@ def test_settings_of_a_file_come_before_those_of_its_folder(write: Write, load: 
         ('kind = ["similarity"]', r"kind is \['similarity'\], expected one of similarity"),
         ('kind = "retrieval"', r"columns sentence1, sentence2, score, expected anchor, positive;"),
         ("language = 3", r"language is 3, expected a text"),
+        ('language = "Korean"', r"language is 'Korean', expected a code such as 'ko' or 'en-ko'"),
         ('metric = "bleu"', r"metric is 'bleu', expected one of spearman_cosine, "),
         ('metric = "ndcg@10"', r"expected for data\.jsonl, a similarity task, one of spearman_cos"),
         ('kind = "similarity"\nmetric = "f1"', r"metric is 'f1', expected one of spearman_cosine"),
