@@ -12,7 +12,13 @@ from scipy.stats import ttest_rel
 from tests.results.builders import FULL, SHORT, make_result, make_sts, make_task
 from vecsmith.results import EvalResult, SpeedResult, View, compare
 from vecsmith.results.comparison import verdict_of
-from vecsmith.results.resampling import PairedTest, holm, paired_test
+from vecsmith.results.resampling import (
+    PairedItems,
+    PairedTest,
+    holm,
+    paired_test,
+    paired_test_of_average,
+)
 
 VERDICTS = {"better", "worse", "no difference shown"}
 
@@ -92,6 +98,21 @@ def test_the_p_value_of_a_task_is_near_the_paired_t_tests() -> None:
     first, second = (r.tasks["t"].scores[FULL].items for r in (a, b))
     assert found.p_value == pytest.approx(ttest_rel(first, second).pvalue, abs=0.03)
     assert found == paired_test(first, second, None, "mean") == replace(found, n_items=200)
+
+
+def test_averages_are_tested_as_if_each_were_drawn_by_itself() -> None:
+    a, b = pair(shift=0.004)
+    found = compare(a, b).means[0].test
+    tasks: list[PairedItems] = []
+    for name, task in a.tasks.items():
+        first, second = task.scores[FULL].items, b.tasks[name].scores[FULL].items
+        tasks.append((first, second, task.gold, task.statistic))
+    names = [task.set for task in a.tasks.values()]
+    weights = [1 / 4 if name != "xquad" else 1 / 8 for name in names]
+    expected = paired_test_of_average(tasks, weights, sets=names)
+    assert found.difference == pytest.approx(expected.difference)
+    assert found.p_value == expected.p_value
+    assert found.high - found.low == pytest.approx(expected.high - expected.low, rel=0.1)
 
 
 def test_p_values_are_raised_by_holm_among_the_tasks() -> None:

@@ -20,6 +20,7 @@ from vecsmith.results.averages import (
     group_selections,
     interval_of,
     mean_selections,
+    set_of,
     task_alone,
 )
 from vecsmith.results.matching import match_tasks
@@ -206,11 +207,9 @@ def _average_row(
 
 def _retention_rows(result: EvalResult, columns: _Columns) -> Iterator[TableRow]:
     """What each view keeps of the baselines that were scored on every task."""
-    if not result.tasks:
-        return
-    over_sets = mean_selections(result.tasks.values())[0]
+    grouped = {name for s in group_selections(result.tasks, result.groups) for name in s.weights}
     for name, baseline in result.baselines.items():
-        if not set(result.tasks) <= set(baseline.tasks):
+        if not result.tasks or not set(result.tasks) <= set(baseline.tasks):
             continue
         means = [_kept(result, baseline, view) for view in columns.views]
         if not any(means):
@@ -222,14 +221,15 @@ def _retention_rows(result: EvalResult, columns: _Columns) -> Iterator[TableRow]
             else Cell(score=mean.value, low=mean.low, high=mean.high)
             for mean in means
         ]
+        members = [result.tasks[name] for name in (grouped if over == GROUPS else result.tasks)]
         yield TableRow(
             label=name,
             role="retention",
             kind=None,
             metric=f"retention, mean over {'named groups' if over == GROUPS else over}",
-            n_items=sum(task.n_items for task in result.tasks.values()),
+            n_items=sum(task.n_items for task in members),
             unit="items",
-            n_sets=over_sets.n_sets,
+            n_sets=len(set(map(set_of, members))),
             cells=(*own, *(None for _ in result.baselines)),
         )
 
