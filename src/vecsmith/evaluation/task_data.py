@@ -36,8 +36,9 @@ MAX_TEST_TEXTS = 5_000  # of classification
 MAX_TUNING_PAIRS = 5_000
 _HELD_OUT = 0.2  # of labelled texts that have no split
 
-_POSITIVE = {"label of nli": {"entailment"}, "label": {"1", "true"}}
-_NEGATIVE = {"label of nli": {"contradiction", "not_entailment"}, "label": {"0", "false"}}
+# Whether a pair belongs together; numbers only of plain pairs: in NLI sets 1 may be neutral.
+_OF_NLI = {"entailment": True, "contradiction": False, "not_entailment": False}
+_OF_PAIRS = _OF_NLI | {"1": True, "true": True, "0": False, "false": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -174,14 +175,12 @@ def _verdicts(portion: Portion, labels: Sequence[str]) -> tuple[dict[str, bool],
         left_out = set(labels) - positive - negative if positive and negative else set()
         verdicts = {each: each in positive if positive else each not in negative for each in labels}
         return {label: verdicts[label] for label in labels if label not in left_out}, left_out
-    scheme = "label of nli" if portion.columns[0] == "premise" else "label"
-    verdicts = dict.fromkeys(_POSITIVE[scheme], True) | dict.fromkeys(_NEGATIVE[scheme], False)
-    return verdicts, {"neutral"} if scheme == "label of nli" else set()
+    return _OF_NLI if portion.columns[0] == "premise" else _OF_PAIRS, {"neutral"}
 
 
 def _unknown_label(portion: Portion, row: int) -> FormatError:
     known = "entailment, contradiction, neutral or not_entailment"
-    expected = known if portion.columns[0] == "premise" else "1 or 0, true or false"
+    expected = known if portion.columns[0] == "premise" else f"1 or 0, true or false, {known}"
     found = text_of(portion.table.columns["label"][row])
     return FormatError(
         f"{portion.table.where(row)}: label is {found!r:.60}, expected {expected}; name yours in "

@@ -112,6 +112,17 @@ def test_nli_is_entailment_against_contradiction_without_the_neutral(
     assert (task.kind, task.metric) == ("pair-classification", "average_precision")
 
 
+def test_two_sentences_with_the_labels_of_nli_are_nli(write: Write, load: Load) -> None:
+    labels = ["entailment", "neutral", "contradiction"]
+    write(
+        "snli/data.jsonl", [{"sentence1": "a", "sentence2": "b", "label": each} for each in labels]
+    )
+    (task,) = load()
+    assert isinstance(task.data, PairData)
+    assert task.data.labels.tolist() == [True, False]
+    assert task.counts["left out: neutral"] == 1
+
+
 @pytest.mark.parametrize(
     "labels", [(1, 0), ("1", "0"), (True, False), ("True", "false"), (1.0, 0.0)]
 )
