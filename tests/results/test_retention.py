@@ -87,7 +87,7 @@ def test_the_interval_is_that_of_ratios_taken_resample_by_resample() -> None:
 def test_a_shorter_view_is_held_against_the_whole_baseline() -> None:
     model, teacher = results()
     assert model.retention(teacher, SHORT).of("a").value == pytest.approx(0.9 * 0.5 / 0.7)
-    with pytest.raises(ValueError, match="has no view 7 float32"):
+    with pytest.raises(ValueError, match="a: minilm-256 was not scored under 7 float32; b: "):
         model.retention(teacher, View(7))
 
 
@@ -101,7 +101,15 @@ def test_there_is_no_ratio_to_a_score_that_is_not_clearly_above_zero(items: list
     assert ratio.low is None
     assert "is not clearly above zero" in ratio.note
     assert retention.of("sets").value == pytest.approx(0.5)
-    assert retention.of("sets").note == "without a, which have no ratio"
+    assert retention.of("sets").note == "without a: no ratio"
+
+
+def test_a_named_group_that_the_baseline_lacks_is_missed_in_the_mean() -> None:
+    model, teacher = results()
+    part = make_result(*(teacher.tasks[name] for name in ("a", "b")), model="part")
+    mean = model.retention(part).mean
+    assert (mean.name, mean.note) == ("groups", "without CLS: no ratio")
+    assert mean.value == pytest.approx(0.4 / 0.6)
 
 
 def test_no_ratio_at_all_says_so() -> None:
@@ -127,7 +135,7 @@ def test_other_texts_are_never_divided_by() -> None:
     model = make_result(make_task("a"), make_task("b"))
     teacher = make_result(make_task("a", data_hash="other"), make_task("b"))
     assert list(model.retention(teacher).left_out) == ["a"]
-    with pytest.raises(ValueError, match="no task in common"):
+    with pytest.raises(ValueError, match="have no task that can be compared"):
         make_result(make_task("a")).retention(teacher)
 
 

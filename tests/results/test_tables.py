@@ -73,7 +73,7 @@ def test_a_baseline_with_nothing_to_keep_has_no_row_of_retention() -> None:
     model = make_result(
         make_task("a"), make_task("c", kind="clustering"), baselines={"random": random}
     )
-    assert model.retention().mean.note == "without retrieval, which have no ratio"
+    assert model.retention().mean.note == "without retrieval: no ratio"
     assert "retention" not in {row.role for row in table_of(model).rows}
 
 

@@ -10,7 +10,7 @@ each of these is a question of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -29,7 +29,7 @@ from vecsmith.results.averages import (
     task_alone,
 )
 from vecsmith.results.comparison_text import render_comparison
-from vecsmith.results.matching import Matching, match_tasks
+from vecsmith.results.matching import comparable, match_tasks
 from vecsmith.results.records import Kind, SpeedResult, TaskResult, View
 from vecsmith.results.resampling import (
     PairedTest,
@@ -194,12 +194,11 @@ def compare(
     Raises:
         ValueError: If there is no task to compare them on.
     """
-    matching = _with_views(match_tasks(a, b), (a, view_a), (b, view_b))
-    if not matching.common:
-        raise ValueError(_nothing_in_common(a, b, matching))
+    matching = match_tasks(a, b, view_a, view_b)
+    names = comparable(matching, a, b)
     pair = _Pair(
-        {name: a.tasks[name] for name in matching.common},
-        {name: b.tasks[name] for name in matching.common},
+        {name: a.tasks[name] for name in names},
+        {name: b.tasks[name] for name in names},
         view_a,
         view_b,
     )
@@ -328,25 +327,6 @@ class _Pair:
 def _figure(tasks: Mapping[str, TaskResult], selection: Selection, view: View | None) -> Figure:
     low, high = interval_of(tasks, selection, view, level=_LEVEL)
     return Figure(score=average(tasks, selection, view), low=low, high=high)
-
-
-def _with_views(matching: Matching, *sides: tuple[EvalResult, View | None]) -> Matching:
-    """The matching, without tasks that were not scored under the views asked for."""
-    refused = dict(matching.refused)
-    for result, view in sides:
-        for name in matching.common:
-            if view is not None and view not in result.tasks[name].scores:
-                refused.setdefault(name, f"{result.model} was not scored under {view}")
-    common = tuple(name for name in matching.common if name not in refused)
-    return replace(matching, common=common, refused=refused)
-
-
-def _nothing_in_common(a: EvalResult, b: EvalResult, matching: Matching) -> str:
-    reasons = "; ".join(f"{name}: {why}" for name, why in list(matching.refused.items())[:3])
-    return (
-        f"{a.model} and {b.model} have no task that can be compared, expected at least one "
-        f"({reasons or 'no task of one is a task of the other'}); evaluate both on the same sets"
-    )
 
 
 def _side(result: EvalResult, tasks: Mapping[str, TaskResult], view: View | None) -> Side:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vecsmith.results.records import TaskResult
+from vecsmith.results.records import TaskResult, View
 
 if TYPE_CHECKING:
     from vecsmith.results.result import EvalResult
@@ -35,15 +35,41 @@ class Matching:
     only_b: tuple[str, ...]
 
 
-def match_tasks(a: EvalResult, b: EvalResult) -> Matching:
-    """Which tasks of `a` and `b` may be compared."""
-    shared = [name for name in a.tasks if name in b.tasks]
-    reasons = {name: difference(a.tasks[name], b.tasks[name]) for name in shared}
+def match_tasks(
+    a: EvalResult, b: EvalResult, view_a: View | None = None, view_b: View | None = None
+) -> Matching:
+    """Which tasks of `a` and `b` may be compared, under those views or each task's main one."""
+    refused = {}
+    for name in a.tasks:
+        if name not in b.tasks:
+            continue
+        reason = (
+            difference(a.tasks[name], b.tasks[name])
+            or _lack(a, name, view_a)
+            or _lack(b, name, view_b)
+        )
+        if reason is not None:
+            refused[name] = reason
     return Matching(
-        common=tuple(name for name in shared if reasons[name] is None),
-        refused={name: reason for name, reason in reasons.items() if reason is not None},
+        common=tuple(name for name in a.tasks if name in b.tasks and name not in refused),
+        refused=refused,
         only_a=tuple(name for name in a.tasks if name not in b.tasks),
         only_b=tuple(name for name in b.tasks if name not in a.tasks),
+    )
+
+
+def comparable(matching: Matching, a: EvalResult, b: EvalResult) -> tuple[str, ...]:
+    """Names of the tasks that may be compared.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if matching.common:
+        return matching.common
+    reasons = "; ".join(f"{name}: {why}" for name, why in list(matching.refused.items())[:3])
+    raise ValueError(
+        f"{a.model} and {b.model} have no task that can be compared, expected at least one "
+        f"({reasons or 'no task of one is a task of the other'}); evaluate both on the same sets"
     )
 
 
@@ -59,3 +85,9 @@ def difference(a: TaskResult, b: TaskResult) -> str | None:
     if a.gold is not None and b.gold is not None and not np.array_equal(a.gold, b.gold):
         return "other gold scores"
     return None
+
+
+def _lack(result: EvalResult, name: str, view: View | None) -> str | None:
+    if view is None or view in result.tasks[name].scores:
+        return None
+    return f"{result.model} was not scored under {view}"

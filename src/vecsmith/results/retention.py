@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from vecsmith.results.averages import (
     set_of,
     task_alone,
 )
-from vecsmith.results.matching import match_tasks
+from vecsmith.results.matching import comparable, match_tasks
 from vecsmith.results.records import View
 from vecsmith.results.resampling import average_bootstrap, interval
 
@@ -118,17 +118,15 @@ def retention_of(
     """What `result` keeps of `baseline`, whose main view counts.
 
     Raises:
-        ValueError: If they have no task in common, or the view is none of the result's.
+        ValueError: If they have no task in common that was scored under the view.
     """
-    matching = match_tasks(result, baseline)
-    if not matching.common:
-        raise ValueError(
-            f"{result.model} and {baseline.model} have no task in common, expected at least one"
-        )
-    pairs = _Pairs(result, baseline, matching.common, view, level)
+    matching = match_tasks(result, baseline, view)
+    pairs = _Pairs(result, baseline, comparable(matching, result, baseline), view, level)
     tasks = tuple(pairs.ratio(task_alone(result.tasks[name])) for name in matching.common)
     families = tuple(map(pairs.ratio, family_selections(pairs.tasks.values())))
     groups = tuple(map(pairs.ratio, group_selections(pairs.tasks, result.groups)))
+    whole = [group.name for group in group_selections(result.tasks, result.groups)]
+    lacking = [name for name in whole if name not in {group.name for group in groups}]
     return Retention(
         model=result.model,
         baseline=baseline.model,
@@ -137,7 +135,7 @@ def retention_of(
         tasks=tasks,
         families=families,
         groups=groups,
-        means=pairs.means(families, groups),
+        means=pairs.means(tasks, families, groups, lacking),
         left_out={**matching.refused, **dict.fromkeys(matching.only_a, "not scored")},
     )
 
@@ -184,53 +182,68 @@ class _Pairs:
             n_tasks=n_tasks,
         )
 
-    def means(self, families: Sequence[Ratio], groups: Sequence[Ratio]) -> tuple[Ratio, ...]:
-        """The means of ratios: over sets, families and, where there are any, groups."""
-        over_sets = mean_selections(self.tasks.values())[0]
-        tasks = [self.ratio(task_alone(self.tasks[name])) for name in over_sets.weights]
-        sets = [set_of(self.tasks[name]) for name in over_sets.weights]
-        means = [
-            self._mean(SETS, tasks, list(over_sets.weights.values()), sets),
-            self._mean(FAMILIES, families, [1.0] * len(families)),
+    def means(
+        self,
+        tasks: Sequence[Ratio],
+        families: Sequence[Ratio],
+        groups: Sequence[Ratio],
+        lacking: Sequence[str],
+    ) -> tuple[Ratio, ...]:
+        """The means of ratios: over sets, families and, where there are any, named groups.
+
+        Args:
+            tasks: Ratio of each.
+            families: Ratio of each.
+            groups: Ratio of each.
+            lacking: Named groups that only the model has whole.
+        """
+        shares = mean_selections(self.tasks.values())[0].weights
+        of_tasks = [
+            _Member(ratio, shares[ratio.name], set_of(self.tasks[ratio.name])) for ratio in tasks
         ]
+        means = [self._mean(SETS, of_tasks), self._mean(FAMILIES, _alike(families))]
         if groups:
-            means.append(self._mean(GROUPS, groups, [1.0] * len(groups)))
+            means.append(self._mean(GROUPS, _alike(groups), lacking))
         return tuple(means)
 
-    def _mean(
-        self,
-        name: str,
-        ratios: Sequence[Ratio],
-        weights: Sequence[float],
-        sets: Sequence[str] | None = None,
-    ) -> Ratio:
-        there = [place for place, ratio in enumerate(ratios) if ratio.value is not None]
-        absent = [ratio.name for ratio in ratios if ratio.value is None]
-        n_tasks = sum(ratios[place].n_tasks for place in there)
+    def _mean(self, name: str, members: Sequence[_Member], lacking: Sequence[str] = ()) -> Ratio:
+        there = [member for member in members if member.ratio.value is not None]
         if not there:
-            return Ratio(
-                name=name, role="mean", value=None, n_tasks=0, note="no member has a ratio"
-            )
+            note = "no member has a ratio"
+            return Ratio(name=name, role="mean", value=None, n_tasks=0, note=note)
+        absent = [member.ratio.name for member in members if member.ratio.value is None]
+        note = f"without {', '.join([*absent, *lacking])}: no ratio" if absent or lacking else ""
+        weights = [member.weight for member in there]
+        kept = [member.ratio.value or 0.0 for member in there]
         values = average_bootstrap(
-            [self._ratios[ratios[place].role, ratios[place].name] for place in there],
-            [weights[place] for place in there],
-            [sets[place] if sets else ratios[place].name for place in there],
+            [self._ratios[member.ratio.role, member.ratio.name] for member in there],
+            weights,
+            [member.set for member in there],
         )
         low, high = interval(values, self._level)
         return Ratio(
             name=name,
             role="mean",
             value=float(
-                np.average(
-                    [ratios[place].value or 0.0 for place in there],
-                    weights=[weights[place] for place in there],
-                )
+                np.average([member.ratio.value or 0.0 for member in there], weights=weights)
             ),
             low=low,
             high=high,
-            n_tasks=n_tasks,
-            note=f"without {', '.join(absent)}, which have no ratio" if absent else "",
+            n_tasks=sum(member.ratio.n_tasks for member in there),
+            note=note,
         )
+
+
+class _Member(NamedTuple):
+    """A ratio in a mean: what it weighs, and what its resamples are drawn with."""
+
+    ratio: Ratio
+    weight: float
+    set: str
+
+
+def _alike(ratios: Sequence[Ratio]) -> list[_Member]:
+    return [_Member(ratio, 1.0, ratio.name) for ratio in ratios]
 
 
 def _names(retention: Retention) -> str:
