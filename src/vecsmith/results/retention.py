@@ -224,9 +224,7 @@ class _Pairs:
         return Ratio(
             name=name,
             role="mean",
-            value=float(
-                np.average([member.ratio.value or 0.0 for member in there], weights=weights)
-            ),
+            value=float(np.average(kept, weights=weights)),
             low=low,
             high=high,
             n_tasks=sum(member.ratio.n_tasks for member in there),
