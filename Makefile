@@ -2,7 +2,7 @@
 #   PYTHON=python3.12    TORCH=torch==2.13.0    PIP_ARGS="--find-links wheels"    PYTEST_ARGS="-k encode"
 .DEFAULT_GOAL := test
 .DELETE_ON_ERROR:
-.PHONY: demo test check check-native bench parity fix stub clean
+.PHONY: demo test check check-native bench scoreboard parity fix stub clean
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 
@@ -41,6 +41,10 @@ check-native: $(VENV)/.dev
 bench: $(PEERS)/.made $(DISTIL_PEER)/.made
 	$(PEERS)/bin/python benchmarks/encode.py $(BENCH_ARGS)
 	$(PEERS)/bin/python benchmarks/distill.py --peer-python $(DISTIL_PEER)/bin/python $(BENCH_DISTILL_ARGS)
+
+# The sets are in ../shared/data or in SCOREBOARD_ARGS="--data FOLDER".
+scoreboard: $(VENV)/.dev
+	$(VENV)/bin/python benchmarks/scoreboard.py $(SCOREBOARD_ARGS)
 
 parity: $(VENV)/.dev
 	$(VENV)/bin/python scripts/parity.py $(PARITY_ARGS)
