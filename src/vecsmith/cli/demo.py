@@ -213,40 +213,27 @@ def _teacher_side(texts: list[str], *, quiet: bool) -> dict[str, Any]:
     """The teacher's vectors of questions and texts, and how many texts a second it takes."""
     import numpy as np
 
-    from vecsmith._extras import require
-    from vecsmith.distillation.source import find_teacher, read_settings, weights_digest
-    from vecsmith.distillation.teacher import Teacher
+    from vecsmith.distillation.source import find_teacher, weights_digest
+    from vecsmith.distillation.text_encoder import TextEncoder
 
-    tokenizers = require("tokenizers", extra="demo", purpose="tokenize for the teacher")
     source = find_teacher(_TEACHER)
-    settings = read_settings(source)
-    tokenizer = tokenizers.Tokenizer.from_str(settings.tokenizer_json)
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(settings.max_tokens)
     # float32 is what sentence-transformers runs on a CPU unless told otherwise
-    teacher = Teacher(source, compute_dtype="float32")
-
-    def embed(part: list[str], advance: Any = None) -> NDArray[np.float32]:
-        sequences = [encoding.ids for encoding in tokenizer.encode_batch(part)]
-        vectors = teacher.embed_padded(sequences, advance=advance)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors
-
-    questions = embed(list(QUESTIONS))
-    embed(_other_english()[:32])  # a whole batch: the first one sets the kernels up
+    teacher = TextEncoder(source, compute_dtype="float32")
+    questions = teacher.encode(QUESTIONS)
+    teacher.encode(_other_english()[:32])  # a whole batch: the first one sets the kernels up
     vectors = np.empty((len(texts), teacher.dim), np.float32)
     rates = []
     with progress_bar("the teacher", total=len(texts), show=not quiet) as advance:
         for part in np.array_split(np.arange(len(texts)), _TEACHER_PARTS):
             started = time.perf_counter()
-            vectors[part] = embed([texts[row] for row in part], advance)
+            vectors[part] = teacher.encode([texts[row] for row in part], advance=advance)
             rates.append(len(part) / (time.perf_counter() - started))
     return {
         "questions": questions,
         "vectors": vectors,
         "rate": statistics.median(rates),
         "dtype": teacher.compute_dtype,
-        "max_tokens": settings.max_tokens,
+        "max_tokens": teacher.max_length,
         "bytes": sum(path.stat().st_size for path in source.folder.rglob("*.safetensors")),
         "sha256": weights_digest(source),
     }
