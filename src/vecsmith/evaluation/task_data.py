@@ -190,8 +190,8 @@ def _unknown_label(portion: Portion, row: int) -> FormatError:
 
 def _tuning(portion: Portion) -> tuple[PairData | None, tuple[str, ...]]:
     """Pairs of dev, else of train, that are not scored themselves."""
-    order = ("dev", "train") if portion.scored == "test" else ("train",)
-    split = next((s for s in order if s in portion.splits and s != portion.scored), None)
+    others = portion.splits.keys() - {portion.scored}
+    split = next((split for split in ("dev", "train") if split in others), None)
     if split is None:
         return None, ()
     rows = portion.splits[split]

@@ -33,9 +33,9 @@ def _add(digest: blake2b, value: Any) -> None:
     elif isinstance(value, list):
         _add_texts(digest, value)
     elif isinstance(value, np.ndarray):
-        numbers = value.astype("<f8" if value.dtype.kind == "f" else "<i8", copy=False)
-        digest.update(b"array" + len(numbers).to_bytes(8, "little"))
-        digest.update((numbers + 0).data)  # -0.0 becomes 0.0
+        positive_zero = value + 0  # -0.0 becomes 0.0
+        numbers = positive_zero.astype("<f8" if value.dtype.kind == "f" else "<i8")
+        digest.update(b"array" + len(numbers).to_bytes(8, "little") + numbers.tobytes())
     else:
         for field in fields(value):
             digest.update(field.name.encode() + b"=")
