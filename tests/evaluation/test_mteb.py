@@ -33,7 +33,7 @@ from mteb.types import PromptType  # noqa: E402
 SETS = MadeSets()
 
 
-def metadata(name: str, kind: Any, metric: str) -> TaskMetadata:
+def metadata(name: str, kind: Any, metric: str, **fields: Any) -> TaskMetadata:
     return TaskMetadata(
         name=name,
         type=kind,
@@ -53,6 +53,7 @@ def metadata(name: str, kind: Any, metric: str) -> TaskMetadata:
         modalities=["text"],
         sample_creation="created",
         bibtex_citation="",
+        **fields,
     )
 
 
@@ -382,6 +383,29 @@ def test_data_that_cannot_be_fetched_is_named_with_the_remedy(
     for name in ("STS12", "MTEB(eng, v2)"):
         with pytest.raises(HubError, match=r"could not be fetched: .*; mteb's tasks live on the"):
             run_mteb(RandomVectors(4), name, cache=tmp_path)
+
+
+class GoneTask(AbsTaskSTS):  # type: ignore[misc, unused-ignore]
+    metadata = metadata("GoneTask", "STS", "cosine_spearman")
+
+    def load_data(self, num_proc: int | None = None, **_: Any) -> None:
+        raise datasets.exceptions.DatasetNotFoundError("no such data on the Hub")
+
+
+class PrivateTask(GoneTask):
+    metadata = metadata("PrivateTask", "STS", "cosine_spearman", is_public=False)
+
+
+def test_public_data_that_are_gone_end_the_run(tmp_path: Path) -> None:
+    with pytest.raises(HubError, match=r"GoneTask \(none/none\) .*: no such data on the Hub;"):
+        run_mteb(RandomVectors(4), GoneTask(), cache=tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:Dataset for private task 'PrivateTask' not found:UserWarning")
+def test_private_data_are_named_and_passed_over(tmp_path: Path) -> None:
+    found = run_mteb(RandomVectors(4), [PrivateTask(), MadePairs()], cache=tmp_path)
+    assert found["failed"] == {"PrivateTask": "no such data on the Hub"}
+    assert list(found["tasks"]) == ["MadePairs"]
 
 
 def test_an_unknown_name_is_named_with_a_near_one() -> None:

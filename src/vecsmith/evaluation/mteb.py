@@ -135,7 +135,15 @@ def _said(error: KeyError) -> str:
 
 def _run_task(mteb: Any, encoder: MtebEncoder, task: Any, cache: Any) -> Any:
     try:
-        return mteb.evaluate(encoder, task, cache=cache, co2_tracker=False, show_progress_bar=False)
+        return mteb.evaluate(
+            encoder,
+            task,
+            cache=cache,
+            co2_tracker=False,
+            show_progress_bar=False,
+            # by default mteb goes on without the data of a public task that is not to be found
+            public_only=False if task.metadata.is_public else None,
+        )
     except Exception as error:
         if not _is_of_hub(error):
             raise
