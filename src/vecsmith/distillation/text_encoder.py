@@ -247,12 +247,10 @@ class TextEncoder:
         lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
         for chunk in _chunks(lengths):
             sequences = self._tokenize([prompt + texts[i] for i in chunk])
-            vectors[chunk] = self._teacher.embed_padded(
-                sequences, n_left_out=n_left_out, advance=forward
-            )
-        if self._teacher.head.normalizes:
-            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors /= np.maximum(norms, 1e-12)
+            found = self._teacher.embed_padded(sequences, n_left_out=n_left_out, advance=forward)
+            if self._teacher.head.normalizes:
+                found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+            vectors[chunk] = found
         return vectors
 
     def _tokenize(self, texts: list[str]) -> list[list[int]]:
