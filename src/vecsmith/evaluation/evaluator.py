@@ -250,7 +250,7 @@ def _key(contender: Contender, task: Task) -> str:
         "scoring": SCORING_VERSION,
         "model": contender.fingerprint,
         "asked": contender.asked(),
-        "task": [task.name, task.kind, task.split, task.metric, task.data_hash],
+        "task": [task.name, task.kind, task.language, task.split, task.metric, task.data_hash],
         "probe": versions(["scikit-learn"]),
     }
     text = json.dumps(parts, sort_keys=True)

@@ -129,8 +129,11 @@ def _predict(train: Any, labels: NDArray[np.str_], test: Any) -> tuple[NDArray[n
         return np.full(test.shape[0], labels[0]), True
     linear = require("sklearn.linear_model", extra="eval", purpose="fit classifiers")
     exceptions = require("sklearn.exceptions", extra="eval", purpose="fit classifiers")
+    pools = require("threadpoolctl", extra="eval", purpose="fit classifiers")
     classifier = linear.LogisticRegression(max_iter=_MAX_ITERATIONS)
-    with warnings.catch_warnings(record=True) as caught:
+    # The products are small: waiting for a second thread costs more than it saves, and twenty
+    # times as much on a busy machine
+    with pools.threadpool_limits(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", exceptions.ConvergenceWarning)
         classifier.fit(train, labels)
     converged = not any(issubclass(w.category, exceptions.ConvergenceWarning) for w in caught)

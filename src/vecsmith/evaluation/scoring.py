@@ -28,6 +28,7 @@ from vecsmith.evaluation.task import (
     Texts,
     TripletData,
 )
+from vecsmith.evaluation.task_settings import METRICS
 from vecsmith.results import Kind, Scores, Statistic, View
 from vecsmith.retrieval import search
 
@@ -52,21 +53,6 @@ UNITS: Mapping[Kind, str] = {
     "clustering": "draws",
     "bitext": "sentences",
 }
-_MAIN_METRICS: Mapping[Kind, tuple[str, ...]] = {
-    "similarity": tuple(f"{c}_{s}" for c in ("spearman", "pearson") for s in _SIMILARITIES),
-    "retrieval": (
-        *(f"ndcg@{k}" for k in _NDCG_AT),
-        *(f"map@{k}" for k in _MAP_AT),
-        *(f"mrr@{k}" for k in _MRR_AT),
-        *(f"recall@{k}" for k in _RECALL_AT),
-        *(f"precision@{k}" for k in _PRECISION_AT),
-    ),
-    "classification": ("accuracy",),
-    "pair-classification": ("average_precision",),
-    "triplets": ("accuracy",),
-    "clustering": ("v_measure",),
-    "bitext": ("f1",),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +69,10 @@ def check_metric(task: Task) -> None:
     Raises:
         ValueError: If the kind of `task` has no such main metric.
     """
-    if task.metric not in _MAIN_METRICS[task.kind]:
+    if task.metric not in METRICS[task.kind]:
         raise ValueError(
             f"task {task.name}: metric {task.metric!r}, expected for {task.kind} one of "
-            f"{list(_MAIN_METRICS[task.kind])}"
+            f"{list(METRICS[task.kind])}"
         )
 
 
