@@ -170,7 +170,7 @@ def make_baselines(sets: Sequence[tuple[str, Kind, str | None, int]] = ENGLISH) 
     return [teacher, words]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pair() -> tuple[EvalResult, EvalResult]:
     """A run, and one that is clearly worse on all but classification."""
     baselines = make_baselines()

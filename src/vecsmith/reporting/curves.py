@@ -26,10 +26,10 @@ from vecsmith.reporting.drawing import (
     own_style,
     panels,
     readable,
-    spread,
 )
+from vecsmith.reporting.placement import spread
 from vecsmith.reporting.report import Contender, Estimate, Key, Point, Report, Row
-from vecsmith.reporting.wording import metric_words, row_words
+from vecsmith.reporting.wording import metric_words, points, row_words
 
 _SIZES = PanelSizes(n_columns=3, height=2.15, left=0.58, right=0.4, below=0.5)
 _WIDE = PanelSizes(n_columns=2, height=2.7, left=0.5, right=0.62)
@@ -88,8 +88,8 @@ def _draw_dimensions(
     axes.set_ylabel(drawable(metric_words(row.metric), 30), fontsize=8, color=FAINT, labelpad=3)
     ends: dict[int, tuple[float | None, float]] = {}
     seen: list[Estimate] = []
-    for number, (place, points) in enumerate(lines.items()):
-        known = [(p.view.dim, p.scores[row.key]) for p in points if row.key in p.scores]
+    for number, (place, prefixes) in enumerate(lines.items()):
+        known = [(p.view.dim, p.scores[row.key]) for p in prefixes if row.key in p.scores]
         if not known:
             continue
         # lines a little apart, so that bars of equal dims stand side by side
@@ -102,7 +102,7 @@ def _draw_dimensions(
         for place, estimate in enumerate(row.scores)
         if estimate is not None and place not in lines
     }
-    _set_dims(axes, [point.view.dim for points in lines.values() for point in points])
+    _set_dims(axes, [point.view.dim for prefixes in lines.values() for point in prefixes])
     low, high = _limits(seen, [100 * level.value for level in levels.values()])
     axes.set_ylim(low, high)
     for place, level in levels.items():
@@ -161,9 +161,8 @@ def _limits(seen: Sequence[Estimate], levels: Sequence[float]) -> tuple[float, f
     bounds = [100 * bound for e in seen for bound in (e.value, e.low, e.high) if bound is not None]
     low, high = min(bounds), max(bounds)
     span = max(high - low, 2.0)
-    for level in levels:
-        if low - 1.2 * span <= level <= high + 1.2 * span:
-            low, high = min(low, level), max(high, level)
+    near = [level for level in levels if low - 0.75 * span <= level <= high + 0.75 * span]
+    low, high = min([low, *near]), max([high, *near])
     pad = 0.07 * max(high - low, 2.0)
     return low - pad, high + pad
 
@@ -212,7 +211,7 @@ def _note_outside(
 ) -> None:
     """Names the level lines that lie outside the panel, with their values, under its corner."""
     words = [
-        f"{contenders[place].letter} {100 * level.value:.1f}"
+        f"{contenders[place].letter} {points(level.value)}"
         for place, level in levels.items()
         if not low <= 100 * level.value <= high
     ]

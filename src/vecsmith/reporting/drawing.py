@@ -46,10 +46,10 @@ _RUNS = (
     Look("#5fb0d8", "P", (0, (1, 1)), "++"),
 )
 _BASELINES = (
-    Look("#3e4c59", "X", (0, (1, 1.6)), ""),
-    Look("#7b8794", "*", (0, (5, 2.5)), "//"),
-    Look("#a3aeb8", "p", (0, (3, 1.5, 1, 1.5)), ".."),
-    Look("#616e7c", "h", (0, (8, 3)), "xx"),
+    Look("#5f6c79", "X", (0, (1, 1.6)), "---"),
+    Look("#8593a1", "*", (0, (5, 2.5)), ""),
+    Look("#b3bec8", "p", (0, (3, 1.5, 1, 1.5)), ".."),
+    Look("#73808c", "h", (0, (8, 3)), "||"),
 )
 
 
@@ -300,27 +300,3 @@ def clean_axes(axes: Any, title: str, *, grid: str = "y") -> None:
     axes.grid(axis=grid, color=RULE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_title(title, loc="left", fontsize=9.5, color=INK, fontweight="bold", pad=7)
-
-
-def spread(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """`places` moved as little as needed to be `gap` apart, kept between `low` and `high`.
-
-    Where they do not fit, the gap shrinks: the order is kept in any case.
-    """
-    order = sorted(range(len(places)), key=lambda index: (places[index], index))
-    if len(places) > 1:
-        gap = min(gap, (high - low) / (len(places) - 1))
-    moved = [0.0] * len(places)
-    # blocks of labels that touch, each centred on the mean of what its members want
-    blocks: list[tuple[list[int], float]] = []
-    for index in order:
-        members, start = [index], min(max(places[index], low), high)
-        while blocks and blocks[-1][1] + gap * len(blocks[-1][0]) > start:
-            members = blocks.pop()[0] + members
-            wanted = sum(places[m] - gap * i for i, m in enumerate(members)) / len(members)
-            start = min(max(wanted, low), high - gap * (len(members) - 1))
-        blocks.append((members, start))
-    for members, start in blocks:
-        for i, member in enumerate(members):
-            moved[member] = start + gap * i
-    return moved

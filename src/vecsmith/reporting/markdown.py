@@ -49,12 +49,12 @@ def _lines(report: Report, pictures: Mapping[str, str]) -> Iterator[str]:
     shown = [report.contenders[0], *(report.contenders[place] for place in report.opponents)]
     first, *others = map(_name, shown)
     yield from (f"# {first} against {', '.join(others)}", "", plain(scope_words(report), 600), "")
-    for caveat in report.caveats:
-        yield from (f"> {plain(caveat, 600)}", "")
     for judgement in judgements(report):
         yield f"- **{plain(judgement.headline, 600)}**"
         yield from (f"  - {plain(detail, 3000)}" for detail in judgement.details)
     yield ""
+    for caveat in report.caveats:
+        yield from (f"> {plain(caveat, 600)}", "")
     yield from _section("Averages", summary_table(report))
     for name, path in pictures.items():
         yield from (f"![{plain(name)}]({path})", "")
@@ -62,6 +62,8 @@ def _lines(report: Report, pictures: Mapping[str, str]) -> Iterator[str]:
     retention = retention_table(report)
     if retention:
         yield from _section("Retention", retention)
+        for note in report.ratio_notes:
+            yield from (plain(note, 300), "")
     sizes = size_tables(report)
     if sizes:
         yield from _section("Quality by dims and precision", *sizes)

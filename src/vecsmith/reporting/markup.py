@@ -13,6 +13,8 @@ MAX_LETTERS = 4000  # of any one piece of text; what is longer is cut
 
 # controls, lone surrogates, and marks that reorder the text around them
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+# spaces that break lines; the others are there to hold words together
+_SPACES = re.compile("[ \\t\\n\\r\\f\\v\\x85\\u2028\\u2029]+")
 _VOID = {"br", "img", "meta", "line", "circle", "rect"}
 
 
@@ -24,8 +26,12 @@ class Html(str):
 
 def cut(text: str, n_letters: int) -> str:
     """`text` on one line, of at most `n_letters`."""
-    words = " ".join(text[: 4 * n_letters + 100].split())
-    return words if len(words) <= n_letters else words[: n_letters - 1].rstrip() + "…"
+    words = _SPACES.sub(" ", text[: 4 * n_letters + 100]).strip()
+    if len(words) <= n_letters:
+        return words
+    kept = words[: n_letters - 1]
+    end = kept.rfind(" ", len(kept) - 20)  # not inside a word, where words are short
+    return (kept[:end] if end > 0 else kept).rstrip() + "…"
 
 
 def escaped(text: str) -> Html:

@@ -31,7 +31,7 @@ _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
     "form-action 'none'"
 )
-_MAX_DOCUMENT = 260  # letters of a document shown
+_MAX_DOCUMENT = 200  # letters of a document shown
 HOW_TO_READ = (
     "Scores are shown times 100. Each is followed by its 95 % interval: had other queries, pairs "
     "or texts of the same kind been drawn, the score would mostly lie in it. It is found by "
@@ -90,14 +90,12 @@ class _Setter:
         }
 
     def header(self) -> Iterator[Html]:
-        """Who is compared with whom, on what, where."""
+        """Who is compared with whom, on what, when and where."""
         report = self.report
         names = [report.contenders[0], *(report.contenders[place] for place in report.opponents)]
         first, *others = map(self.name, names)
         yield element("h1", first, " against ", join(others, ", "))
         yield element("p", foreign(scope_words(report), 600), class_="faint")
-        for caveat in report.caveats:
-            yield element("p", foreign(caveat, 600), class_="caveat")
 
     def sections(self, pictures: Mapping[str, bytes]) -> Iterator[Html]:
         """All of the page below its heading."""
@@ -108,19 +106,23 @@ class _Setter:
             paragraphs.append(element("p", headline, class_="headline"))
             paragraphs += [element("p", foreign(detail, 3000)) for detail in judgement.details]
         yield element("section", *paragraphs, class_="verdict", aria_label="Verdict")
+        for caveat in report.caveats:
+            yield element("p", foreign(caveat, 600), class_="caveat")
         yield self._section("Averages", self.table(summary_table(report)))
         yield from (self._picture(name, picture) for name, picture in pictures.items())
         yield self._section("Cost", self.table(cost_table(report)))
         retention = retention_table(report)
         if retention:
-            yield self._section("Retention", self.table(retention))
+            notes = [
+                element("p", foreign(note, 300), class_="small") for note in report.ratio_notes
+            ]
+            yield self._section("Retention", self.table(retention), *notes)
         sizes = [self.table(table) for table in size_tables(report)]
         if sizes:
             yield self._section("Quality by dims and precision", *sizes)
         yield self._section("Every task", self.table(task_table(report)))
         yield self._section("What the models return", *self._neighbors())
-        notes = [element("p", note) for note in HOW_TO_READ]
-        yield self._section("How to read this", *notes)
+        yield self._section("How to read this", *(element("p", note) for note in HOW_TO_READ))
         yield self._section("What was run", *map(self._provenance, report.contenders))
 
     def letter(self, contender: Contender) -> Html:

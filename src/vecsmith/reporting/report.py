@@ -175,6 +175,7 @@ class Report:
         summary: Averages: of all sets, of named groups, of families.
         tasks: One row a task.
         ratios: Rows of the retention, in order.
+        ratio_notes: What the ratios leave out, a sentence each.
         reference: Name of the model that retention is relative to, or None.
         caveats: What must be known before the figures are read, a sentence each.
         neighbors: Queries and what the models return for them.
@@ -187,6 +188,7 @@ class Report:
     summary: tuple[Row, ...]
     tasks: tuple[Row, ...]
     ratios: tuple[Key, ...] = ()
+    ratio_notes: tuple[str, ...] = ()
     reference: str | None = None
     caveats: tuple[str, ...] = ()
     neighbors: tuple[NeighborList, ...] = ()

@@ -33,7 +33,7 @@ th:first-child, td:first-child { text-align: left; padding-left: 0; position: st
   background: #fff; min-width: 8rem; max-width: 17rem; }
 td.text, th.text { text-align: left; }
 td.note { text-align: left; min-width: 14rem; font-size: .8rem; color: var(--faint); }
-th.model { min-width: 5.5rem; max-width: 9rem; overflow-wrap: anywhere; }
+th.model { min-width: 6.2rem; max-width: 9rem; overflow-wrap: anywhere; }
 thead th { border-bottom: 1.5px solid var(--ink); }
 tr.section th { text-align: left; padding-top: .9rem; border-bottom-color: var(--ink); }
 td .range { display: block; font-size: .75rem; color: var(--faint); white-space: nowrap; }

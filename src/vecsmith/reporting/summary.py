@@ -21,6 +21,7 @@ from vecsmith.reporting.report import (
     Row,
     Versus,
 )
+from vecsmith.reporting.wording import row_words
 from vecsmith.results import EvalResult, TaskResult, View
 from vecsmith.results.averages import (
     Selection,
@@ -67,7 +68,7 @@ def build_report(
     comparisons = [_compared(entries[0], entries[place]) for place in places]
     selections = _selections(entries[0])
     teacher = _reference(entries, reference)
-    keys, ratios = _retention(entries, teacher)
+    keys, ratios, ratio_notes = _retention(entries, teacher)
     return Report(
         contenders=tuple(
             _contender(entry, selections, ratios.get(entry.letter, {})) for entry in entries
@@ -80,6 +81,7 @@ def build_report(
         summary=tuple(_summary_row(each, entries, comparisons) for each in selections),
         tasks=tuple(_task_rows(runs, entries, comparisons)),
         ratios=keys,
+        ratio_notes=ratio_notes,
         reference=teacher.result.model if teacher else None,
         caveats=tuple(_caveats(runs, entries, comparisons)),
     )
@@ -335,7 +337,7 @@ def _points(entry: _Entry, selections: Sequence[Selection]) -> Iterator[Point]:
 
 
 def _reference(entries: Sequence[_Entry], name: str | None) -> _Entry | None:
-    """What retention is relative to: the baseline asked for, or the best that ran everything."""
+    """The baseline asked for, or the best that ran everything; nothing keeps a share of chance."""
     baselines = [entry for entry in entries if entry.is_baseline]
     if name is not None:
         for entry in baselines:
@@ -344,16 +346,21 @@ def _reference(entries: Sequence[_Entry], name: str | None) -> _Entry | None:
         found = ", ".join(entry.result.model for entry in baselines) or "none"
         raise ValueError(f"no baseline is called {name!r:.80}, expected one of: {found}")
     everything = mean_selections(entries[0].result.tasks.values())[0]
-    able = [entry for entry in baselines if entry.ran(everything, entries[0])]
+    able = [
+        entry
+        for entry in baselines
+        if entry.ran(everything, entries[0]) and not entry.result.model.startswith("random")
+    ]
     return max(able, key=lambda entry: average(entry.result.tasks, everything), default=None)
 
 
 def _retention(
     entries: Sequence[_Entry], reference: _Entry | None
-) -> tuple[tuple[Key, ...], dict[str, dict[Key, Estimate]]]:
-    """Rows of the retention, and the ratios of each contender by letter."""
+) -> tuple[tuple[Key, ...], dict[str, dict[Key, Estimate]], tuple[str, ...]]:
+    """Rows of the retention, the ratios of each contender by letter, and what they leave out."""
     if reference is None or not reference.result.tasks:
-        return (), {}
+        return (), {}, ()
+    notes: dict[str, None] = {}
     n_tasks: dict[Key, int] = {}
     found: dict[str, dict[Key, Estimate]] = {}
     for entry in entries:
@@ -362,6 +369,11 @@ def _retention(
             continue
         kept = entry.result.retention(reference.result, entry.view)
         ratios = (*kept.means, *kept.groups, *kept.families)
+        notes |= {
+            f"{entry.letter}, {row_words((each.role, each.name))}: {each.note}.": None
+            for each in ratios
+            if each.note
+        }
         if not n_tasks:
             n_tasks = {(ratio.role, ratio.name): ratio.n_tasks for ratio in ratios}
         found[entry.letter] = {
@@ -372,7 +384,8 @@ def _retention(
         }
     order: dict[str, int] = {"groups": 0, "sets": 1, "families": 2}
     keys = sorted(n_tasks, key=lambda key: order[key[1]] if key[0] == "mean" else 3)
-    return tuple(key for key in keys if any(key in each for each in found.values())), found
+    shown = tuple(key for key in keys if any(key in each for each in found.values()))
+    return shown, found, tuple(notes)
 
 
 def _share(ratio: Ratio) -> Estimate | None:
@@ -398,9 +411,8 @@ def _caveats(
             "because not all runs have them on the same texts under these sizes; the table of "
             "tasks shows them."
         )
-    measured = [entry for entry in entries if entry.result.speed.texts_per_second]
-    dates = {entry.result.date for entry in measured}
-    if len(dates) > 1:
-        same = all(comparison.same_machine for comparison in comparisons)
+    measured = [each for each in comparisons if each.speed_ratio is not None]
+    if not all(comparison.same_run for comparison in measured):
+        same = all(comparison.same_machine for comparison in measured)
         where = "on machines of the same kind" if same else "on different machines"
         yield f"Speeds were measured in different runs, {where}: small differences say nothing."

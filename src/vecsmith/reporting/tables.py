@@ -11,6 +11,7 @@ from vecsmith.reporting.report import Contender, Difference, Estimate, Report, R
 from vecsmith.reporting.wording import (
     bytes_words,
     count_words,
+    half_width,
     interval,
     listed,
     metric_words,
@@ -34,6 +35,7 @@ class Cell:
     Attributes:
         text: What it says.
         range: Its interval, said smaller.
+        half: Half of the interval's width, where there is little room.
         contender: Whom it names, if it names one.
         difference: Drawn and coloured where the medium can.
         is_text: Whether it is set left.
@@ -42,6 +44,7 @@ class Cell:
 
     text: str
     range: str = ""
+    half: str = ""
     contender: Contender | None = None
     difference: Difference | None = None
     is_text: bool = False
@@ -138,7 +141,7 @@ def _scores(row: Row) -> list[Cell]:
 def _estimate(estimate: Estimate | None) -> Cell:
     if estimate is None:
         return Cell(text=_NONE)
-    return Cell(text=points(estimate.value), range=interval(estimate))
+    return Cell(text=points(estimate.value), range=interval(estimate), half=half_width(estimate))
 
 
 def _differences(row: Row) -> list[Cell]:
@@ -165,7 +168,7 @@ def _difference_range(difference: Difference) -> str:
 
 def task_table(report: Report) -> Table:
     """Every task, under its family."""
-    has_language = any(row.language for row in report.tasks)
+    has_language = len({row.language for row in report.tasks}) > 1
     has_notes = any(row.notes for row in report.tasks)
     lines: list[Line] = []
     for kind in dict.fromkeys(row.kind for row in report.tasks):
@@ -220,7 +223,7 @@ def retention_table(report: Report) -> Table | None:
 def _share(estimate: Estimate | None) -> Cell:
     if estimate is None:
         return Cell(text=_NONE)
-    return Cell(text=percent(estimate.value), range=interval(estimate))
+    return Cell(text=percent(estimate.value), range=interval(estimate), half=half_width(estimate))
 
 
 def cost_table(report: Report) -> Table:

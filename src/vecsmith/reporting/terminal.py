@@ -13,7 +13,7 @@ from vecsmith.reporting.tables import Cell, Column, Table, cost_table, summary_t
 from vecsmith.reporting.wording import judgements, signed_interval
 from vecsmith.results.rendering import shorten, text_width
 
-_MOST_NAME = 40
+_MOST_NAME = 32
 _GAP = "  "
 
 
@@ -23,13 +23,13 @@ def terminal_text(report: Report, *, width: int = 100) -> str:
 
 
 def _lines(report: Report, width: int) -> Iterator[str]:
-    for caveat in report.caveats:
-        yield from (*_wrapped(f"Note: {caveat}", width), "")
     for judgement in judgements(report):
         yield from _wrapped(judgement.headline, width)
         for detail in judgement.details:
             yield from (f"  {line}" for line in _wrapped(detail, width - 2))
         yield ""
+    for caveat in report.caveats:
+        yield from (*_wrapped(f"Note: {caveat}", width), "")
     for contender in report.contenders:
         role = ", baseline" if contender.is_baseline else ""
         view = "words" if not contender.view.dim else contender.view
@@ -102,7 +102,7 @@ def _text(cell: Cell) -> str:
     if cell.difference:
         words = f"{cell.text} ({signed_interval(cell.difference)}) {cell.difference.verdict}"
         return _shown(words, 200)
-    return _shown(f"{cell.text} ({cell.range})" if cell.range else cell.text, _MOST_NAME)
+    return _shown(f"{cell.text} {cell.half}", _MOST_NAME)
 
 
 def _wrapped(text: str, width: int) -> list[str]:

@@ -5,11 +5,13 @@ The one rule: every point is named beside itself, and no name covers a point or 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, floor, log10, sqrt
 from typing import Any
 
+from vecsmith._extras import require
 from vecsmith.reporting.drawing import (
     FAINT,
     INK,
@@ -22,8 +24,9 @@ from vecsmith.reporting.drawing import (
     own_style,
     panels,
 )
+from vecsmith.reporting.placement import Box, free_box
 from vecsmith.reporting.report import Contender, Estimate, Report, Row
-from vecsmith.reporting.wording import row_words
+from vecsmith.reporting.wording import points, row_words
 
 _SIZES = PanelSizes(n_columns=1, height=3.9, left=0.55, right=0.35, above=0.06, below=0.45)
 _SMALLEST, _LARGEST = 45.0, 600.0  # points squared
@@ -42,7 +45,7 @@ def speed_figure(report: Report) -> Any | None:
     """Quality against texts per second with the Pareto front; None with fewer than two points."""
     row = next((row for row in report.summary if row.key == ("mean", "sets")), None)
     row = row or next(iter(report.summary), None)
-    spots = _spots(report, row) if row else []
+    spots, below = _told_apart(_spots(report, row) if row else [])
     if row is None or len(spots) < 2:
         return None
     with own_style():
@@ -55,6 +58,7 @@ def speed_figure(report: Report) -> Any | None:
             key=[],
         )
         _draw_spots(axes, spots)
+        _note_below(axes, below)
         _name_spots(figure, axes, spots)
     return figure
 
@@ -80,6 +84,16 @@ def _spots(report: Report, row: Row) -> list[_Spot]:
     ]
 
 
+def _told_apart(spots: Sequence[_Spot]) -> tuple[list[_Spot], list[_Spot]]:
+    """Spots to draw; and baselines so far below the runs that those would lie on one line."""
+    values = [spot.estimate.value for spot in spots if not spot.contender.is_baseline]
+    if not values:
+        return list(spots), []
+    least = min(values) - max(0.15, 1.5 * (max(values) - min(values)))
+    near = [spot for spot in spots if spot.estimate.value >= least]
+    return near, [spot for spot in spots if spot.estimate.value < least]
+
+
 def _draw_spots(axes: Any, spots: Sequence[_Spot]) -> None:
     clean_axes(axes, "", grid="both")
     rates = [spot.rate for spot in spots]
@@ -102,6 +116,17 @@ def _draw_spots(axes: Any, spots: Sequence[_Spot]) -> None:
         axes.scatter(
             [spot.rate], [100 * spot.estimate.value], s=spot.area, color=spot.look.color,
             marker="o", edgecolor="white", linewidth=0.8, zorder=3,
+        )  # fmt: skip
+
+
+def _note_below(axes: Any, below: Sequence[_Spot]) -> None:
+    """Names what lies below the panel, with its score, in the corner under it."""
+    words = [f"{spot.contender.letter} {points(spot.estimate.value)}" for spot in below]
+    if words:
+        axes.annotate(
+            "below: " + ", ".join(words), xy=(0, 0), xycoords="axes fraction", xytext=(0, -25),
+            textcoords="offset points", fontsize=7.5, color=FAINT, va="center",
+            annotation_clip=False,
         )  # fmt: skip
 
 
@@ -130,6 +155,12 @@ def _thousands(number: float) -> str:
 
 def _draw_front(axes: Any, spots: Sequence[_Spot]) -> None:
     """A stepped line through the points that no other beats on both."""
+    xs, ys = _front(axes, spots)
+    axes.plot(xs, ys, color=FAINT, linewidth=1.0, linestyle=(0, (3, 2)), zorder=1)
+
+
+def _front(axes: Any, spots: Sequence[_Spot]) -> tuple[list[float], list[float]]:
+    """Corners of the stepped line, from the foot of the fastest to the edge beside the best."""
     front: list[_Spot] = []
     for spot in sorted(spots, key=lambda s: (-s.rate, -s.estimate.value)):
         if not front or spot.estimate.value > front[-1].estimate.value:
@@ -140,23 +171,16 @@ def _draw_front(axes: Any, spots: Sequence[_Spot]) -> None:
     for spot, following in zip(front, [*front[1:], None], strict=True):
         xs += [spot.rate, following.rate if following else left]
         ys += [100 * spot.estimate.value] * 2
-    axes.plot(xs, ys, color=FAINT, linewidth=1.0, linestyle=(0, (3, 2)), zorder=1)
+    return xs, ys
 
 
 def _name_spots(figure: Any, axes: Any, spots: Sequence[_Spot]) -> None:
     """Writes each name at the first free place around its point, joined to it if far away."""
-    transforms = axes.transData
-    scale = figure.dpi / 72
-    taken = []
-    for spot in spots:
-        x, y = transforms.transform((spot.rate, 100 * spot.estimate.value))
-        reach = (sqrt(spot.area) / 2 + 1.5) * scale
-        taken.append((x - reach, y - reach, x + reach, y + reach))
-        _, low, high = _bounds(spot.estimate)
-        ends = [transforms.transform((spot.rate, 100 * bound))[1] for bound in (low, high)]
-        taken.append((x - 2 * scale, ends[0], x + 2 * scale, ends[1]))
-    frame = axes.get_window_extent()
+    texts = require("matplotlib.text", extra="plot", purpose="draw figures")
     renderer = figure.canvas.get_renderer()
+    scale = figure.dpi / 72
+    frame = Box(*axes.get_window_extent().extents)
+    taken = list(_obstacles(axes, spots, scale))
     for spot in sorted(spots, key=lambda s: -s.rate):
         text = axes.annotate(
             label_of(spot.contender, 40), xy=(spot.rate, 100 * spot.estimate.value),
@@ -165,53 +189,30 @@ def _name_spots(figure: Any, axes: Any, spots: Sequence[_Spot]) -> None:
             arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.6, "shrinkA": 1,
                         "shrinkB": sqrt(spot.area) / 2},
         )  # fmt: skip
-        box = text.get_window_extent(renderer)
-        x, y = transforms.transform((spot.rate, 100 * spot.estimate.value))
-        reach = sqrt(spot.area) / 2 * scale
-        moved = _free_place(x, y, reach, box.width, box.height, taken, frame, scale)
-        text.set_position(((moved[0] - x) / scale, (moved[1] - y) / scale))
-        taken.append((moved[0], moved[1], moved[0] + box.width, moved[1] + box.height))
-        near = abs(moved[1] + box.height / 2 - y) < reach + box.height
-        text.arrow_patch.set_visible(not near)
+        size = texts.Text.get_window_extent(text, renderer)  # without the line
+        point = _point_box(axes, spot, scale)
+        box = free_box(point, size.width, size.height, taken=taken, frame=frame)
+        taken.append(box)
+        x, y = (point.left + point.right) / 2, (point.bottom + point.top) / 2
+        text.set_position(((box.left - x) / scale, (box.bottom - y) / scale))
+        is_far = box.bottom > point.top + size.height or box.top < point.bottom - size.height
+        text.arrow_patch.set_visible(is_far)
 
 
-def _free_place(
-    x: float,
-    y: float,
-    reach: float,
-    width: float,
-    height: float,
-    taken: Sequence[tuple[float, float, float, float]],
-    frame: Any,
-    scale: float,
-) -> tuple[float, float]:
-    """Lower left corner, in pixels, nearest to the point at x, y, that is free and in `frame`."""
-    gap = 3 * scale
-    best, least = (x + reach + gap, y), float("inf")
-    for ring in range(40):
-        far = reach + gap + ring * height * 0.6
-        for corner in (
-            (x + reach + gap, y - height / 2 + ring * height * 0.6),
-            (x + reach + gap, y - height / 2 - ring * height * 0.6),
-            (x - reach - gap - width, y - height / 2 + ring * height * 0.6),
-            (x - reach - gap - width, y - height / 2 - ring * height * 0.6),
-            (x - width / 2, y + far),
-            (x - width / 2, y - far - height),
-        ):
-            left, bottom = corner
-            box = (left, bottom, left + width, bottom + height)
-            outside = left < frame.x0 or box[2] > frame.x1 or bottom < frame.y0 or box[3] > frame.y1
-            cost = sum(_overlap(box, other) for other in taken) + (1e9 if outside else 0)
-            if cost == 0:
-                return corner
-            if cost < least:
-                best, least = corner, cost
-    return best
+def _obstacles(axes: Any, spots: Sequence[_Spot], scale: float) -> Iterator[Box]:
+    """Points, intervals and the stepped line."""
+    transform = axes.transData.transform
+    for spot in spots:
+        yield _point_box(axes, spot, scale)
+        x, low = transform((spot.rate, 100 * _bounds(spot.estimate)[1]))
+        _, high = transform((spot.rate, 100 * _bounds(spot.estimate)[2]))
+        yield Box(x - 2 * scale, low, x + 2 * scale, high)
+    corners = transform(list(zip(*_front(axes, spots), strict=True)))
+    for (x0, y0), (x1, y1) in pairwise(corners):
+        yield Box(min(x0, x1) - 1, min(y0, y1) - 1, max(x0, x1) + 1, max(y0, y1) + 1)
 
 
-def _overlap(
-    one: tuple[float, float, float, float], other: tuple[float, float, float, float]
-) -> float:
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    return max(0.0, width) * max(0.0, height)
+def _point_box(axes: Any, spot: _Spot, scale: float) -> Box:
+    x, y = axes.transData.transform((spot.rate, 100 * spot.estimate.value))
+    reach = (sqrt(spot.area) / 2 + 1) * scale
+    return Box(x - reach, y - reach, x + reach, y + reach)

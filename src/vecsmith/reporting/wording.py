@@ -70,6 +70,13 @@ def interval(estimate: Estimate) -> str:
     return f"{points(estimate.low)} to {points(estimate.high)}"
 
 
+def half_width(estimate: Estimate) -> str:
+    """Half of its interval's width: ±1.2; empty where there is none."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"±{100 * (estimate.high - estimate.low) / 2:.1f}"
+
+
 def signed_interval(difference: Difference) -> str:
     """Both ends of its interval, with signs: +1.6 to +3.0."""
     return f"{signed(difference.low)} to {signed(difference.high)}".replace(" ", _BREAKLESS)
