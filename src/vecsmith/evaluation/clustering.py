@@ -49,9 +49,12 @@ def _v_measure(vectors: FloatArray, codes: NDArray[np.int64], seed: int) -> floa
     n_clusters = len(np.unique(codes))
     if n_clusters == len(codes):  # every text is its own cluster, and k-means can say no less
         return 1.0
-    found = cluster.MiniBatchKMeans(
+    k_means = cluster.MiniBatchKMeans(
         n_clusters=n_clusters, batch_size=512, n_init=1, random_state=seed
-    ).fit_predict(vectors)
+    )
+    pools = require("threadpoolctl", extra="eval", purpose="cluster vectors")
+    with pools.threadpool_limits(1):  # as in the probe: the batches are small
+        found = k_means.fit_predict(vectors)
     return v_measure(codes, found)
 
 

@@ -90,6 +90,9 @@ def _scores(queries: FloatArray, documents: FloatArray, similarity: Similarity) 
 def _best(scores: FloatArray, k: int) -> tuple[NDArray[np.int64], FloatArray]:
     """Places and scores of the `k` largest of each row, largest first, lower places first."""
     n = scores.shape[1]
+    if k == 1:  # argmax takes the first of equals, and takes a tenth of the time
+        first = scores.argmax(axis=1)[:, None]
+        return first, np.take_along_axis(scores, first, axis=1)
     if k >= n:
         places = np.broadcast_to(np.arange(n), scores.shape)
     else:
