@@ -39,7 +39,7 @@ def _lines(report: Report, width: int) -> Iterator[str]:
         ("Tasks", task_table(report)),
         ("Cost", cost_table(report)),
     ):
-        yield from ("", f"{title}: {_shown(table.caption, width)}")
+        yield from ("", *_wrapped(f"{title}: {table.caption}", width))
         for piece in _pieces(_columns(table), width):
             yield ""
             yield from _set(piece)
