@@ -30,13 +30,12 @@ from benchmarks._scoreboard import Board, markdown, payload
 from vecsmith import StaticModel, distill, evaluate
 from vecsmith.distillation.source import find_teacher, weights_digest
 from vecsmith.distillation.text_encoder import TextEncoder
+from vecsmith.evaluation.baselines import Bm25, RandomVectors, Tfidf
 from vecsmith.evaluation.embedding_cache import EmbeddingCache
-from vecsmith.evaluation.lexical import Bm25, Tfidf
-from vecsmith.evaluation.random_vectors import RandomVectors
 from vecsmith.evaluation.scoring import columns_of
 from vecsmith.evaluation.speed import measure_speeds
-from vecsmith.evaluation.suites import find_suite
 from vecsmith.evaluation.tasks import find_tasks
+from vecsmith.evaluation.tasks.suites import find_suite
 from vecsmith.results import EvalResult, SpeedResult
 
 ROOT = Path(__file__).resolve().parents[1]

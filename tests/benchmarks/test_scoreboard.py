@@ -14,8 +14,8 @@ pytest.importorskip("sklearn")
 
 from benchmarks._scoreboard import Board, markdown, payload
 from vecsmith import evaluate
-from vecsmith.evaluation.lexical import Tfidf
-from vecsmith.evaluation.random_vectors import RandomVectors
+from vecsmith.evaluation.baselines import RandomVectors
+from vecsmith.evaluation.baselines.lexical import Tfidf
 from vecsmith.evaluation.speed import measure_speeds
 from vecsmith.formats.checkpoint import Checkpoint
 from vecsmith.model import StaticModel

@@ -10,8 +10,7 @@ import pytest
 from vecsmith.cli._encoders import open_encoder
 from vecsmith.distillation.text_encoder import TextEncoder
 from vecsmith.errors import FormatError, HubError
-from vecsmith.evaluation.lexical import Bm25, Tfidf
-from vecsmith.evaluation.random_vectors import RandomVectors
+from vecsmith.evaluation.baselines import Bm25, RandomVectors, Tfidf
 from vecsmith.model import StaticModel
 
 

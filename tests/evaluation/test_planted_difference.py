@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from vecsmith import StaticModel, distill, evaluate
-from vecsmith.evaluation.suites import GROUPS, Suite, find_suite
 from vecsmith.evaluation.tasks import find_tasks
+from vecsmith.evaluation.tasks.suites import GROUPS, Suite, find_suite
 from vecsmith.results import EvalResult
 from vecsmith.results.comparison import compare
 

@@ -20,7 +20,7 @@ from vecsmith.evaluation.scoring import (
     score_vectors,
     statistic_of,
 )
-from vecsmith.evaluation.task import (
+from vecsmith.evaluation.tasks.task import (
     BitextData,
     ClassificationData,
     ClusteringData,

@@ -54,8 +54,7 @@ def open_encoder(
 
 
 def _open_baseline(name: str) -> Encoder | LexicalBaseline:
-    from vecsmith.evaluation.lexical import Bm25, Tfidf
-    from vecsmith.evaluation.random_vectors import RandomVectors
+    from vecsmith.evaluation.baselines import Bm25, RandomVectors, Tfidf
 
     if name == "random":
         return RandomVectors()

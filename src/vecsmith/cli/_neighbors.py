@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from vecsmith.evaluation.splits import Asked as Split
-    from vecsmith.evaluation.task import RetrievalData
-    from vecsmith.evaluation.task_source import TaskSource
+    from vecsmith.evaluation.tasks.source import TaskSource
+    from vecsmith.evaluation.tasks.splits import Asked as Split
+    from vecsmith.evaluation.tasks.task import RetrievalData
     from vecsmith.reporting.report import Neighbor, NeighborList
     from vecsmith.results import EvalResult
 
@@ -142,8 +142,8 @@ def _folders_of(result: EvalResult) -> list[str]:
 
 def _read(result: EvalResult, name: str, sources: Mapping[str, TaskSource]) -> RetrievalData | None:
     """The texts of the task of that name, if they are the very ones that were scored."""
-    from vecsmith.evaluation.suites import SUITES
-    from vecsmith.evaluation.task import RetrievalData
+    from vecsmith.evaluation.tasks.suites import SUITES
+    from vecsmith.evaluation.tasks.task import RetrievalData
 
     record = result.tasks[name]
     if record.set not in sources:

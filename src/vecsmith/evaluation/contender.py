@@ -28,7 +28,7 @@ from vecsmith.evaluation.scoring import (
     score_ranking,
     score_vectors,
 )
-from vecsmith.evaluation.task import ClassificationData, RetrievalData, Task
+from vecsmith.evaluation.tasks.task import ClassificationData, RetrievalData, Task
 from vecsmith.results import Precision, Scores, View
 
 TEXT_VIEW = View(0, "text")

@@ -35,9 +35,9 @@ from vecsmith.evaluation.scoring import (
     statistic_of,
 )
 from vecsmith.evaluation.speed import measure_speeds
-from vecsmith.evaluation.suites import Suite, complete_groups, find_suite
-from vecsmith.evaluation.task import BitextData, Task
-from vecsmith.evaluation.tasks import TaskSource, find_tasks
+from vecsmith.evaluation.tasks.finder import TaskSource, find_tasks
+from vecsmith.evaluation.tasks.suites import Suite, complete_groups, find_suite
+from vecsmith.evaluation.tasks.task import BitextData, Task
 from vecsmith.results import EvalResult, Precision, SpeedResult, TaskResult
 from vecsmith.results.store import RunStore
 

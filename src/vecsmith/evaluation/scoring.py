@@ -17,7 +17,8 @@ from vecsmith.evaluation import metrics
 from vecsmith.evaluation.clustering import cluster_draws
 from vecsmith.evaluation.encoding import Role, apply_view, is_unit
 from vecsmith.evaluation.probing import draw_training, probe
-from vecsmith.evaluation.task import (
+from vecsmith.evaluation.tasks.settings import METRICS
+from vecsmith.evaluation.tasks.task import (
     BitextData,
     ClassificationData,
     ClusteringData,
@@ -28,7 +29,6 @@ from vecsmith.evaluation.task import (
     Texts,
     TripletData,
 )
-from vecsmith.evaluation.task_settings import METRICS
 from vecsmith.results import Kind, Scores, Statistic, View
 from vecsmith.retrieval import search
 
