@@ -75,7 +75,7 @@ def test_a_slow_encoder_reads_a_part_of_what_others_read() -> None:
     slow, fast = Steady(100), Steady(50_000)
     start = CLOCK.seconds
     measure_speeds({"slow": slow, "fast": fast}, TEXTS, n_turns=2, seconds_per_turn=0.2)
-    assert CLOCK.seconds - start < 1
+    assert CLOCK.seconds - start < 1.5
     for part, whole in zip(slow.calls[-2:], fast.calls[-2:], strict=True):
         assert part == whole[: len(part)]
         assert len(part) < len(whole)
