@@ -187,7 +187,11 @@ def test_words_that_no_query_has_are_said_to_be_missing(call: Run, folder: Path)
         (["--view", "16 float8"], 2, "'16 float8', expected dims such as 64"),
         (["--view", "16,8,4"], 2, "3 sizes for 2 runs, expected one, or one for each"),
         (["--view", "12"], 1, "was not scored under 12 float32"),
-        (["--reference", "teacher"], 1, "no baseline is called 'teacher', expected one of: none"),
+        (
+            ["--reference", "teacher"],
+            1,
+            "no model is called 'teacher', expected one of: good, poor",
+        ),
         (["--html", "no/where.html"], 2, "no such folder"),
         (["--markdown", "."], 2, "is a folder, expected the name of a file"),
     ],

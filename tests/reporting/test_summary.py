@@ -7,6 +7,7 @@ import pytest
 from tests.reporting.conftest import ENGLISH, make_baselines, make_run
 from vecsmith.reporting.report import Report
 from vecsmith.reporting.summary import build_report
+from vecsmith.reporting.wording import judgements
 from vecsmith.results import EvalResult, View
 from vecsmith.results.comparison import compare
 
@@ -87,6 +88,29 @@ def test_averages_of_three_runs_are_over_what_all_have() -> None:
     assert sst2.scores[2] is not None
 
 
+def test_a_run_on_words_does_not_narrow_the_averages(pair: Pair) -> None:
+    words = pair[0].baselines["bm25"]
+    report = build_report([pair[0], pair[1], words], views=[View(64)] * 3)
+    assert [contender.name for contender in report.contenders][:3] == [
+        "minilm-256",
+        "other",
+        "bm25",
+    ]
+    assert report.opponents == (1, 2)
+    assert report.summary[0].n_sets == 10
+    assert report.summary[0].differences[1] is None
+    assert report.versus[1].averages["mean", "sets"][0] == 4
+    assert report.caveats == ()
+
+
+def test_a_family_that_is_a_group_is_not_said_twice(pair: Pair) -> None:
+    sentences = " ".join(judgements(build_report(pair))[0].details)
+    assert "RET" in sentences
+    assert "retrieval" not in sentences
+    assert "triplets" in sentences
+    assert "retrieval" not in {row.name for row in build_report(pair).summary}
+
+
 def test_another_view_is_compared_where_it_is_asked_for(pair: Pair) -> None:
     report = build_report(pair, views=[View(64), None])
     first, second, *_ = report.summary[0].scores
@@ -112,8 +136,8 @@ def test_retention_is_relative_to_the_best_baseline_that_ran_everything(pair: Pa
 
 def test_the_reference_can_be_named(pair: Pair) -> None:
     report = build_report(pair, reference="bm25")
-    assert set(report.contenders[0].retention) >= {("group", "RET"), ("family", "retrieval")}
-    with pytest.raises(ValueError, match=r"'nothing'.*all-MiniLM-L6-v2, bm25"):
+    assert set(report.contenders[0].retention) >= {("group", "RET"), ("mean", "sets")}
+    with pytest.raises(ValueError, match=r"'nothing'.*minilm-256, other, all-MiniLM-L6-v2, bm25"):
         build_report(pair, reference="nothing")
 
 

@@ -42,7 +42,7 @@ def compare(
     ] = None,
     reference: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Baseline that retention is relative to."),
+        typer.Option(metavar="NAME", help="Model that retention is relative to."),
     ] = None,
     queries: Annotated[
         list[str] | None,

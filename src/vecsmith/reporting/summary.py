@@ -7,8 +7,9 @@ of its tasks.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from vecsmith.reporting.entries import Entry, common_tasks, entries_of, within
 from vecsmith.reporting.facts import date_of, machine_of, settings_of
 from vecsmith.reporting.report import (
     Contender,
@@ -29,16 +30,12 @@ from vecsmith.results.averages import (
     families_of,
     family_selections,
     group_selections,
-    interval_of,
     mean_selections,
     task_alone,
 )
 from vecsmith.results.comparison import Comparison, ComparisonRow, compare
 from vecsmith.results.matching import difference as mismatch
 from vecsmith.results.retention import Ratio
-
-MAX_CONTENDERS = 26  # one letter each
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def build_report(
@@ -52,23 +49,22 @@ def build_report(
     Args:
         runs: One or more.
         views: Which view of each run; None for its main one.
-        reference: Name of the baseline that retention is relative to; if None, of those that ran
-            every task the one that does best.
+        reference: Name of the model that retention is relative to; if None, of the baselines that
+            ran every task the one that does best.
 
     Raises:
         ValueError: If there is nothing to compare with, no task in common, no such view or
             reference, or more contenders than letters.
     """
-    entries = _entries(runs, views or [None] * len(runs))
-    rivals = [entry for entry in entries[1:] if not entry.is_baseline] or entries[1:]
-    common = _common(entries[0], [entry for entry in rivals if not entry.is_baseline])
-    entries = [_within(entry, common) for entry in entries]
-    places = [place for place, entry in enumerate(entries) if place and entry.letter in
-              {rival.letter for rival in rivals}]  # fmt: skip
+    entries = entries_of(runs, views or [None] * len(runs))
+    # the other runs, or, of a run that is alone, its baselines
+    places = list(range(1, len(runs))) or list(range(1, len(entries)))
+    common = common_tasks(entries[0], [entry for entry in entries[1:] if not entry.is_baseline])
+    entries = [within(entry, common) for entry in entries]
     comparisons = [_compared(entries[0], entries[place]) for place in places]
     selections = _selections(entries[0])
     teacher = _reference(entries, reference)
-    keys, ratios, ratio_notes = _retention(entries, teacher)
+    keys, ratios, ratio_notes = _retention(entries, teacher, selections)
     return Report(
         contenders=tuple(
             _contender(entry, selections, ratios.get(entry.letter, {})) for entry in entries
@@ -92,118 +88,27 @@ def with_neighbors(report: Report, neighbors: Sequence[NeighborList], missing: s
     return replace(report, neighbors=tuple(neighbors), neighbors_missing=missing)
 
 
-# Who
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Entry:
-    """A contender, and the result that its figures are from."""
-
-    letter: str
-    result: EvalResult
-    is_baseline: bool
-    view: View | None
-
-    def ran(self, selection: Selection, first: _Entry) -> bool:
-        """Whether it ran all tasks of a selection, on the same texts as the first."""
-        tasks = self.result.tasks
-        return all(
-            name in tasks and mismatch(first.result.tasks[name], tasks[name]) is None
-            for name in selection.weights
-        )
-
-    def estimate(self, selection: Selection, view: View | None = None) -> Estimate:
-        """The average of a selection with its interval."""
-        view = self.view if view is None else view
-        low, high = interval_of(self.result.tasks, selection, view)
-        value = average(self.result.tasks, selection, view)
-        return Estimate(value=value, low=low, high=high)
-
-
-def _entries(runs: Sequence[EvalResult], views: Sequence[View | None]) -> list[_Entry]:
-    """Runs, then their baselines, each once."""
-    if not runs or len(runs) != len(views):
-        raise ValueError(f"{len(views)} views for {len(runs)} runs, expected one for each run")
-    seen = {(run.model, run.fingerprint) for run in runs}
-    baselines = []
-    for run in runs:
-        for name, other in run.baselines.items():
-            key = (name, other.fingerprint)
-            if key not in seen:
-                seen.add(key)
-                baselines.append(other)
-    if len(runs) == 1 and not baselines:
-        raise ValueError(
-            f"one run, {runs[0].model}, and it has no baselines, expected another run, or a run "
-            "made with --baseline"
-        )
-    chosen = [*runs, *baselines]
-    if len(chosen) > MAX_CONTENDERS:
-        raise ValueError(
-            f"{len(chosen)} models and baselines, expected at most {MAX_CONTENDERS}: "
-            "compare fewer runs"
-        )
-    return [
-        _Entry(
-            letter=letter,
-            result=result,
-            is_baseline=place >= len(runs),
-            view=views[place] if place < len(runs) else None,
-        )
-        for place, (letter, result) in enumerate(zip(_LETTERS, chosen, strict=False))
-    ]
-
-
-def _common(first: _Entry, others: Sequence[_Entry]) -> list[str]:
-    """Tasks that the first and all other runs have, on the same texts and under their views."""
-    names = [
-        name
-        for name, task in first.result.tasks.items()
-        if (first.view is None or first.view in task.scores)
-        and all(_has(other, name, task) for other in others)
-    ]
-    if not names:
-        for other in others:  # says what is the matter between two
-            compare(first.result, other.result, view_a=first.view, view_b=other.view)
-        raise ValueError(
-            f"no task is in all of {', '.join(e.result.model for e in (first, *others))}"
-            f"{'' if first.view is None else f' under {first.view}'}, expected at least one; "
-            "evaluate them on the same sets"
-        )
-    return names
-
-
-def _has(entry: _Entry, name: str, task: TaskResult) -> bool:
-    own = entry.result.tasks.get(name)
-    if own is None or mismatch(task, own) is not None:
-        return False
-    return entry.view is None or entry.view in own.scores
-
-
-def _within(entry: _Entry, names: Sequence[str]) -> _Entry:
-    """The entry with these tasks only."""
-    tasks = {name: entry.result.tasks[name] for name in names if name in entry.result.tasks}
-    return replace(entry, result=replace(entry.result, tasks=tasks))
-
-
 # Averages and tests
 
 
-def _selections(first: _Entry) -> list[Selection]:
+def _selections(first: Entry) -> list[Selection]:
     """Means, named groups and families, as they are shown."""
     tasks = first.result.tasks
     means = mean_selections(tasks.values())
     families = family_selections(tasks.values())
     if len(families) == 1:
         means = means[:1]
-    return [*means, *group_selections(tasks, first.result.groups), *families]
+    groups = group_selections(tasks, first.result.groups)
+    # a family of the very tasks of a group is that group under another name
+    members = [set(group.weights) for group in groups]
+    return [*means, *groups, *(each for each in families if set(each.weights) not in members)]
 
 
-def _compared(first: _Entry, other: _Entry) -> Comparison:
+def _compared(first: Entry, other: Entry) -> Comparison:
     return compare(first.result, other.result, view_a=first.view, view_b=other.view)
 
 
-def _versus(entry: _Entry, comparison: Comparison) -> Versus:
+def _versus(entry: Entry, comparison: Comparison) -> Versus:
     rows = (*comparison.means, *comparison.groups, *comparison.families)
     averages = {(row.role, row.name): (row.n_sets, _difference(row)) for row in rows}
     return Versus(letter=entry.letter, averages=averages)
@@ -222,7 +127,7 @@ def _difference(row: ComparisonRow) -> Difference:
 
 
 def _summary_row(
-    selection: Selection, entries: Sequence[_Entry], comparisons: Sequence[Comparison]
+    selection: Selection, entries: Sequence[Entry], comparisons: Sequence[Comparison]
 ) -> Row:
     first = entries[0]
     members = [first.result.tasks[name] for name in selection.weights]
@@ -251,7 +156,7 @@ def _found(comparison: Comparison, selection: Selection) -> Difference | None:
 
 
 def _task_rows(
-    runs: Sequence[EvalResult], entries: Sequence[_Entry], comparisons: Sequence[Comparison]
+    runs: Sequence[EvalResult], entries: Sequence[Entry], comparisons: Sequence[Comparison]
 ) -> Iterator[Row]:
     """Tasks by family, those that only some ran after the others."""
     tasks: dict[str, TaskResult] = dict(entries[0].result.tasks)
@@ -267,7 +172,7 @@ def _task_rows(
 def _task_row(
     task: TaskResult,
     whole: Sequence[EvalResult],
-    entries: Sequence[_Entry],
+    entries: Sequence[Entry],
     comparisons: Sequence[Comparison],
 ) -> Row:
     selection = task_alone(task)
@@ -302,7 +207,7 @@ def _task_row(
 
 
 def _contender(
-    entry: _Entry, selections: Sequence[Selection], ratios: Mapping[Key, Estimate]
+    entry: Entry, selections: Sequence[Selection], ratios: Mapping[Key, Estimate]
 ) -> Contender:
     result = entry.result
     first_task = next(iter(result.tasks.values()), None)
@@ -322,7 +227,7 @@ def _contender(
     )
 
 
-def _points(entry: _Entry, selections: Sequence[Selection]) -> Iterator[Point]:
+def _points(entry: Entry, selections: Sequence[Selection]) -> Iterator[Point]:
     """Every view that was scored, with the averages whose tasks all have it."""
     tasks = entry.result.tasks
     views = dict.fromkeys(view for task in tasks.values() for view in task.scores)
@@ -336,30 +241,32 @@ def _points(entry: _Entry, selections: Sequence[Selection]) -> Iterator[Point]:
             yield Point(view=view, scores=scores)
 
 
-def _reference(entries: Sequence[_Entry], name: str | None) -> _Entry | None:
-    """The baseline asked for, or the best that ran everything; nothing keeps a share of chance."""
-    baselines = [entry for entry in entries if entry.is_baseline]
+def _reference(entries: Sequence[Entry], name: str | None) -> Entry | None:
+    """The model asked for, or the best baseline of all tasks; nothing keeps a share of chance."""
     if name is not None:
-        for entry in baselines:
+        for entry in entries:
             if entry.result.model == name:
                 return entry
-        found = ", ".join(entry.result.model for entry in baselines) or "none"
-        raise ValueError(f"no baseline is called {name!r:.80}, expected one of: {found}")
+        found = ", ".join(entry.result.model for entry in entries)
+        raise ValueError(f"no model is called {name!r:.80}, expected one of: {found}")
     everything = mean_selections(entries[0].result.tasks.values())[0]
     able = [
         entry
-        for entry in baselines
-        if entry.ran(everything, entries[0]) and not entry.result.model.startswith("random")
+        for entry in entries
+        if entry.is_baseline
+        and entry.ran(everything, entries[0])
+        and not entry.result.model.startswith("random")
     ]
     return max(able, key=lambda entry: average(entry.result.tasks, everything), default=None)
 
 
 def _retention(
-    entries: Sequence[_Entry], reference: _Entry | None
+    entries: Sequence[Entry], reference: Entry | None, selections: Sequence[Selection]
 ) -> tuple[tuple[Key, ...], dict[str, dict[Key, Estimate]], tuple[str, ...]]:
     """Rows of the retention, the ratios of each contender by letter, and what they leave out."""
     if reference is None or not reference.result.tasks:
         return (), {}, ()
+    averages = {(selection.role, selection.name) for selection in selections}
     notes: dict[str, None] = {}
     n_tasks: dict[Key, int] = {}
     found: dict[str, dict[Key, Estimate]] = {}
@@ -368,7 +275,11 @@ def _retention(
         if entry is reference or not names:
             continue
         kept = entry.result.retention(reference.result, entry.view)
-        ratios = (*kept.means, *kept.groups, *kept.families)
+        ratios = [
+            ratio
+            for ratio in (*kept.means, *kept.groups, *kept.families)
+            if ratio.role == "mean" or (ratio.role, ratio.name) in averages
+        ]
         notes |= {
             f"{entry.letter}, {row_words((each.role, each.name))}: {each.note}.": None
             for each in ratios
@@ -398,7 +309,7 @@ def _share(ratio: Ratio) -> Estimate | None:
 
 
 def _caveats(
-    runs: Sequence[EvalResult], entries: Sequence[_Entry], comparisons: Sequence[Comparison]
+    runs: Sequence[EvalResult], entries: Sequence[Entry], comparisons: Sequence[Comparison]
 ) -> Iterator[str]:
     common = entries[0].result.tasks
     splits = sorted({task.split for task in common.values()} - {"test"})

@@ -169,12 +169,15 @@ def _headline(first: str, other: Contender, versus: Versus) -> str:
 
 def _details(versus: Versus) -> Iterator[str]:
     """One sentence for each verdict, over named groups and families."""
-    groups = [entry for key, entry in versus.averages.items() if key[0] == "group"]
+    groups = [
+        (n_sets, difference.value)
+        for key, (n_sets, difference) in versus.averages.items()
+        if key[0] == "group"
+    ]
     rows = {
         key: difference
         for key, (n_sets, difference) in versus.averages.items()
-        # a family that is a group under another name is not said twice
-        if key[0] == "group" or (key[0] == "family" and (n_sets, difference) not in groups)
+        if key[0] == "group" or (key[0] == "family" and not _is_among(groups, n_sets, difference))
     }
     openings: tuple[tuple[Verdict, str], ...] = (
         ("better", "Better on"),
@@ -191,6 +194,11 @@ def _details(versus: Versus) -> Iterator[str]:
         ]
         if named:
             yield f"{opening} {listed(named)}."
+
+
+def _is_among(groups: Sequence[tuple[int, float]], n_sets: int, difference: Difference) -> bool:
+    """Whether a family is a group under another name, and need not be said twice."""
+    return any(n == n_sets and abs(value - difference.value) < 1e-9 for n, value in groups)
 
 
 def _numbers(difference: Difference) -> str:
