@@ -174,6 +174,15 @@ def test_a_page_says_why_texts_are_missing(call: Run, folder: Path, tmp_path: Pa
     assert "no such folder" in words
 
 
+def test_one_run_shows_what_its_baseline_returns(call: Run, folder: Path, tmp_path: Path) -> None:
+    good, poor = map(EvalResult.open, runs(folder))
+    replace(good, baselines={"by another name": poor}).save(tmp_path / "both")
+    done = call("compare", "both", "--html", "r.html")
+    assert done.returncode == 0, done.stderr
+    assert "B  poor (16 float32, baseline)" in done.stdout
+    assert "judged relevant" in take_apart((tmp_path / "r.html").read_text()).words
+
+
 def test_words_that_no_query_has_are_said_to_be_missing(call: Run, folder: Path) -> None:
     done = call("compare", *runs(folder), "--queries", "unheard of")
     assert done.returncode == 0

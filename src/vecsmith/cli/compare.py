@@ -13,7 +13,7 @@ import typer
 from vecsmith.cli._console import AsJson, Quiet, note, print_json
 
 if TYPE_CHECKING:
-    from vecsmith.reporting.report import NeighborList, Report
+    from vecsmith.reporting.report import Contender, NeighborList, Report
     from vecsmith.results import EvalResult, View
 
 _VIEW = re.compile(r"(\d{1,6})(?:[ :](\w+))?")
@@ -133,13 +133,20 @@ def _neighbors(
     models: dict[str, EvalResult] = {report.contenders[0].letter: results[0]}
     for place in report.opponents:
         contender = report.contenders[place]
-        rival = results[place] if place < len(results) else results[0].baselines[contender.name]
+        rival = results[place] if place < len(results) else _baseline(results[0], contender)
         if any(task.neighbors is not None for task in rival.tasks.values()):
             models[contender.letter] = rival
     if len(models) < 2:
         return [], "These models have run no retrieval set on the same texts."
     shown = dict(list(models.items())[:_MAX_SIDES])
     return read_neighbors(shown, words=words, folders=folders)
+
+
+def _baseline(result: EvalResult, contender: Contender) -> EvalResult:
+    """The baseline that a contender is."""
+    wanted = (contender.name, contender.fingerprint)
+    baselines = result.baselines.values()
+    return next(each for each in baselines if (each.model, each.fingerprint) == wanted)
 
 
 def _write(

@@ -140,7 +140,7 @@ class _Setter:
         """A table that scrolls by itself where it is wider than the page."""
         head = element("tr", *(self._heading(column) for column in table.columns))
         width = len(table.columns)
-        many = sum(" \N{MINUS SIGN} " in column.heading for column in table.columns) > 2
+        many = sum(" \N{MINUS SIGN} " in column.heading for column in table.columns) > 1
         return element(
             "div",
             element(

@@ -29,7 +29,7 @@ from vecsmith.reporting.report import Contender, Estimate, Report, Row
 from vecsmith.reporting.wording import points, row_words
 
 _SIZES = PanelSizes(n_columns=1, height=3.9, left=0.55, right=0.35, above=0.06, below=0.45)
-_SMALLEST, _LARGEST = 45.0, 600.0  # points squared
+_SMALLEST, _LARGEST = 45.0, 360.0  # points squared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
