@@ -148,7 +148,7 @@ class Teacher:
         self.n_positions = _count_positions(self._model)
         self.n_bytes = sum(p.numel() * p.element_size() for p in self._model.parameters())
         with torch.inference_mode(), self._precision():
-            self.dim = int(self._vectors([[0]]).shape[1])
+            self.dim = int(self._vectors([[0]], self._frame_length + 1).shape[1])
 
     def embed(
         self,
@@ -200,7 +200,7 @@ class Teacher:
     def _embed(
         self,
         sequences: Sequence[Sequence[int]],
-        batches: Iterable[NDArray[np.int64]],
+        batches: Iterable[tuple[NDArray[np.int64], int]],
         *,
         advance: Callable[[int], object] | None,
         batch_tokens: int | None = None,
@@ -213,8 +213,8 @@ class Teacher:
             if batch_tokens is not None and self._modes == ("balanced",) and len(sequences):
                 step = -(-len(sequences) // _BALANCE_SEQUENCES)
                 self._share = self._measure_share(sequences[::step], batch_tokens)
-            for batch in batches:
-                found = self._vectors([sequences[i] for i in batch], n_left_out)
+            for batch, width in batches:
+                found = self._vectors([sequences[i] for i in batch], width, n_left_out)
                 vectors[batch] = found.cpu().numpy()
                 if advance is not None:
                     advance(len(batch))
@@ -225,33 +225,35 @@ class Teacher:
 
     def _batches(
         self, sequences: Sequence[Sequence[int]], batch_tokens: int
-    ) -> Iterable[NDArray[np.int64]]:
-        """Places of equally long sequences, at most `batch_tokens` ids at a time."""
-        n_around = len(self._frame.before) + len(self._frame.after)
+    ) -> Iterable[tuple[NDArray[np.int64], int]]:
+        """Places of equally long sequences, at most `batch_tokens` ids at a time; their length."""
+        n_around = self._frame_length
         lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
         order = np.argsort(lengths, kind="stable")
         for alike in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
             if not len(alike):
                 continue
-            step = max(1, batch_tokens // max(1, int(lengths[alike[0]]) + n_around))
+            width = max(1, int(lengths[alike[0]]) + n_around)
+            step = max(1, batch_tokens // width)
             for start in range(0, len(alike), step):
-                yield alike[start : start + step]
+                yield alike[start : start + step], width
 
     def _padded_batches(
         self, sequences: Sequence[Sequence[int]], batch_tokens: int
-    ) -> Iterable[NDArray[np.int64]]:
-        """Places of about equally long sequences, the longest first.
+    ) -> Iterable[tuple[NDArray[np.int64], int]]:
+        """Places of about equally long sequences, the longest first, and the length to pad to.
 
         What is too large for the memory fails at once, and what is left only gets faster.
         """
-        n_around = len(self._frame.before) + len(self._frame.after)
+        n_around = self._frame_length
         lengths = np.fromiter(map(len, sequences), dtype=np.int64, count=len(sequences))
         order = np.argsort(-lengths, kind="stable")
+        most = self.n_positions
         start = 0
         while start < len(order):
-            longest = max(1, int(lengths[order[start]]) + n_around)
-            stop = start + max(1, batch_tokens // longest)
-            yield order[start:stop]
+            width = _padded_length(max(1, int(lengths[order[start]]) + n_around), most)
+            stop = start + max(1, batch_tokens // width)
+            yield order[start:stop], width
             start = stop
 
     def _precision(self) -> AbstractContextManager[object]:
@@ -263,10 +265,10 @@ class Teacher:
         )
         return context
 
-    def _vectors(self, batch: Sequence[Sequence[int]], n_left_out: int = 0) -> Tensor:
-        """Vectors of sequences, padded to the longest, float32 [N, D]."""
+    def _vectors(self, batch: Sequence[Sequence[int]], width: int, n_left_out: int = 0) -> Tensor:
+        """Vectors of sequences that are padded to `width`, float32 [N, D]."""
         torch = require("torch", extra="distill", purpose="run the teacher")
-        states, mask, pooler = self._states(batch)
+        states, mask, pooler = self._states(batch, width)
         if n_left_out:
             mask[:, len(self._frame.before) :][:, :n_left_out] = 0
         with torch.autocast(self._device.type, enabled=False):
@@ -275,12 +277,14 @@ class Teacher:
                 vectors = layer(vectors)
         return vectors
 
-    def _states(self, batch: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _states(
+        self, batch: Sequence[Sequence[int]], width: int
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Last states [N, L, D], 1 where an id is and 0 at padding [N, L], the pooler's vectors."""
         torch = require("torch", extra="distill", purpose="run the teacher")
         rows = [self._framed(ids) for ids in batch]
         lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-        filled = np.arange(lengths.max()) < lengths[:, None]
+        filled = np.arange(width) < lengths[:, None]
         padded = np.zeros(filled.shape, dtype=np.int64)
         padded[filled] = np.concatenate(rows)
         ids = torch.from_numpy(padded).to(self._device)
@@ -291,6 +295,10 @@ class Teacher:
         output = self._model(**inputs)
         pooler = getattr(output, "pooler_output", None)
         return output.last_hidden_state.float(), mask.float(), pooler
+
+    @property
+    def _frame_length(self) -> int:
+        return len(self._frame.before) + len(self._frame.after)
 
     def _framed(self, ids: Sequence[int]) -> list[int]:
         return [*self._frame.before, *ids, *self._frame.after] or [0]
@@ -325,8 +333,8 @@ class Teacher:
         if not self._frame.before:
             return 0.0
         firsts, owns = [], []
-        for batch in self._batches(sequences, batch_tokens):
-            states, mask, _ = self._states([sequences[i] for i in batch])
+        for batch, width in self._batches(sequences, batch_tokens):
+            states, mask, _ = self._states([sequences[i] for i in batch], width)
             firsts.append(states[:, 0].cpu().numpy())
             owns.append(pool("mean", states, self._own(mask), None).cpu().numpy())
         spread_first, spread_own = (
@@ -419,6 +427,16 @@ class _quiet_loading:  # noqa: N801  used as `with _quiet_loading(...)`
 def _count_rows(model: Any) -> int | None:
     rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
     return rows if isinstance(rows, int) else None
+
+
+def _padded_length(length: int, most: int | None) -> int:
+    """`length` rounded up, by 5 % on average.
+
+    Kernels are made, and kept, for each shape of a batch: with all lengths they took 2 GB.
+    """
+    step = 8 if length > 48 else 4 if length > 16 else 2
+    rounded = -(-length // step) * step
+    return rounded if most is None else max(length, min(rounded, most))
 
 
 def _count_positions(model: Any) -> int | None:
