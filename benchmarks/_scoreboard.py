@@ -196,8 +196,8 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
         if all(group in found["averages"] for group in GROUPS):
             yield from _section("Named groups", groups_table(record, suite))
             yield from _section("Named groups by dimension", _dims_table(record, suite))
-        yield from _section(f"{suite.title()} sets by family", _families_table(record, suite))
-        yield from _section(f"Every {suite} set", _sets_table(record, suite))
+        yield from _section(f"{suite.capitalize()} sets by family", _families_table(record, suite))
+        yield from _section(f"Every {suite.capitalize()} set", _sets_table(record, suite))
     yield from _provenance(record)
 
 
@@ -227,7 +227,7 @@ def _dims_table(record: Mapping[str, Any], suite: str) -> Iterator[str]:
     found = record["suites"][suite]
     yield from _header("", "dims", "bytes", *GROUPS, "mean", "kept of the teacher")
     for each in record["contenders"]:
-        for view in each["views"] if len(each["views"]) > 1 else ():
+        for view in each["views"] if each["role"] != "baseline" else ():
             cells = [_of_average(found, group, each["name"], view) for group in GROUPS]
             yield _row(
                 each["name"],
