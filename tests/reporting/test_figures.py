@@ -157,6 +157,14 @@ def test_a_level_far_off_does_not_flatten_the_lines() -> None:
     assert any("outside: C" in text for text, _ in drawn_texts(figure))
 
 
+def test_a_baseline_far_below_is_named_under_the_picture_of_speed() -> None:
+    awful = make_run("random", 0.1, seed=9, views=(View(256),))
+    runs = [make_run("a", seed=1, baselines=[awful]), make_run("b", seed=2)]
+    figure = next(p for p in draw_pictures(build_report(runs)) if p.stem == "speed").figure
+    assert len(figure.axes[0].collections) == 2
+    assert any(text.startswith("below: C  random ") for text, _ in drawn_texts(figure))
+
+
 def test_what_there_is_nothing_of_is_not_drawn() -> None:
     def stems(*runs: EvalResult) -> list[str]:
         return [picture.stem for picture in draw_pictures(build_report(runs))]

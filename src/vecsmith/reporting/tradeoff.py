@@ -121,7 +121,9 @@ def _draw_spots(axes: Any, spots: Sequence[_Spot]) -> None:
 
 def _note_below(axes: Any, below: Sequence[_Spot]) -> None:
     """Names what lies below the panel, with its score, in the corner under it."""
-    words = [f"{spot.contender.letter} {points(spot.estimate.value)}" for spot in below]
+    words = [
+        f"{label_of(spot.contender, 24)} {points(spot.estimate.value)}" for spot in below[:3]
+    ] + (["…"] if len(below) > 3 else [])
     if words:
         axes.annotate(
             "below: " + ", ".join(words), xy=(0, 0), xycoords="axes fraction", xytext=(0, -25),
