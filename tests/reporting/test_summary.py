@@ -141,6 +141,15 @@ def test_the_reference_can_be_named(pair: Pair) -> None:
         build_report(pair, reference="nothing")
 
 
+def test_folders_are_named_without_their_path(pair: Pair) -> None:
+    run = replace(pair[0], settings={"tasks": ["/home/someone/my-tasks", "b"], "dims": [256, 64]})
+    first, _, teacher, _ = build_report([run, pair[1]]).contenders
+    assert first.settings["tasks"] == "my-tasks, b"
+    assert first.settings["dims"] == "256, 64"
+    assert "numpy 2.4.6" in first.settings["versions"]
+    assert teacher.settings == {}  # those of its run
+
+
 def test_speeds_of_different_runs_come_with_a_warning(pair: Pair) -> None:
     first, second = pair
     assert build_report(pair).caveats == ()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import is_dataclass
+from pathlib import PurePath
 from typing import Any
 
 from vecsmith.reporting.report import Report
@@ -18,6 +19,9 @@ _SHOWN = ("tasks", "suite", "dims", "precisions", "split", "languages", "seed")
 def settings_of(result: EvalResult) -> dict[str, str]:
     """What was asked, and the versions of the packages."""
     found = {name: _words(result.settings.get(name)) for name in _SHOWN}
+    folders = result.settings.get("tasks")
+    if isinstance(folders, list | tuple):  # a page that is shared tells nobody's folders
+        found["tasks"] = ", ".join(PurePath(str(folder)).name for folder in folders)
     versions = ", ".join(
         f"{name} {version}" for name, version in sorted(result.versions.items()) if version
     )

@@ -67,7 +67,8 @@ def build_report(
     keys, ratios, ratio_notes = _retention(entries, teacher, selections)
     return Report(
         contenders=tuple(
-            _contender(entry, selections, ratios.get(entry.letter, {})) for entry in entries
+            _contender(entry, selections, ratios.get(entry.letter, {}), is_run=place < len(runs))
+            for place, entry in enumerate(entries)
         ),
         opponents=tuple(places),
         versus=tuple(
@@ -207,7 +208,7 @@ def _task_row(
 
 
 def _contender(
-    entry: Entry, selections: Sequence[Selection], ratios: Mapping[Key, Estimate]
+    entry: Entry, selections: Sequence[Selection], ratios: Mapping[Key, Estimate], *, is_run: bool
 ) -> Contender:
     result = entry.result
     first_task = next(iter(result.tasks.values()), None)
@@ -221,9 +222,10 @@ def _contender(
         retention=ratios,
         speed=result.speed,
         fingerprint=result.fingerprint,
-        date=date_of(result),
-        settings=settings_of(result),
-        machine=machine_of(result),
+        # those of a baseline are its run's
+        date=date_of(result) if is_run else "",
+        settings=settings_of(result) if is_run else {},
+        machine=machine_of(result) if is_run else "",
     )
 
 
