@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from vecsmith import __version__
 from vecsmith._machine import machine, versions
 from vecsmith._progress import progress_bar
 from vecsmith._typing import Encoder, PathLike
@@ -46,7 +47,7 @@ Split = Literal["test", "dev"]
 # Raised whenever the same vectors would score otherwise: older records are then run again
 SCORING_VERSION = 1
 # Whose versions a figure may depend on
-_PACKAGES = ("vecsmith", "numpy", "scikit-learn", "scipy", "bm25s", "torch", "transformers")
+_PACKAGES = ("numpy", "scikit-learn", "scipy", "bm25s", "torch", "transformers")
 # A static model does these in a tenth of a second; a slow one sees a part of them
 _SPEED_TEXTS = 20_000
 _SPEED_TEXTS_PER_TASK = 2_000
@@ -170,7 +171,7 @@ class _Run:
         """The record of the run, written if there is a folder for it."""
         speeds = self._speeds() if measure_speed else {}
         groups = complete_groups(self.tasks)
-        here, packages = machine(), versions(_PACKAGES)
+        here, packages = machine(), {"vecsmith": __version__} | versions(_PACKAGES)
         date = datetime.now(UTC).isoformat(timespec="seconds")
         model, *baselines = (
             EvalResult(
