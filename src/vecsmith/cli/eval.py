@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vecsmith.cli._console import AsJson, Quiet, note, print_json
+from vecsmith.cli._console import AsJson, Quiet, count, note, print_json, size
 
 if TYPE_CHECKING:
     from vecsmith.results import EvalResult, TaskResult
@@ -129,6 +129,7 @@ def evaluate(
         print_json(facts_of(result))
     elif not quiet:
         print(result.table())
+        _print_costs(result)
     if out is not None:
         note(f"written to {out}; compare runs with: vecsmith compare {out} OTHER", quiet=quiet)
 
@@ -169,6 +170,29 @@ def _task_facts(task: TaskResult) -> dict[str, Any]:
         "data_hash": task.data_hash,
         "views": {str(view): dict(scores.figures) for view, scores in task.scores.items()},
     }
+
+
+def _print_costs(result: EvalResult) -> None:
+    """Prints what each model costs, measured on the same texts in the same run."""
+    print()
+    for each in (result, *result.baselines.values()):
+        speed, task = each.speed, next(iter(each.tasks.values()), None)
+        costs = []
+        if speed.texts_per_second is not None:
+            costs.append(f"{count(_rounded(speed.texts_per_second))} texts/s")
+        if speed.model_bytes is not None:
+            costs.append(f"model {size(speed.model_bytes)}")
+        if task is not None and task.main_view.n_bytes:
+            costs.append(f"index of a million vectors {size(task.main_view.n_bytes * 10**6)}")
+        if speed.peak_bytes is not None:
+            costs.append(f"peak memory {size(speed.peak_bytes)}")
+        if costs:
+            print(f"{each.model}: {', '.join(costs)}")
+
+
+def _rounded(rate: float) -> int:
+    """Two digits: the clock gives no more."""
+    return int(float(f"{rate:.2g}"))
 
 
 def _run_mteb(

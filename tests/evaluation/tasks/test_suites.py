@@ -246,3 +246,22 @@ def test_a_pair_is_of_both_its_languages_but_english_counts_only_alone() -> None
     assert is_of("ja-ko", ["ko"])
     assert is_of("en", ["en"])
     assert not is_of("ko", [])
+
+
+def test_choosing_on_dev_leaves_out_sets_that_hold_another_sets_test_pairs(
+    shared_data: Path,
+) -> None:
+    sources = SUITES["groups"].select(find_tasks(shared_data), "dev")
+    scored = {task.name: task.split for source in sources for task in source.load("dev")}
+    assert scored == {
+        "stsb": "dev",
+        "scifact": "train",
+        "trecqa": "dev",
+        "banking77": "train",
+        "cr": "train",
+        "hwu64": "dev",
+        "sst2": "dev",
+        "subj": "train",
+    }
+    skipped = {source.set for source in sources if source.skipped}
+    assert skipped == {"sts12", "sts13", "sts14", "sts15"}

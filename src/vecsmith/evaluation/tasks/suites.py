@@ -12,6 +12,7 @@ from typing import Protocol
 from vecsmith.evaluation.tasks.languages import is_of
 from vecsmith.evaluation.tasks.settings import METRICS, Values
 from vecsmith.evaluation.tasks.source import TaskSource, has_column
+from vecsmith.evaluation.tasks.splits import Asked
 from vecsmith.results import Kind
 
 # The groups by name: what they ask, and their tasks.
@@ -69,6 +70,7 @@ class Suite:
         languages: Codes to keep; None for all.
         except_languages: Codes of languages whose tasks are left out.
         exclude: Rows to leave out of a set that has the column: values by column, by set.
+        not_on_dev: Sets that must not be chosen by: their dev or train rows hold another's test.
     """
 
     name: str
@@ -76,8 +78,9 @@ class Suite:
     languages: tuple[str, ...] | None = None
     except_languages: tuple[str, ...] = ()
     exclude: Mapping[str, Values] = field(default_factory=dict)
+    not_on_dev: tuple[str, ...] = ()
 
-    def select(self, sources: Iterable[TaskSource]) -> list[TaskSource]:
+    def select(self, sources: Iterable[TaskSource], split: Asked = "test") -> list[TaskSource]:
         """The sources chosen, restricted to the languages chosen.
 
         One whose language is not known is among them, skipped for that reason, where the choice is
@@ -86,7 +89,8 @@ class Suite:
         Raises:
             FormatError: If a file whose languages must be read is broken.
         """
-        return [chosen for source in sources for chosen in self._select(source)]
+        chosen = [each for source in sources for each in self._select(source)]
+        return [self._without_dev(each) for each in chosen] if split == "dev" else chosen
 
     def _select(self, source: TaskSource) -> Iterator[TaskSource]:
         if source.skipped is None:
@@ -100,6 +104,12 @@ class Suite:
                 return
         if self.tasks is None:
             yield source
+
+    def _without_dev(self, source: TaskSource) -> TaskSource:
+        if source.skipped is not None or source.set not in self.not_on_dev:
+            return source
+        reason = "its rows that are not of test hold test pairs of another set"
+        return replace(source, kind=None, skipped=reason)
 
     def _without_rows(self, source: TaskSource) -> TaskSource:
         filters = self.exclude.get(source.set, {})
@@ -140,8 +150,9 @@ SUITES: Mapping[str, Suite] = {
             name="groups",
             tasks=tuple(name for _, names in GROUPS.values() for name in names),
             exclude=EXCLUDED,
+            not_on_dev=tuple(EXCLUDED),
         ),
-        Suite(name="english", languages=("en",), exclude=EXCLUDED),
+        Suite(name="english", languages=("en",), exclude=EXCLUDED, not_on_dev=tuple(EXCLUDED)),
         Suite(name="multilingual", except_languages=("en",)),
         Suite(name="korean", languages=("ko",)),
     )
