@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -151,11 +152,19 @@ def test_baselines_are_run_on_the_tasks_they_can(
 def test_speed_and_size_are_measured_beside_the_quality(
     tiny_model: StaticModel, small_sets: Path
 ) -> None:
-    result = evaluate(tiny_model, small_sets, baselines={"random": RandomVectors(8)})
-    for speed in (result.speed, result.baselines["random"].speed):
-        assert speed.texts_per_second is not None
-        assert speed.texts_per_second > 0
-        assert speed.n_texts == result.speed.n_texts > 0
+    class Slow:
+        n_bytes = 5
+
+        def encode(self, texts: Sequence[str], /) -> Any:
+            time.sleep(2e-5 * len(texts))
+            return tiny_model.encode(texts)
+
+    result = evaluate(tiny_model, small_sets, baselines={"slow": Slow()})
+    slow = result.baselines["slow"].speed
+    assert slow.texts_per_second is not None
+    assert 0 < slow.texts_per_second < 50_000
+    assert slow.n_texts == result.speed.n_texts > 0
+    assert slow.model_bytes == 5
     checkpoint = tiny_model.checkpoint
     assert result.speed.model_bytes == checkpoint.table.nbytes
 

@@ -128,3 +128,20 @@ def test_one_text_and_unknown_weights_will_do(tiny_checkpoint: Checkpoint) -> No
 
 def test_no_encoders_have_no_speeds() -> None:
     assert measure_speeds({}, ["one"]) == {}
+
+
+def test_too_few_texts_tell_no_rate() -> None:
+    found = measure_speeds({"fast": Steady(1e6)}, TEXTS[:40])["fast"]
+    assert found.texts_per_second is None
+    assert found.model_bytes == 12
+
+
+def test_weights_of_a_torch_module_are_counted() -> None:
+    class Module:
+        def parameters(self) -> list[NDArray[np.float32]]:
+            return [np.zeros((3, 4), np.float32), np.zeros(5, np.float32)]
+
+        def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            return np.zeros((len(texts), 2), np.float32)
+
+    assert measure_speeds({"module": Module()}, TEXTS[:9])["module"].model_bytes == 68

@@ -24,6 +24,8 @@ _SECONDS_PER_TURN: Final = 1.0
 # The first texts, which are not timed: threads start, and memory is taken
 _WARM_SHARE: Final = 0.125
 _WARM_SECONDS: Final = 0.3
+# In less, the start of a call and of threads is measured, not the encoder
+_SHORTEST_TURN: Final = 1e-3
 
 
 def measure_speeds(
@@ -37,6 +39,8 @@ def measure_speeds(
 
     In each turn every encoder gets the turn's own texts in one call, or as many of the first of
     them as take it about `seconds_per_turn`. The order of the encoders moves on with the turns.
+
+    There is no rate where a turn lasts less than a millisecond: then the texts are too few.
 
     Args:
         encoders: What is measured, by name.
@@ -67,7 +71,7 @@ def measure_speeds(
             peaks[name] += [] if peak is None else [peak]
     return {
         name: SpeedResult(
-            texts_per_second=statistics.median(turns[name]),
+            texts_per_second=_rate(turns[name], len(parts[0])),
             n_texts=len(texts),
             turns=tuple(turns[name]),
             model_bytes=_model_bytes(encoders[name]),
@@ -75,6 +79,12 @@ def measure_speeds(
         )
         for name in encoders
     }
+
+
+def _rate(turns: Sequence[float], n_texts: int) -> float | None:
+    """Median of the turns, or None where so many texts are too few to tell."""
+    rate = statistics.median(turns)
+    return None if n_texts / rate < _SHORTEST_TURN else rate
 
 
 def _warm_up(encoder: Encoder, texts: Sequence[str]) -> float:
@@ -122,4 +132,7 @@ def _read_peak() -> int | None:
 
 def _model_bytes(encoder: Encoder) -> int | None:
     n_bytes = getattr(encoder, "n_bytes", None)
-    return int(n_bytes) if isinstance(n_bytes, int | np.integer) else None
+    if isinstance(n_bytes, int | np.integer):
+        return int(n_bytes)
+    parameters = getattr(encoder, "parameters", None)  # a torch module, as sentence-transformers'
+    return sum(int(each.nbytes) for each in parameters()) if callable(parameters) else None
