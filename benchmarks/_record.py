@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import statistics
 import subprocess
 import time
@@ -32,6 +33,9 @@ __all__ = [
 RESULTS = Path(__file__).resolve().parent / "results"
 # records of one's own machine stay out of the repository; committed ones are chosen by hand
 LOCAL_RESULTS = RESULTS / "local"
+
+# An array of numbers takes one line, not one for each; no text in JSON holds a line's end.
+_NUMBERS = re.compile(r"\[\n\s*[-+.\deE]+(,\n\s*[-+.\deE]+)*\n\s*\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +118,9 @@ def write_record(name: str, payload: Mapping[str, Any], *, folder: Path = LOCAL_
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     part = path.with_suffix(".json.part")
-    part.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(record, indent=2, ensure_ascii=False)
+    text = _NUMBERS.sub(lambda found: " ".join(found[0].split()), text)
+    part.write_text(text + "\n", encoding="utf-8")
     part.replace(path)
     return path
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vecsmith.results import EvalResult, SpeedResult, TaskResult, View
+from vecsmith.results import EvalResult, SpeedResult, TaskResult
 from vecsmith.results.averages import (
+    Selection,
     average,
     family_selections,
     group_selections,
@@ -26,6 +27,7 @@ FAMILY_WORDS = {
     "clustering": "clustering",
     "bitext": "bitext",
 }
+SUITE_WORDS = {"english": "English"}
 Figures = list[float]  # value, low, high
 
 
@@ -65,8 +67,8 @@ def _contender(board: Board, name: str) -> dict[str, Any]:
         "name": name,
         "role": board.roles[name],
         "fingerprint": result.fingerprint,
-        "views": [str(view) for view in _views(result)],
-        "bytes_per_vector": {str(view): view.n_bytes for view in _views(result)},
+        "views": [str(view) for view in result.views],
+        "bytes_per_vector": {str(view): view.n_bytes for view in result.views},
         "texts_per_second": speed.texts_per_second,
         "turns": [round(rate, 1) for rate in speed.turns],
         "speed_texts": speed.n_texts,
@@ -76,12 +78,13 @@ def _contender(board: Board, name: str) -> dict[str, Any]:
 
 
 def _suite(board: Board, results: Mapping[str, EvalResult]) -> dict[str, Any]:
-    widest = max(results.values(), key=lambda result: len(result.tasks))
+    widest = _widest(results)
     teacher = next(results[name] for name, role in board.roles.items() if role == "teacher")
     return {
         "tasks": {name: _task(task) for name, task in widest.tasks.items()},
         "groups": {name: list(tasks) for name, tasks in widest.groups.items()},
         "scores": {name: _task_scores(name, results) for name in widest.tasks},
+        "sets": _sets(results),
         "averages": _averages(results),
         "retention": {
             name: _retention(result, teacher)
@@ -120,40 +123,67 @@ def _task_scores(name: str, results: Mapping[str, EvalResult]) -> dict[str, dict
     }
 
 
+def _sets(results: Mapping[str, EvalResult]) -> dict[str, Any]:
+    """Figures of the sets of several languages, over which they are the mean."""
+    members: dict[str, list[str]] = {}
+    for name, task in _widest(results).tasks.items():
+        members.setdefault(task.set, []).append(name)
+    return {
+        name: _average_scores(
+            Selection(
+                name=name, role="mean", weights=dict.fromkeys(tasks, 1 / len(tasks)), n_sets=1
+            ),
+            results,
+        )
+        for name, tasks in members.items()
+        if len(tasks) > 1
+    }
+
+
 def _averages(results: Mapping[str, EvalResult]) -> dict[str, Any]:
-    """Figures of every average by contender and view, of those that have all of its tasks."""
-    widest = max(results.values(), key=lambda result: len(result.tasks))
-    tasks = widest.tasks
+    """Every average: of the named groups, of the families, of all."""
+    widest = _widest(results)
     selections = [
-        *group_selections(tasks, widest.groups),
-        *family_selections(tasks.values()),
-        *mean_selections(tasks.values()),
+        *group_selections(widest.tasks, widest.groups),
+        *family_selections(widest.tasks.values()),
+        *mean_selections(widest.tasks.values()),
     ]
-    found: dict[str, Any] = {}
-    for each in selections:
-        scores = {
-            contender: {
-                str(view): _figures(
-                    average(result.tasks, each, view), *interval_of(result.tasks, each, view)
-                )
-                for view in _views(result)
-            }
-            for contender, result in results.items()
-            if each.weights.keys() <= result.tasks.keys()
-        }
-        found[each.name] = {
+    return {
+        each.name: {
             "role": each.role,
             "sets": each.n_sets,
             "tasks": len(each.weights),
-            "scores": scores,
+            "scores": _average_scores(each, results),
         }
-    return found
+        for each in selections
+    }
+
+
+def _average_scores(
+    selection: Selection, results: Mapping[str, EvalResult]
+) -> dict[str, dict[str, Figures]]:
+    """Figures by contender and view, of those contenders that have all of the tasks."""
+    return {
+        contender: {
+            str(view): _figures(
+                average(result.tasks, selection, view),
+                *interval_of(result.tasks, selection, view),
+            )
+            for view in result.views
+        }
+        for contender, result in results.items()
+        if selection.weights.keys() <= result.tasks.keys()
+    }
+
+
+def _widest(results: Mapping[str, EvalResult]) -> EvalResult:
+    return max(results.values(), key=lambda result: len(result.tasks))
 
 
 def _retention(result: EvalResult, teacher: EvalResult) -> dict[str, dict[str, Figures]]:
     """Shares of the teacher's score by view: of named groups, families and their means."""
     found = {}
-    for view in _views(result):
+    for view in result.views:
         kept = result.retention(teacher, view)
         ratios: Iterable[Ratio] = (*kept.means, *kept.groups, *kept.families)
         found[str(view)] = {
@@ -162,10 +192,6 @@ def _retention(result: EvalResult, teacher: EvalResult) -> dict[str, dict[str, F
             if ratio.value is not None and ratio.low is not None and ratio.high is not None
         }
     return found
-
-
-def _views(result: EvalResult) -> tuple[View, ...]:
-    return result.views
 
 
 def _figures(value: float, low: float, high: float) -> Figures:
@@ -196,8 +222,11 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
         if all(group in found["averages"] for group in GROUPS):
             yield from _section("Named groups", groups_table(record, suite))
             yield from _section("Named groups by dimension", _dims_table(record, suite))
-        yield from _section(f"{suite.capitalize()} sets by family", _families_table(record, suite))
-        yield from _section(f"Every {suite.capitalize()} set", _sets_table(record, suite))
+        word = SUITE_WORDS.get(suite, suite)
+        yield from _section(
+            f"{word[0].upper()}{word[1:]} sets by family", _families_table(record, suite)
+        )
+        yield from _section(f"Every {word} set", _sets_table(record, suite))
     yield from _provenance(record)
 
 
@@ -273,18 +302,11 @@ def _sets_table(record: Mapping[str, Any], suite: str) -> Iterator[str]:
             f"{label}{languages}",
             task["metric"],
             f"{items:,} {task['unit']}",
-            *(_set_score(found, members, name, view) for name, view in views.items()),
+            *(
+                _score((found["sets"].get(name) or found["scores"][label]).get(each, {}).get(view))
+                for each, view in views.items()
+            ),
         )
-
-
-def _set_score(found: Mapping[str, Any], members: list[str], name: str, view: str) -> str:
-    figures = [found["scores"][key].get(name, {}).get(view) for key in members]
-    known = [each for each in figures if each is not None]
-    if len(known) < len(members):
-        return ""
-    if len(known) == 1:
-        return _score(known[0])
-    return f"{100 * sum(each[0] for each in known) / len(known):.1f}"
 
 
 def _provenance(record: Mapping[str, Any]) -> Iterator[str]:
@@ -304,11 +326,14 @@ def _provenance(record: Mapping[str, Any]) -> Iterator[str]:
         "cranfield, med, trecqa, xquad English; CLS: banking77, sst2, cr, hwu64, subj. An average "
         "is over sets, and within a set first over its languages.",
         "- Kept of the teacher: mean of the ratios to the teacher's scores, of the three groups or "
-        "of all sets.",
+        "of all sets. The level of chance is not taken off; random vectors show it.",
     )
-    for suite, found in record["suites"].items():
+    reasons: dict[str, dict[str, None]] = {}
+    for found in record["suites"].values():
         for name, reason in found["left_out"].items():
-            yield f"- Left out of {suite}: {name} ({reason})."
+            reasons.setdefault(reason.partition(";")[0], {})[name] = None
+    for reason, names in reasons.items():
+        yield f"- Not scored: {', '.join(names)} ({reason})."
 
 
 def _of_average(found: Mapping[str, Any], name: str, contender: str, view: str) -> Figures | None:

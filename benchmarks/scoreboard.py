@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._record import LOCAL_RESULTS, versions, write_record
 from benchmarks._scoreboard import Board, markdown, payload
-from vecsmith import StaticModel, distill, evaluate
+from vecsmith import StaticModel, __version__, distill, evaluate
 from vecsmith.distillation.source import find_teacher, weights_digest
 from vecsmith.distillation.text_encoder import TextEncoder
 from vecsmith.evaluation.baselines import Bm25, RandomVectors, Tfidf
@@ -44,7 +44,7 @@ DIMS = (256, 128, 64, 32)
 RANDOM = "random vectors"
 SUITES = ("english", "multilingual")
 SPEED_TEXTS, SPEED_TEXTS_PER_COLUMN = 8192, 1024
-PACKAGES = ("vecsmith", "numpy", "torch", "transformers", "tokenizers", "scipy", "scikit-learn",
+PACKAGES = ("numpy", "torch", "transformers", "tokenizers", "scipy", "scikit-learn",
             "bm25s", "PyStemmer")  # fmt: skip
 
 Make = Callable[["Workshop"], Any]
@@ -144,7 +144,7 @@ def main() -> int:
             "dims": list(DIMS),
             "split": "test",
         },
-        "versions": versions(PACKAGES),
+        "versions": {"vecsmith": __version__, **versions(PACKAGES)},
     }
     path = write_record("scoreboard", found, folder=arguments.out)
     record = json.loads(path.read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("pyarrow")
 pytest.importorskip("sklearn")
 
+from benchmarks._record import write_record
 from benchmarks._scoreboard import Board, markdown, payload
 from vecsmith import evaluate
 from vecsmith.evaluation.baselines import RandomVectors
@@ -125,3 +126,14 @@ def test_the_page_has_every_contender_and_set_once_a_table(board: Board) -> None
     assert sets[2][5].strip() == f"{100 * value:.1f} ± {50 * (high - low):.1f}"
     assert sets[4][5].strip() == ""  # words have nothing to say of pairs
     assert "absent" not in page
+
+
+def test_the_written_record_is_the_record_with_a_line_for_each_figure(
+    board: Board, tmp_path: Path
+) -> None:
+    found = payload(board) | {"text": "[ 1, 2 ]", "empty": [], "words": ["a", "b"]}
+    text = write_record("scoreboard", found, folder=tmp_path).read_text(encoding="utf-8")
+    written = json.loads(text)
+    assert {name: written[name] for name in found} == json.loads(json.dumps(found))
+    figures = found["suites"]["english"]["scores"]["found"]["words"]["text"]
+    assert f'"text": {json.dumps(figures)}' in text
