@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from vecsmith.cli._agreement import agreement
 from vecsmith.cli._reference import reference_paragraphs
 from vecsmith.cli.demo import QUESTIONS
-from vecsmith.reporting.figures import TeacherComparison, save_teacher_comparison
+from vecsmith.reporting.pictures.teacher_comparison import (
+    TeacherComparison,
+    save_teacher_comparison,
+)
 
 
 def unit_vectors(n: int, dim: int, seed: int) -> NDArray[np.float32]:

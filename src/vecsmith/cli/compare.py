@@ -84,7 +84,7 @@ def compare(
 
         print_json(facts_of(report))
     elif not quiet:
-        from vecsmith.reporting.terminal import terminal_text
+        from vecsmith.reporting.pages.terminal import terminal_text
 
         print(terminal_text(report, width=shutil.get_terminal_size((120, 24)).columns), end="")
     for path in _write(report, html, markdown, pictures=pictures):
@@ -156,8 +156,8 @@ def _write(
     if html is None and markdown is None:
         return
     from vecsmith._files import atomic_file
-    from vecsmith.reporting.markdown import markdown_page
-    from vecsmith.reporting.page import html_page
+    from vecsmith.reporting.pages.markdown import markdown_page
+    from vecsmith.reporting.pages.page import html_page
     from vecsmith.reporting.pictures import draw_pictures
 
     drawn = list(draw_pictures(report)) if pictures else []

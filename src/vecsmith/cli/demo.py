@@ -319,7 +319,10 @@ def _cpu_name() -> str:
 
 
 def _draw(path: Path, figures: dict[str, Any]) -> Path:
-    from vecsmith.reporting.figures import TeacherComparison, save_teacher_comparison
+    from vecsmith.reporting.pictures.teacher_comparison import (
+        TeacherComparison,
+        save_teacher_comparison,
+    )
 
     save_teacher_comparison(
         path,

@@ -12,7 +12,7 @@ from math import ceil, floor, log10, sqrt
 from typing import Any
 
 from vecsmith._extras import require
-from vecsmith.reporting.drawing import (
+from vecsmith.reporting.pictures.drawing import (
     FAINT,
     INK,
     Look,
@@ -24,7 +24,7 @@ from vecsmith.reporting.drawing import (
     own_style,
     panels,
 )
-from vecsmith.reporting.placement import Box, free_box
+from vecsmith.reporting.pictures.placement import Box, free_box
 from vecsmith.reporting.report import Contender, Estimate, Report, Row
 from vecsmith.reporting.wording import points, row_words
 

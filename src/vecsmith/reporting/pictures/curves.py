@@ -11,7 +11,7 @@ from functools import partial
 from math import log
 from typing import Any
 
-from vecsmith.reporting.drawing import (
+from vecsmith.reporting.pictures.drawing import (
     FAINT,
     INK,
     KeyEntry,
@@ -27,7 +27,7 @@ from vecsmith.reporting.drawing import (
     panels,
     readable,
 )
-from vecsmith.reporting.placement import spread
+from vecsmith.reporting.pictures.placement import spread
 from vecsmith.reporting.report import Contender, Estimate, Key, Point, Report, Row
 from vecsmith.reporting.wording import metric_words, points, row_words
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.reporting.conftest import make_baselines, make_run, make_task
 from tests.reporting.html_checks import Page, take_apart
-from vecsmith.reporting.page import html_page
+from vecsmith.reporting.pages.page import html_page
 from vecsmith.reporting.pictures import draw_pictures
 from vecsmith.reporting.report import Neighbor, NeighborList
 from vecsmith.reporting.summary import build_report, with_neighbors

@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vecsmith.reporting.markdown import plain
-from vecsmith.reporting.markup import Html, cut, element, escaped, foreign, join
+from vecsmith.reporting.pages.markdown import plain
+from vecsmith.reporting.pages.markup import Html, cut, element, escaped, foreign, join
 
 
 class Reader(HTMLParser):

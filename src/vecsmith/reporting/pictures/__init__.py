@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from vecsmith.reporting.bars import retention_figure
-from vecsmith.reporting.curves import dimension_figure, storage_figure
-from vecsmith.reporting.drawing import png_bytes, svg_bytes
+from vecsmith.reporting.pictures.bars import retention_figure
+from vecsmith.reporting.pictures.curves import dimension_figure, storage_figure
+from vecsmith.reporting.pictures.drawing import png_bytes, svg_bytes
+from vecsmith.reporting.pictures.tradeoff import speed_figure
 from vecsmith.reporting.report import Report
-from vecsmith.reporting.tradeoff import speed_figure
 
 _DRAWN: tuple[tuple[str, str, Callable[[Report], Any | None]], ...] = (
     ("dims", "Quality by dimension", dimension_figure),

@@ -8,8 +8,15 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
+from vecsmith.reporting.pages.tables import (
+    Cell,
+    Column,
+    Table,
+    cost_table,
+    summary_table,
+    task_table,
+)
 from vecsmith.reporting.report import Report
-from vecsmith.reporting.tables import Cell, Column, Table, cost_table, summary_table, task_table
 from vecsmith.reporting.wording import judgements, signed_interval
 from vecsmith.results.rendering import shorten, text_width
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 
-from vecsmith.reporting.drawing import is_pale, looks
-from vecsmith.reporting.markup import Html, cut, element, escaped, foreign, join
-from vecsmith.reporting.report import Contender, Difference, Neighbor, NeighborList, Report
-from vecsmith.reporting.style import CSS
-from vecsmith.reporting.tables import (
+from vecsmith.reporting.pages.markup import Html, cut, element, escaped, foreign, join
+from vecsmith.reporting.pages.style import CSS
+from vecsmith.reporting.pages.tables import (
     Cell,
     Column,
     Line,
@@ -24,6 +22,8 @@ from vecsmith.reporting.tables import (
     summary_table,
     task_table,
 )
+from vecsmith.reporting.pictures.drawing import is_pale, looks
+from vecsmith.reporting.report import Contender, Difference, Neighbor, NeighborList, Report
 from vecsmith.reporting.wording import count_words, judgements, listed, points, shortened
 
 # Nothing may be fetched, run or sent, even if a name should ever slip through unescaped.

@@ -8,10 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from vecsmith.reporting.markup import cut, printable
-from vecsmith.reporting.page import HOW_TO_READ
-from vecsmith.reporting.report import Contender, NeighborList, Report
-from vecsmith.reporting.tables import (
+from vecsmith.reporting.pages.markup import cut, printable
+from vecsmith.reporting.pages.page import HOW_TO_READ
+from vecsmith.reporting.pages.tables import (
     Cell,
     Column,
     Table,
@@ -22,6 +21,7 @@ from vecsmith.reporting.tables import (
     summary_table,
     task_table,
 )
+from vecsmith.reporting.report import Contender, NeighborList, Report
 from vecsmith.reporting.wording import count_words, judgements, points
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~$])")

@@ -12,8 +12,8 @@ import pytest
 from matplotlib.text import Text
 
 from tests.reporting.conftest import make_baselines, make_multilingual, make_run
-from vecsmith.reporting.drawing import looks
 from vecsmith.reporting.pictures import Picture, draw_pictures
+from vecsmith.reporting.pictures.drawing import looks
 from vecsmith.reporting.report import Report
 from vecsmith.reporting.summary import build_report
 from vecsmith.results import EvalResult, View

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vecsmith.reporting.placement import Box, free_box, spread
+from vecsmith.reporting.pictures.placement import Box, free_box, spread
 
 
 def test_spread_keeps_order_gap_and_bounds() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from vecsmith.reporting.drawing import (
+from vecsmith.reporting.pictures.drawing import (
     FAINT,
     INK,
     KeyEntry,

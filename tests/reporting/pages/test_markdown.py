@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from tests.reporting.conftest import make_run
-from vecsmith.reporting.markdown import markdown_page
+from vecsmith.reporting.pages.markdown import markdown_page
 from vecsmith.reporting.report import Neighbor, NeighborList
 from vecsmith.reporting.summary import build_report, with_neighbors
 from vecsmith.results import EvalResult

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from tests.reporting.conftest import make_multilingual, make_run
+from vecsmith.reporting.pages.terminal import terminal_text
 from vecsmith.reporting.summary import build_report
-from vecsmith.reporting.terminal import terminal_text
 from vecsmith.results import EvalResult
 from vecsmith.results.rendering import text_width
 
