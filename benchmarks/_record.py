@@ -119,7 +119,7 @@ def write_record(name: str, payload: Mapping[str, Any], *, folder: Path = LOCAL_
     path = folder / f"{name}.json"
     part = path.with_suffix(".json.part")
     text = json.dumps(record, indent=2, ensure_ascii=False)
-    text = _NUMBERS.sub(lambda found: " ".join(found[0].split()), text)
+    text = _NUMBERS.sub(lambda found: "[" + " ".join(found[0][1:-1].split()) + "]", text)
     part.write_text(text + "\n", encoding="utf-8")
     part.replace(path)
     return path
