@@ -271,7 +271,11 @@ def _dims_table(record: Mapping[str, Any], suite: str) -> Iterator[str]:
 def _families_table(record: Mapping[str, Any], suite: str) -> Iterator[str]:
     found = record["suites"][suite]
     families = [name for name in FAMILY_WORDS if name in found["averages"]]
-    heads = [f"{FAMILY_WORDS[name]} ({found['averages'][name]['sets']} sets)" for name in families]
+    sizes = {name: found["averages"][name]["sets"] for name in families}
+    heads = [
+        f"{FAMILY_WORDS[name]} ({n_sets} set{'s' * (n_sets != 1)})"
+        for name, n_sets in sizes.items()
+    ]
     yield from _header("", "dims", *heads, "all sets", "kept of the teacher")
     for each in record["contenders"]:
         view = each["views"][0]
@@ -321,7 +325,8 @@ def _provenance(record: Mapping[str, Any]) -> Iterator[str]:
         f"load average {machine['load_average']:.1f}; {packages}; commit {record['commit']}.",
         f"- The teacher's vectors were computed in {settings['teacher_compute_dtype']}.",
         f"- Speeds: {texts:,} texts of the named groups' sets, the same for all, in turns; a slow "
-        "model reads the first of each turn's texts.",
+        "model reads the first of each turn's texts. The teacher ran on "
+        f"{settings['teacher_threads']} threads.",
         "- STS: stsb, sts12 to sts15 without the pairs of stsb's train and dev rows; RET: scifact, "
         "cranfield, med, trecqa, xquad English; CLS: banking77, sst2, cr, hwu64, subj. An average "
         "is over sets, and within a set first over its languages.",

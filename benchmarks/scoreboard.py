@@ -141,6 +141,7 @@ def main() -> int:
             "teacher": TEACHER,
             "teacher_sha256": weights_digest(find_teacher(TEACHER)),
             "teacher_compute_dtype": encoders[CONTENDERS[0].name].compute_dtype,
+            "teacher_threads": _torch_threads(),
             "dims": list(DIMS),
             "split": "test",
         },
@@ -204,6 +205,12 @@ def _speed_texts(data: Path) -> Iterator[str]:
             for column in columns_of(task).values():
                 step = max(1, len(column.texts) // SPEED_TEXTS_PER_COLUMN)
                 yield from column.texts[::step]
+
+
+def _torch_threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
 
 
 def _draw(board: Board, suite: str, path: Path) -> None:

@@ -78,7 +78,11 @@ def record_of(board: Board) -> dict[str, Any]:
         "date": "2026-01-01T00:00:00+00:00",
         "commit": "abc",
         "machine": {"cpu": "some", "cores_usable": 2, "load_average": 0.1},
-        "settings": {"teacher": "org/teacher", "teacher_compute_dtype": "float32"},
+        "settings": {
+            "teacher": "org/teacher",
+            "teacher_compute_dtype": "float32",
+            "teacher_threads": 2,
+        },
         "versions": {"numpy": "2", "absent": None},
     }
     found: dict[str, Any] = json.loads(json.dumps(record, allow_nan=False))
