@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,10 @@ def test_what_is_no_model_says_what_was_tried(
         open_encoder("nobody/nothing")
 
 
-def test_a_broken_static_model_is_named_as_one(model_folder: Path) -> None:
-    tensors = model_folder / "model.safetensors"
+def test_a_broken_static_model_is_named_as_one(model_folder: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(model_folder, broken)
+    tensors = broken / "model.safetensors"
     tensors.write_bytes(tensors.read_bytes()[:50])
     with pytest.raises(FormatError, match=r"neither a static model \(.*model\.safetensors"):
-        open_encoder(str(model_folder))
+        open_encoder(str(broken))
