@@ -326,7 +326,7 @@ def _provenance(record: Mapping[str, Any]) -> Iterator[str]:
         f"- The teacher's vectors were computed in {settings['teacher_compute_dtype']}.",
         f"- Speeds: {texts:,} texts of the named groups' sets, the same for all, in turns; a slow "
         "model reads the first of each turn's texts. The teacher ran on "
-        f"{settings['teacher_threads']} threads.{_busy(machine)}",
+        f"{_threads(settings['teacher_threads'])}.{_busy(machine)}",
         "- STS: stsb, sts12 to sts15 without the pairs of stsb's train and dev rows; RET: scifact, "
         "cranfield, med, trecqa, xquad English; CLS: banking77, sst2, cr, hwu64, subj. An average "
         "is over sets, and within a set first over its languages.",
@@ -339,6 +339,10 @@ def _provenance(record: Mapping[str, Any]) -> Iterator[str]:
             reasons.setdefault(reason.partition(";")[0], {})[name] = None
     for reason, names in reasons.items():
         yield f"- Not scored: {', '.join(names)} ({reason})."
+
+
+def _threads(n_threads: int) -> str:
+    return "1 thread" if n_threads == 1 else f"{n_threads} threads"
 
 
 def _busy(machine: Mapping[str, Any]) -> str:
