@@ -1,4 +1,4 @@
-"""What is tuned never sees a test row; what is drawn is drawn alike everywhere."""
+"""What is tuned never sees a test row."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from vecsmith.evaluation.tasks import find_tasks
-from vecsmith.evaluation.tasks.splits import draw, stratified_draw
 from vecsmith.evaluation.tasks.task import (
     ClassificationData,
     PairData,
@@ -177,26 +173,3 @@ def test_of_many_labelled_texts_5000_are_scored_each_label_with_its_share(
     assert Counter(task.data.test_labels) == {"rare": 500, "common": 4500}
     assert len(set(task.data.test_texts)) == 5000
     assert "5000 of 20000 texts are scored, each label with its share" in task.notes
-
-
-@given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=200), st.integers(0, 250))
-def test_a_stratified_draw_gives_each_label_its_share_to_the_nearest(
-    labels: list[str], n_drawn: int
-) -> None:
-    drawn = stratified_draw(labels, n_drawn)
-    assert len(drawn) == min(n_drawn, len(labels))
-    assert (np.diff(drawn) > 0).all()
-    for label, count in Counter(labels).items():
-        exact = count * min(1.0, n_drawn / len(labels))
-        assert abs(sum(labels[place] == label for place in drawn) - exact) < 1
-
-
-def test_draws_never_change() -> None:
-    assert draw(20, 5).tolist() == [3, 4, 5, 6, 15]
-    assert stratified_draw(list("aabbbbbbbb"), 5).tolist() == [0, 3, 4, 5, 6]
-
-
-def test_draws_are_even() -> None:
-    chosen = np.bincount(draw(100_000, 10_000) // 1000, minlength=100)
-    assert chosen.std() < 1.3 * (100 * 0.9) ** 0.5  # about that of a binomial
-    assert chosen.mean() == 100

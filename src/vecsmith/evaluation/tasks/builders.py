@@ -12,14 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vecsmith.errors import FormatError
+from vecsmith.evaluation.tasks.drawing import codes_of, draw, stratified_draw
 from vecsmith.evaluation.tasks.settings import TaskSettings
-from vecsmith.evaluation.tasks.splits import (
-    Asked,
-    draw,
-    scored_split,
-    split_note,
-    stratified_draw,
-)
+from vecsmith.evaluation.tasks.splits import Asked, scored_split, split_note
 from vecsmith.evaluation.tasks.tables import Table
 from vecsmith.evaluation.tasks.task import (
     BitextData,
@@ -208,7 +203,7 @@ def classification(portion: Portion) -> Asking:
     train, test, notes = _train_and_test(portion)
     labels = labels_of(portion.table, "label", test)
     if len(test) > MAX_TEST_TEXTS:
-        drawn = stratified_draw(labels, MAX_TEST_TEXTS)
+        drawn = stratified_draw(codes_of(labels), MAX_TEST_TEXTS)
         notes = (*notes, f"{len(drawn)} of {len(test)} texts are scored, each label with its share")
         test, labels = test[drawn], [labels[place] for place in drawn.tolist()]
     data = ClassificationData(
@@ -261,9 +256,8 @@ def _divided(portion: Portion, rows: Rows) -> tuple[Rows, Rows]:
     labels = labels_of(portion.table, "label", rows)
     label_of = dict(zip(reversed(texts), reversed(labels), strict=True))
     distinct = list(dict.fromkeys(texts))
-    chosen = stratified_draw(
-        [label_of[text] for text in distinct], round(len(distinct) * _HELD_OUT)
-    )
+    codes = codes_of([label_of[text] for text in distinct])
+    chosen = stratified_draw(codes, round(len(distinct) * _HELD_OUT))
     held_out = {distinct[place] for place in chosen.tolist()}
     mask = np.array([text in held_out for text in texts], dtype=np.bool_)
     return rows[~mask], rows[mask]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vecsmith.errors import FormatError
 from vecsmith.evaluation.tasks.builders import Asking, Portion
-from vecsmith.evaluation.tasks.splits import draw
+from vecsmith.evaluation.tasks.drawing import draw
 from vecsmith.evaluation.tasks.tables import Table
 from vecsmith.evaluation.tasks.task import RetrievalData
 from vecsmith.evaluation.tasks.values import (

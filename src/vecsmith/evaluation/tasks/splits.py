@@ -1,7 +1,6 @@
-"""Which rows are scored, which fit or tune something, and which are drawn of too many.
+"""Which rows are scored, and which fit or tune something.
 
-The one rule: a draw depends on the rows alone. It is the same on every machine and for ever, which
-numpy's generators do not promise; so it is by a hash of the row's place.
+The one rule: what is asked for to choose by never holds a test row.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vecsmith.errors import FormatError
 from vecsmith.evaluation.tasks.tables import Table
@@ -32,7 +30,6 @@ SPLIT_NAMES: Mapping[str, str] = {
 _KNOWN = frozenset(SPLIT_NAMES.values())
 # Where to look for the rows to score.
 _ORDER: Mapping[str, tuple[str, ...]] = {"test": ("test", "dev", "train"), "dev": ("dev", "train")}
-_SEED = 0x7665_6373_6D69_7468
 
 
 def rows_by_split(table: Table, rows: Rows) -> dict[str, Rows]:
@@ -94,41 +91,3 @@ def split_note(splits: Mapping[str, Rows], asked: Asked, scored: str) -> tuple[s
         return notes
     missing = "test or dev" if (asked, scored) == ("test", "train") else asked
     return (f"there are no {missing} rows, so {scored} rows are scored", *notes)
-
-
-def draw(n_rows: int, n_drawn: int) -> Rows:
-    """Places of `n_drawn` of `n_rows`, drawn evenly, in order."""
-    return np.sort(np.argsort(_keys(n_rows), kind="stable")[:n_drawn]).astype(np.int64)
-
-
-def stratified_draw(labels: Sequence[str], n_drawn: int) -> Rows:
-    """Places of `n_drawn` rows, each label with its share of them, in order."""
-    names = sorted(set(labels))
-    number = {name: i for i, name in enumerate(names)}
-    codes = np.array([number[label] for label in labels], dtype=np.int64)
-    shares = _shares(np.bincount(codes, minlength=len(names)), n_drawn)
-    order = np.lexsort((_keys(len(codes)), codes))
-    ranked = codes[order]
-    begins = np.searchsorted(ranked, np.arange(len(names)))
-    drawn: Rows = np.sort(order[np.arange(len(codes)) - begins[ranked] < shares[ranked]])
-    return drawn
-
-
-def _shares(counts: NDArray[np.int64], total: int) -> NDArray[np.int64]:
-    """`total` divided in proportion to `counts`, by largest remainder."""
-    exact = counts * (min(total, int(counts.sum())) / max(1, int(counts.sum())))
-    shares: NDArray[np.int64] = np.floor(exact).astype(np.int64)
-    left = min(total, int(counts.sum())) - int(shares.sum())
-    shares[np.argsort(shares - exact, kind="stable")[:left]] += 1
-    return shares
-
-
-def _keys(n_rows: int) -> NDArray[np.uint64]:
-    """A random-looking number for each place: splitmix64 (Steele et al., 2014)."""
-    with np.errstate(over="ignore"):
-        z = np.arange(1, n_rows + 1, dtype=np.uint64) * np.uint64(0x9E37_79B9_7F4A_7C15)
-        z += np.uint64(_SEED)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58_476D_1CE4_E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D0_49BB_1331_11EB)
-        keys: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
-        return keys
