@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vecsmith._typing import Encoder, FloatArray
 from vecsmith.evaluation.embedding_cache import EmbeddingCache
-from vecsmith.evaluation.encoding import Role, distinct, encode_role
+from vecsmith.evaluation.encoding import Role, distinct, encode_role, fingerprint_of
 from vecsmith.evaluation.scoring import (
     DEPTH,
     N_NEIGHBORS,
@@ -91,7 +91,7 @@ class VectorContender:
         """
         self.encoder = encoder
         self.name = name
-        self.fingerprint = str(getattr(encoder, "fingerprint", ""))
+        self.fingerprint = fingerprint_of(encoder)
         self._dims = None if dims is None else sorted(set(dims), reverse=True)
         self._precisions = tuple(dict.fromkeys(precisions))
         self._cache = cache if self.fingerprint else None
@@ -155,7 +155,7 @@ class LexicalContender:
         """Takes a baseline under a name."""
         self._baseline = baseline
         self.name = name
-        self.fingerprint = baseline.fingerprint
+        self.fingerprint = fingerprint_of(baseline)
 
     def asked(self) -> list[str]:
         """What decides the views, for a key."""

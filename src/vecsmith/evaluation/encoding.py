@@ -5,7 +5,7 @@ The one rule: a text is encoded once; every prefix and precision is made from th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ Role = Literal["text", "query", "document"]
 _ROLE_METHODS = {"text": "encode", "query": "encode_query", "document": "encode_document"}
 # Far from rounding (float16 vectors included), and nearer than any vector that is not scaled
 _UNIT_TOLERANCE = 5e-3
+_BLOCK_ROWS = 2**15
 
 
 def encode_role(encoder: Encoder, texts: Sequence[str], role: Role) -> FloatArray:
@@ -47,6 +48,25 @@ def encode_role(encoder: Encoder, texts: Sequence[str], role: Role) -> FloatArra
     return vectors
 
 
+def fingerprint_of(model: object) -> str:
+    """The model's attribute `fingerprint`, "" where it has none: then nothing of it is kept.
+
+    None and "" count as none, so that two models that say nothing are never taken for one.
+
+    Raises:
+        TypeError: If it is something else than a str.
+    """
+    fingerprint = getattr(model, "fingerprint", None)
+    if fingerprint is None:
+        return ""
+    if not isinstance(fingerprint, str):
+        raise TypeError(
+            f"the fingerprint of {type(model).__name__} is of type {type(fingerprint).__name__}, "
+            "expected a str that changes with the vectors (an attribute or a property), or None"
+        )
+    return fingerprint
+
+
 def distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
     """The texts without repetition, in order, and for each given text its place among them."""
     place: dict[str, int] = {}
@@ -58,16 +78,19 @@ def distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
 
 def is_unit(vectors: FloatArray) -> bool:
     """Whether every vector that is not zero has length 1, as those of a normalizing model."""
-    lengths = np.linalg.norm(vectors, axis=1)
-    return bool((np.abs(lengths[lengths > 0] - 1) < _UNIT_TOLERANCE).all())
+    for rows in _blocks(vectors):
+        lengths = np.linalg.norm(rows, axis=1)
+        if not (np.abs(lengths[lengths > 0] - 1) < _UNIT_TOLERANCE).all():
+            return False
+    return True
 
 
 def apply_view(vectors: FloatArray, view: View, *, unit: bool) -> FloatArray:
     """The vectors as they would be kept under `view`, back in float32, shape [N, view.dim].
 
-    The prefix is taken first, then scaled to length 1 if `unit`, then rounded: int8 with the
-    largest entry of each vector at 127, binary to the sign (1 above zero, else -1; the cosine of
-    such vectors is 1 - 2 x Hamming distance / dims).
+    The prefix is taken first, then scaled to length 1 if `unit`, then rounded: int8 in steps of a
+    127th of the vector's largest entry, binary to the sign: 1 above zero, else -1, so that sums
+    are exact (the cosine of such vectors is 1 - 2 x Hamming distance / dims).
 
     Args:
         vectors: float32 [N, D].
@@ -75,28 +98,59 @@ def apply_view(vectors: FloatArray, view: View, *, unit: bool) -> FloatArray:
         unit: Whether the full vectors have length 1: then prefixes get it again.
 
     Raises:
-        ValueError: If the view has more dims than the vectors.
+        ValueError: If the view has more dims than the vectors, or no such precision is known.
     """
     if not 1 <= view.dim <= vectors.shape[1]:
         raise ValueError(
             f"a prefix of {view.dim} dims of vectors of {vectors.shape[1]}, "
             f"expected 1 to {vectors.shape[1]}"
         )
-    rows = vectors[:, : view.dim]
-    if unit and view.dim < vectors.shape[1]:
-        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-        rows = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-    if view.precision == "float16":
-        return _float32(rows.astype(np.float16))
-    if view.precision == "int8":
-        largest = np.abs(rows).max(axis=1, keepdims=True, initial=0).astype(np.float64)
-        scales = np.divide(127, largest, out=np.zeros_like(largest), where=largest > 0)
-        return _float32(np.rint(rows * scales))
-    if view.precision == "binary":
-        return np.where(rows > 0, np.float32(1), np.float32(-1))
-    return np.ascontiguousarray(rows)
+    if view.precision not in _ROUNDINGS:
+        raise ValueError(f"precision {view.precision!r}, expected one of {list(_ROUNDINGS)}")
+    scale = unit and view.dim < vectors.shape[1]
+    if view.precision == "float32" and not scale and view.dim == vectors.shape[1]:
+        return vectors
+    kept = np.empty((len(vectors), view.dim), dtype=np.float32)
+    for rows, target in zip(_blocks(vectors[:, : view.dim]), _blocks(kept), strict=True):
+        target[:] = _ROUNDINGS[view.precision](_unit(rows) if scale else rows)
+    return kept
 
 
-def _float32(rows: NDArray[Any]) -> FloatArray:
-    as_float32: FloatArray = rows.astype(np.float32)
-    return as_float32
+def features_of(rows: FloatArray, view: View) -> FloatArray:
+    """Rows of a view as features of a classifier: signs scaled to length 1.
+
+    The strength of a penalty is relative to the length of the features, so those of every view
+    have the length of the vectors they stand for.
+    """
+    if view.precision != "binary":
+        return rows
+    scaled: FloatArray = rows * np.float32(view.dim**-0.5)
+    return scaled
+
+
+def _blocks(rows: FloatArray) -> Iterator[FloatArray]:
+    """The rows, so many at a time that what is made of them is small."""
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        yield rows[start : start + _BLOCK_ROWS]
+
+
+def _unit(rows: FloatArray) -> FloatArray:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: FloatArray = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return unit
+
+
+def _int8(rows: FloatArray) -> NDArray[Any]:
+    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0).astype(np.float64)
+    scales = np.divide(127, largest, out=np.zeros_like(largest), where=largest > 0)
+    # the codes are those of `encode(dtype="int8")`; their scale is that of the vector
+    steps: NDArray[Any] = np.rint(rows * scales) * (largest / 127)
+    return steps
+
+
+_ROUNDINGS: Mapping[str, Callable[[FloatArray], NDArray[Any]]] = {
+    "float32": lambda rows: rows,
+    "float16": lambda rows: rows.astype(np.float16),
+    "int8": _int8,
+    "binary": lambda rows: np.where(rows > 0, np.float32(1), np.float32(-1)),
+}

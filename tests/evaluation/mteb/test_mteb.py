@@ -362,8 +362,11 @@ def test_a_second_run_reads_what_the_first_found(tmp_path: Path) -> None:
     assert Counting.n_calls == 4
 
 
-def worded_without_fingerprint() -> Any:
+def worded_without_fingerprint(**attributes: Any) -> Any:
     class Words:
+        def __init__(self) -> None:
+            vars(self).update(attributes)
+
         def encode(self, texts: Sequence[str]) -> Any:
             return worded_model().encode(texts)
 
@@ -371,8 +374,12 @@ def worded_without_fingerprint() -> Any:
 
 
 def test_scores_of_a_model_without_fingerprint_are_not_kept(tmp_path: Path) -> None:
-    run_mteb(worded_without_fingerprint(), MadeMood(), cache=tmp_path)
+    for attributes in ({}, {"fingerprint": None}, {"fingerprint": ""}):
+        found = run_mteb(worded_without_fingerprint(**attributes), MadeMood(), cache=tmp_path)
+        assert found["revision"] == "no_revision_available"
     assert not list(tmp_path.rglob("*.json"))
+    with pytest.raises(TypeError, match="the fingerprint of Words is of type int, expected a str"):
+        MtebEncoder(worded_without_fingerprint(fingerprint=3))
 
 
 @pytest.mark.filterwarnings("ignore:The task '.*' is superseded by:UserWarning")

@@ -13,7 +13,7 @@ import numpy as np
 
 from vecsmith._extras import require
 from vecsmith._typing import Encoder, FloatArray
-from vecsmith.evaluation.encoding import apply_view, encode_role, is_unit
+from vecsmith.evaluation.encoding import apply_view, encode_role, fingerprint_of, is_unit
 from vecsmith.evaluation.mteb.facts import facts_of, own_name, similarity_of
 from vecsmith.results import View
 
@@ -52,7 +52,7 @@ class MtebEncoder:
             prompts: Text put before an input, by name; the model's own if None.
 
         Raises:
-            TypeError: If `model` cannot encode.
+            TypeError: If `model` cannot encode, or its `fingerprint` is no str.
             ValueError: If `truncate_dim` is below 1.
         """
         if not isinstance(model, Encoder):
@@ -64,7 +64,7 @@ class MtebEncoder:
             raise ValueError(f"truncate_dim is {truncate_dim}, expected at least 1")
         self.model = model
         self.name = _name_on_hub(name or own_name(model))
-        self.revision = revision or str(getattr(model, "fingerprint", "")) or NO_REVISION
+        self.revision = revision or fingerprint_of(model) or NO_REVISION
         self.truncate_dim = truncate_dim
         self._chosen_prompts = None if prompts is None else dict(prompts)
         own = dict(getattr(model, "prompts", None) or {})
