@@ -22,6 +22,7 @@ def make_task(
     key: str = "k",
     data_hash: str = "d",
     notes: tuple[str, ...] = (),
+    fingerprint: str = "f" * 64,
 ) -> TaskResult:
     """A task whose metric is the mean of `items`, and ten per cent less under each later view."""
     scores = {}
@@ -44,6 +45,12 @@ def make_task(
         data_hash=data_hash,
         key=f"{name} {key}" if key else "",
         neighbors=np.array([[2, 1], [0, -1], [1, 2], [2, 0]], np.int32),
+        fingerprint=fingerprint,
+        versions={"numpy": "1.26.0", "absent": None},
+        machine={"cpu": "y", "cores": 4},
+        date="2025-12-31T23:59:59+00:00",
+        license="CC-BY-4.0",
+        source="https://example.org/trec",
     )
 
 
@@ -106,5 +113,6 @@ def make_result(
         machine={"cpu": "x", "cores": 2, "flags": ["avx2"]},
         versions={"numpy": "2.0.0", "absent": None},
         date="2026-01-02T03:04:05+00:00",
+        run="0" * 32,
         baselines=baselines or {},
     )

@@ -37,7 +37,16 @@ def assert_equal_results(found: EvalResult, expected: EvalResult) -> None:
     assert list(found.tasks) == list(expected.tasks)
     for name, task in expected.tasks.items():
         assert_equal_tasks(found.tasks[name], task)
-    for field in ("model", "fingerprint", "groups", "settings", "machine", "versions", "date"):
+    for field in (
+        "model",
+        "fingerprint",
+        "groups",
+        "settings",
+        "machine",
+        "versions",
+        "date",
+        "run",
+    ):
         assert getattr(found, field) == getattr(expected, field)
     for field in type(expected.speed).__dataclass_fields__:
         assert getattr(found.speed, field) == getattr(expected.speed, field)

@@ -39,3 +39,10 @@ def test_its_averages_baselines_and_comparisons_are_still_to_be_had() -> None:
     assert result.retention("teacher").of("xquad[ko]").value == pytest.approx(0.5 / 0.6875)
     assert result.baselines["bm25"].views == (View(0, "text"),)
     assert [row.name for row in compare(result, result.baselines["bm25"]).tasks] == ["xquad[ko]"]
+
+
+def test_its_tasks_say_nothing_of_what_was_not_written_then() -> None:
+    result = EvalResult.open(HERE / "0.1.0" / "run")
+    task = result.tasks["xquad[ko]"]
+    assert (task.fingerprint, task.date, task.license, task.source) == ("", "", None, None)
+    assert (task.versions, task.machine, result.run) == ({}, {}, "")

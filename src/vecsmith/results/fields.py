@@ -101,6 +101,10 @@ class Block:
         """The object under `key`."""
         return Block(self._required(key, "an object"), f"{self.source}: {key}")
 
+    def has(self, key: str) -> bool:
+        """Whether there is a field `key`, for fields that earlier versions did not write."""
+        return key in self.values
+
     def blocks(self, key: str) -> list[Block]:
         """The objects under `key`."""
         values = self._list(key, "objects", lambda value: isinstance(value, dict))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +80,8 @@ class TaskResult:
         unit: What an item is: "pairs", "queries", "texts", "triplets", "sentences", "draws".
         gold: With statistic "spearman" and "pearson" the human scores, with "average_precision"
             1 for a positive pair and 0 for others, float64 [N]; None with "mean".
-        scores: By view; the first is the main one (all dims, float32).
+        scores: By view; the first is the main one: of those asked for the longest prefix, in the
+            precision that was named first.
         counts: How many of what: "documents", "empty texts", "queries without relevant document".
         notes: What a reader must know, a sentence each.
         seconds: What it took: "encode", "score".
@@ -88,6 +89,12 @@ class TaskResult:
         key: Of everything the figures depend on: equal keys, equal figures.
         neighbors: For retrieval: best documents of each query under the main view, by place in
             the corpus, int32 [Q, 10], -1 where there are fewer; else None.
+        fingerprint: Hash of the weights and settings of the model scored; "" where it has none.
+        versions: Of the packages it was scored with, by name.
+        machine: What it was scored on, see `vecsmith._machine.machine`.
+        date: When, ISO 8601, UTC. A run that goes on may hold tasks of several dates.
+        license: Of the set, as it says itself; None where it does not.
+        source: Where the set is from; None where it does not say.
     """
 
     name: str
@@ -106,6 +113,12 @@ class TaskResult:
     data_hash: str = ""
     key: str = ""
     neighbors: NDArray[np.int32] | None = None
+    fingerprint: str = ""
+    versions: Mapping[str, str | None] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    date: str = ""
+    license: str | None = None
+    source: str | None = None
 
     def __post_init__(self) -> None:
         _check_task(self)
@@ -117,7 +130,7 @@ class TaskResult:
 
     @property
     def main_view(self) -> View:
-        """The view that stands for the model: all dims, float32."""
+        """The view that stands for the model: the first that was asked for."""
         return next(iter(self.scores))
 
     def score(self, view: View | None = None) -> float:

@@ -28,12 +28,15 @@ class EvalResult:
         tasks: By task name, in the order they were run.
         groups: Names of tasks by named group, as in "STS". A group counts where all of its tasks
             are there; a baseline on words may lack some.
-        settings: What was asked: "dims", "precisions", "split", "languages", "tasks" (the
-            folders), "seed".
+        settings: What was asked: "tasks" (the folders), "suite", "dims", "precisions", "split",
+            "languages"; and "skipped", the sets that were left out and why.
         speed: Beside the quality.
-        machine: See `vecsmith._machine.machine`.
-        versions: Of the packages that took part, by name.
-        date: ISO 8601, UTC.
+        machine: What the run was finished on, see `vecsmith._machine.machine`; a task that was
+            scored earlier has its own, as it has versions and a date.
+        versions: Of the packages that took part, by name, when the run was finished.
+        date: When it was finished, ISO 8601, UTC.
+        run: What a model and its baselines have in common that were run together, and no other
+            run; "" where that is not known.
         baselines: Results of the baselines on the same tasks, by name.
     """
 
@@ -46,6 +49,7 @@ class EvalResult:
     machine: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str | None] = field(default_factory=dict)
     date: str = ""
+    run: str = ""
     baselines: Mapping[str, EvalResult] = field(default_factory=dict)
 
     @classmethod

@@ -202,6 +202,7 @@ def _record(result: EvalResult, stems: Mapping[str, str]) -> dict[str, Any]:
         "model": result.model,
         "fingerprint": result.fingerprint,
         "date": result.date,
+        "run": result.run,
         "tasks": [{"name": name, "file": stem} for name, stem in stems.items()],
         "groups": result.groups,
         "baselines": list(result.baselines),
@@ -228,6 +229,7 @@ def _result_of(
         machine=block.block("machine").values,
         versions=block.mapping("versions", Block.optional_text),
         date=block.text("date"),
+        run=block.text("run") if block.has("run") else "",
         baselines=baselines,
     )
 

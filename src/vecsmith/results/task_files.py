@@ -134,6 +134,12 @@ def _record(task: TaskResult, arrays_sha256: str) -> dict[str, Any]:
         "seconds": task.seconds,
         "data_hash": task.data_hash,
         "key": task.key,
+        "fingerprint": task.fingerprint,
+        "versions": task.versions,
+        "machine": task.machine,
+        "date": task.date,
+        "license": task.license,
+        "source": task.source,
         "arrays_sha256": arrays_sha256,
     }
 
@@ -167,6 +173,13 @@ def _task_of(block: Block, arrays: Mapping[str, NDArray[Any]]) -> TaskResult:
         data_hash=block.text("data_hash"),
         key=block.text("key"),
         neighbors=arrays.get("neighbors"),
+        # what the first version did not write
+        fingerprint=block.text("fingerprint") if block.has("fingerprint") else "",
+        versions=(block.mapping("versions", Block.optional_text) if block.has("versions") else {}),
+        machine=block.block("machine").values if block.has("machine") else {},
+        date=block.text("date") if block.has("date") else "",
+        license=block.optional_text("license") if block.has("license") else None,
+        source=block.optional_text("source") if block.has("source") else None,
     )
 
 
