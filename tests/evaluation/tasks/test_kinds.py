@@ -344,3 +344,59 @@ def test_files_named_for_splits_are_one_set(write: Write, load: Load) -> None:
     assert test.data.test_texts == ["test c", "test z"]
     assert "1 texts have a label that no train row has" in test.notes
     assert dev.data.test_texts == ["validation b", "validation z"]
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("sts", {"sentence1": "a {}", "sentence2": "b", "score": 0}),
+        ("pairs", {"sentence1": "a {}", "sentence2": "b"}),
+        ("nearer", {"anchor": "a {}", "positive": "b", "negative": "c"}),
+        ("en_ko", {"anchor": "a {}", "positive": "b {}"}),
+        ("asked", {"anchor": "a {}", "positive": "b {}", "split": "test"}),
+        ("topics", {"text": "a {}", "group": "g{}"}),
+        ("mood", {"text": "a {}", "split": "test"}),
+    ],
+)
+def test_every_kind_says_the_part_that_each_item_is_from(
+    write: Write, load: Load, name: str, row: dict[str, Any]
+) -> None:
+    rows: list[dict[str, Any]] = []
+    for i in range(6):
+        one: dict[str, Any] = {
+            key: value.format(i) if type(value) is str else i for key, value in row.items()
+        }
+        if name in ("pairs", "mood"):
+            one["label"] = i % 2
+        rows.append(one | {"subset": "odd" if i % 2 else "even"})
+    if name == "mood":  # of what is fitted on, no part is asked
+        rows += [{**one, "split": "train", "subset": None} for one in rows]
+    write(f"{name}/data.jsonl", rows)
+    (task,) = load()
+    assert task.data.subsets == ["even", "odd"] * 3
+    for one in rows:
+        del one["subset"]
+    write(f"{name}/data.jsonl", rows)
+    (without,) = load()
+    assert without.data.subsets is None
+    assert without.data_hash != task.data_hash
+
+
+def test_the_part_of_a_query_is_that_of_its_row_or_its_first(write: Write, load: Load) -> None:
+    write("search/corpus.jsonl", CORPUS)
+    parts = [query | {"subset": part} for query, part in zip(QUERIES, "xy", strict=True)]
+    write("search/queries.jsonl", [{"id": "q0", "text": "?", "subset": "z"}, *parts])
+    write("search/qrels.jsonl", [QRELS[0] | {"query_id": "q2"}, *QRELS])
+    pairs = [("q", "a", "one"), ("r", "b", "two"), ("q", "c", "three")]
+    write("topics/data.jsonl", [
+        {"anchor": anchor, "positive": positive, "split": "test", "subset": subset}
+        for anchor, positive, subset in pairs
+    ])  # fmt: skip
+    found = {}
+    for task in load():
+        assert isinstance(task.data, RetrievalData)
+        found[task.name] = (task.data.queries, task.data.subsets)
+    assert found == {
+        "search": (["누가 자나", "누가 뛰나"], ["x", "y"]),
+        "topics": (["q", "r"], ["one", "two"]),
+    }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,7 +25,15 @@ from vecsmith.evaluation.tasks.task import (
     SimilarityData,
     TripletData,
 )
-from vecsmith.evaluation.tasks.values import Rows, labels_of, n_empty, numbers_of, text_of, texts_of
+from vecsmith.evaluation.tasks.values import (
+    Rows,
+    labels_of,
+    n_empty,
+    numbers_of,
+    subsets_of,
+    text_of,
+    texts_of,
+)
 
 MAX_TEST_TEXTS = 5_000  # of classification
 MAX_TUNING_PAIRS = 5_000
@@ -73,6 +81,10 @@ class Portion:
         """Texts of the column at `place`, of the scored rows or others."""
         return texts_of(self.table, self.columns[place], self.rows if rows is None else rows)
 
+    def subsets(self, rows: Rows | None = None) -> list[str] | None:
+        """Part of the set that each of the scored rows, or of others, is from; None if not said."""
+        return subsets_of(self.table, self.rows if rows is None else rows)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Asking:
@@ -86,14 +98,11 @@ class Asking:
 def similarity(portion: Portion) -> Asking:
     """Pairs and their gold scores."""
     first, second = portion.texts(0), portion.texts(1)
-    subsets = None
-    if "subset" in portion.table.columns:
-        subsets = labels_of(portion.table, "subset", portion.rows)
     data = SimilarityData(
         first=first,
         second=second,
         scores=numbers_of(portion.table, "score", portion.rows),
-        subsets=subsets,
+        subsets=portion.subsets(),
     )
     counts = {"pairs": len(first), "empty texts": n_empty(first, second)}
     return Asking(data=data, counts=counts, notes=portion.notes)
@@ -102,7 +111,10 @@ def similarity(portion: Portion) -> Asking:
 def triplets(portion: Portion) -> Asking:
     """Anchors with a nearer and a farther text."""
     data = TripletData(
-        anchors=portion.texts(0), positives=portion.texts(1), negatives=portion.texts(2)
+        anchors=portion.texts(0),
+        positives=portion.texts(1),
+        negatives=portion.texts(2),
+        subsets=portion.subsets(),
     )
     empty = n_empty(data.anchors, data.positives, data.negatives)
     counts = {"triplets": len(data.anchors), "empty texts": empty}
@@ -111,7 +123,7 @@ def triplets(portion: Portion) -> Asking:
 
 def bitext(portion: Portion) -> Asking:
     """Sentences and their translations."""
-    data = BitextData(sources=portion.texts(0), targets=portion.texts(1))
+    data = BitextData(sources=portion.texts(0), targets=portion.texts(1), subsets=portion.subsets())
     empty = n_empty(data.sources, data.targets)
     counts = {"sentences": len(data.sources), "empty texts": empty}
     return Asking(data=data, counts=counts, notes=portion.notes)
@@ -122,7 +134,7 @@ def clustering(portion: Portion) -> Asking:
     texts = portion.texts(0)
     labels = labels_of(portion.table, portion.columns[1], portion.rows)
     counts = {"texts": len(texts), "clusters": len(set(labels)), "empty texts": n_empty(texts)}
-    data = ClusteringData(texts=texts, labels=labels)
+    data = ClusteringData(texts=texts, labels=labels, subsets=portion.subsets())
     return Asking(data=data, counts=counts, notes=portion.notes)
 
 
@@ -133,7 +145,7 @@ def pair_classification(portion: Portion) -> Asking:
     """Positive and negative pairs, and others to choose a threshold on."""
     data, left_out = _pairs(portion, portion.rows)
     tuning, notes = _tuning(portion)
-    data = PairData(first=data.first, second=data.second, labels=data.labels, tuning=tuning)
+    data = replace(data, tuning=tuning)
     counts = {
         "pairs": len(data.first),
         "positive pairs": int(data.labels.sum()),
@@ -158,7 +170,12 @@ def _pairs(portion: Portion, rows: Rows) -> tuple[PairData, Counter[str]]:
             f"{portion.table.parts[0].path}: {len(truth)} {found} pairs and no others, expected "
             "positive and negative ones"
         )
-    data = PairData(first=portion.texts(0, chosen), second=portion.texts(1, chosen), labels=truth)
+    data = PairData(
+        first=portion.texts(0, chosen),
+        second=portion.texts(1, chosen),
+        labels=truth,
+        subsets=portion.subsets(chosen),
+    )
     return data, Counter(label for label in labels if label not in is_positive)
 
 
@@ -192,7 +209,7 @@ def _tuning(portion: Portion) -> tuple[PairData | None, tuple[str, ...]]:
     rows = portion.splits[split]
     drawn = rows[draw(len(rows), MAX_TUNING_PAIRS)]
     note = () if len(drawn) == len(rows) else (f"{len(drawn)} of {len(rows)} pairs tune",)
-    return _pairs(portion, drawn)[0], note
+    return replace(_pairs(portion, drawn)[0], subsets=None), note
 
 
 # Labelled texts
@@ -211,6 +228,7 @@ def classification(portion: Portion) -> Asking:
         train_labels=labels_of(portion.table, "label", train),
         test_texts=portion.texts(0, test),
         test_labels=labels,
+        subsets=portion.subsets(test),
     )
     known = set(data.train_labels)
     if len(known) < 2:

@@ -23,6 +23,7 @@ from vecsmith.evaluation.tasks.values import (
     labels_of,
     n_empty,
     numbers_of,
+    subsets_of,
     texts_of,
 )
 
@@ -42,6 +43,7 @@ class Collection:
         document_ids: [N].
         document_texts: [N], the title before the text.
         query_langs: [Q], or None.
+        query_subsets: [Q], or None.
         document_langs: [N], or None.
     """
 
@@ -53,6 +55,7 @@ class Collection:
     document_ids: list[str]
     document_texts: list[str]
     query_langs: list[str] | None
+    query_subsets: list[str] | None
     document_langs: list[str] | None
 
 
@@ -73,6 +76,7 @@ def collection_of(corpus: Table, queries: Table, judgements: Table) -> Collectio
         document_ids=document_ids,
         document_texts=_document_texts(corpus),
         query_langs=langs_of(queries),
+        query_subsets=subsets_of(queries, all_rows(queries)),
         document_langs=langs_of(corpus),
     )
 
@@ -96,7 +100,7 @@ def judged_retrieval(portion: Portion, collection: Collection, lang: str | None)
             f"{portion.table.parts[0].path}: {len(within)} judgements, none of a query and a "
             f"document both in {lang}, expected some"
         )
-    asked = np.unique(queries)
+    asked, subsets = np.unique(queries), collection.query_subsets
     data = RetrievalData(
         query_ids=_chosen(collection.query_ids, asked),
         queries=_chosen(collection.query_texts, asked),
@@ -105,6 +109,7 @@ def judged_retrieval(portion: Portion, collection: Collection, lang: str | None)
         judged_queries=np.searchsorted(asked, queries).astype(np.int64),
         judged_documents=np.searchsorted(documents, found).astype(np.int64),
         relevance=grades,
+        subsets=subsets and _chosen(subsets, asked),
     )
     more = {"judgements across languages": int((~within).sum()), "repeated": int((~once).sum())}
     return Asking(data=data, counts=_counts(data, more), notes=(*portion.notes, *notes))
@@ -124,6 +129,7 @@ def paired_retrieval(portion: Portion) -> Asking:
     )
     judged = np.array(list(pairs), dtype=np.int64).reshape(-1, 2)
     queries = list(query_of)
+    subsets = _subsets_of_queries(anchors, portion.subsets())
     data = RetrievalData(
         query_ids=[str(place + 1) for place in drawn.tolist()],
         queries=_chosen(queries, drawn),
@@ -132,6 +138,7 @@ def paired_retrieval(portion: Portion) -> Asking:
         judged_queries=judged[:, 0].copy(),
         judged_documents=judged[:, 1].copy(),
         relevance=np.ones(len(judged)),
+        subsets=subsets and _chosen(subsets, drawn),
     )
     notes = ["positives are looked for among all distinct positives, by their anchors"]
     if len(drawn) < len(queries):
@@ -141,6 +148,16 @@ def paired_retrieval(portion: Portion) -> Asking:
         counts=_counts(data, {"pairs": len(anchors)}),
         notes=(*portion.notes, *notes),
     )
+
+
+def _subsets_of_queries(anchors: list[str], subsets: list[str] | None) -> list[str] | None:
+    """Part of each distinct anchor: that of its first row."""
+    if subsets is None:
+        return None
+    part_of: dict[str, str] = {}
+    for anchor, subset in zip(anchors, subsets, strict=True):
+        part_of.setdefault(anchor, subset)
+    return list(part_of.values())
 
 
 def _counts(data: RetrievalData, more: Mapping[str, int]) -> dict[str, int]:

@@ -213,7 +213,7 @@ class TaskSource:
     def _collection(self, judgements: Table) -> Collection:
         return collection_of(
             self._table("corpus", [*CORPUS, "title", "lang"]),
-            self._table("queries", [*QUERIES, "lang"]),
+            self._table("queries", [*QUERIES, "lang", "subset"]),
             judgements,
         )
 

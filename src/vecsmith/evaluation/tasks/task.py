@@ -2,6 +2,9 @@
 
 The one rule: a task is plain values; where they come from is `finder`'s and `source`'s business,
 and what a model makes of them `evaluator`'s.
+
+All kinds have `subsets`: the parts of a set, as in "news" or "forum", that figures are given for
+beside the whole. There is one name for each item that is scored, in the items' order.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ class SimilarityData:
         first: N texts.
         second: N texts.
         scores: Gold, float64 [N], any scale.
-        subsets: Name of the part that each pair is from, or None.
+        subsets: Name of the part that each pair is from, N of them, or None.
     """
 
     first: Texts
@@ -46,6 +49,7 @@ class RetrievalData:
         judged_queries: Place of the query of each judgement, int64 [J].
         judged_documents: Place of its document, int64 [J].
         relevance: Grades, float64 [J]; 0 and less is not relevant.
+        subsets: Name of the part that each query is from, Q of them, or None.
     """
 
     query_ids: Texts
@@ -55,16 +59,26 @@ class RetrievalData:
     judged_queries: NDArray[np.int64]
     judged_documents: NDArray[np.int64]
     relevance: NDArray[np.float64]
+    subsets: Texts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ClassificationData:
-    """Labelled texts to fit a classifier on, and others to score it on."""
+    """Labelled texts to fit a classifier on, and others to score it on.
+
+    Attributes:
+        train_texts: T texts.
+        train_labels: T labels.
+        test_texts: N texts.
+        test_labels: N labels.
+        subsets: Name of the part that each test text is from, N of them, or None.
+    """
 
     train_texts: Texts
     train_labels: Texts
     test_texts: Texts
     test_labels: Texts
+    subsets: Texts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,37 +90,61 @@ class PairData:
         second: N texts.
         labels: Whether each pair is positive, bool [N].
         tuning: Pairs of train or dev, to choose a threshold on; None if there are none.
+        subsets: Name of the part that each pair is from, N of them, or None.
     """
 
     first: Texts
     second: Texts
     labels: NDArray[np.bool_]
     tuning: PairData | None = None
+    subsets: Texts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TripletData:
-    """Texts with one that is nearer and one that is farther: N of each."""
+    """Texts with one that is nearer and one that is farther.
+
+    Attributes:
+        anchors: N texts.
+        positives: N texts, the nearer.
+        negatives: N texts, the farther.
+        subsets: Name of the part that each triplet is from, N of them, or None.
+    """
 
     anchors: Texts
     positives: Texts
     negatives: Texts
+    subsets: Texts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ClusteringData:
-    """N texts, and the cluster that each belongs to."""
+    """Texts, and the cluster that each belongs to.
+
+    Attributes:
+        texts: N texts.
+        labels: N clusters.
+        subsets: Name of the part that each text is from, N of them, or None.
+    """
 
     texts: Texts
     labels: Texts
+    subsets: Texts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BitextData:
-    """N sentences and their translations, row for row."""
+    """Sentences and their translations, row for row.
+
+    Attributes:
+        sources: N texts.
+        targets: N texts.
+        subsets: Name of the part that each row is from, N of them, or None.
+    """
 
     sources: Texts
     targets: Texts
+    subsets: Texts | None = None
 
 
 Data = (

@@ -53,6 +53,15 @@ def labels_of(table: Table, name: str, rows: Rows) -> list[str]:
     return _read(table, name, rows, _label, expected)
 
 
+def subsets_of(table: Table, rows: Rows) -> list[str] | None:
+    """Part of the set that each row is from; None without such a column.
+
+    Raises:
+        FormatError: If one is null or empty.
+    """
+    return labels_of(table, "subset", rows) if "subset" in table.columns else None
+
+
 def numbers_of(table: Table, name: str, rows: Rows) -> NDArray[np.float64]:
     """Numbers of the column `name`, float64.
 
