@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vecsmith import StaticModel
 from vecsmith.formats import Checkpoint
+from vecsmith.model import ENCODING_VERSION
 from vecsmith.quantization import with_dtype
 
 DIM = 16
@@ -649,6 +650,40 @@ def test_equal_models_have_one_fingerprint_and_others_have_others(
     assert len(found | {model.fingerprint}) == 1 + len(others)
     same = replace(tiny_checkpoint, card={"license": "mit"}, source="elsewhere")
     assert StaticModel(same).fingerprint == model.fingerprint
+
+
+def test_the_fingerprint_follows_our_way_of_encoding(
+    tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fingerprint(checkpoint: Checkpoint) -> str:
+        return StaticModel(checkpoint).fingerprint
+
+    tokenizer = json.loads(tiny_checkpoint.tokenizer_json)
+    tokenizer["pre_tokenizer"] = {"type": "CharDelimiterSplit", "delimiter": " "}
+    foreign = replace(tiny_checkpoint, tokenizer_json=json.dumps(tokenizer))
+    assert not StaticModel(foreign).tokenizer.is_native
+    native, fallback = fingerprint(tiny_checkpoint), fingerprint(foreign)
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.metadata.version", lambda package: "99.9")
+        assert fingerprint(tiny_checkpoint) == native  # our own engine tokenizes
+        assert fingerprint(foreign) != fallback
+    monkeypatch.setattr("vecsmith.model.ENCODING_VERSION", 0)
+    assert fingerprint(tiny_checkpoint) != native
+
+
+def test_the_version_of_encoding_is_raised_when_vectors_change(
+    tiny_checkpoint: Checkpoint,
+) -> None:
+    # where this fails, vectors have changed: raise ENCODING_VERSION, then write down the new ones
+    checkpoint = replace(tiny_checkpoint, normalize=True)
+    vectors = StaticModel(checkpoint).encode(["The cat sat!", "hello, WORLD hello zzz", "¿날씨?"])
+    assert ENCODING_VERSION == 1
+    expected = [
+        [0.21969464, -0.06343725, 0.17610924, -0.07397393],
+        [-0.44732234, 0.16380335, 0.4609343, -0.13360068],
+        [-0.1634452, -0.11463442, -0.534788, 0.4618889],
+    ]
+    np.testing.assert_allclose(vectors[:, :4], expected, atol=1e-6)
 
 
 def test_bytes_are_those_of_the_arrays(tiny_checkpoint: Checkpoint) -> None:

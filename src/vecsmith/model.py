@@ -43,6 +43,9 @@ from vecsmith.tokenizer import Tokenizer, checked_threads, cpu_level
 # little, and so few texts that they stay in the processor's caches from one look to the next
 # (16 batches took 1.5 times as long for strings of 60 bytes).
 _BATCHES_PER_CALL: Final = 4
+# To be raised with every change of the engine or of this file after which the same model gives
+# other vectors: it is part of the fingerprint, so figures kept from before go out of use.
+ENCODING_VERSION: Final = 1
 
 
 class _ModelDefault:
@@ -385,9 +388,12 @@ class StaticModel:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all that vectors of texts depend on: the same wherever a model was opened."""
+        """Hash of all that vectors of texts depend on: the same wherever a model was opened.
+
+        Our way of encoding is part of it, and the version of `tokenizers` where that tokenizes.
+        """
         if self._fingerprint is None:
-            self._fingerprint = _hash(self._checkpoint)
+            self._fingerprint = _hash(self._checkpoint, is_native=self._tokenizer.is_native)
         return self._fingerprint
 
     @property
@@ -523,9 +529,13 @@ class _Job:
     n_threads: int
 
 
-def _hash(checkpoint: Checkpoint) -> str:
-    """SHA-256 of a checkpoint's values, of those alone that change a vector."""
+def _hash(checkpoint: Checkpoint, *, is_native: bool) -> str:
+    """SHA-256 of a checkpoint's values, of those alone that change a vector, and of our version."""
+    from vecsmith._machine import versions  # loads what `import vecsmith` should not
+
     settings = {
+        "encoding": ENCODING_VERSION,
+        "libraries": {} if is_native else versions(["tokenizers"]),
         "normalize": checkpoint.normalize,
         "unknown": checkpoint.unknown,
         "max_length": checkpoint.max_length,

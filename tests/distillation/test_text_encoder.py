@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from tests.distillation.teachers import save_teacher
 from tests.distillation.test_teacher import as_sentence_transformer
+from vecsmith.distillation import text_encoder
 from vecsmith.distillation.text_encoder import TextEncoder
 from vecsmith.errors import FormatError
 
@@ -233,6 +234,62 @@ def test_the_fingerprint_follows_everything_a_vector_depends_on(folder: Path) ->
     (folder / "model.safetensors").write_bytes(weights[:-4] + b"\0\0\0\0")
     found.add(TextEncoder.from_pretrained(folder).fingerprint)
     assert len(found) == 2 + len(changes) + 2
+
+
+def test_the_fingerprint_follows_code_and_libraries(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = TextEncoder.from_pretrained(folder).fingerprint
+    with monkeypatch.context() as patch:
+        patch.setattr(text_encoder, "ENCODING_VERSION", 0)
+        found = {TextEncoder.from_pretrained(folder).fingerprint}
+    for library in ("torch", "transformers", "tokenizers"):
+        older = {"torch": "2.0", "transformers": "5.0", "tokenizers": "0.22", library: "0.1"}
+        with monkeypatch.context() as patch:
+            patch.setattr(text_encoder, "versions", lambda names, said=older: {**said})
+            found.add(TextEncoder.from_pretrained(folder).fingerprint)
+    assert len(found | {plain}) == 5
+    assert TextEncoder.from_pretrained(folder, device="cpu:0").fingerprint == plain
+    (folder / "modeling_own.py").write_text("SCALE = 1\n")
+    assert TextEncoder.from_pretrained(folder).fingerprint == plain  # it does not run
+    trusted = TextEncoder.from_pretrained(folder, trust_remote_code=True).fingerprint
+    (folder / "modeling_own.py").write_text("SCALE = 2\n")
+    fixed = TextEncoder.from_pretrained(folder, trust_remote_code=True).fingerprint
+    assert len({plain, trusted, fixed}) == 3
+
+
+def test_code_of_another_repository_has_no_fingerprint(folder: Path) -> None:
+    path = folder / "config.json"
+    code = {"AutoTokenizer": ["them/code--tokenization.Own", None]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"auto_map": code}))
+    assert TextEncoder.from_pretrained(folder).fingerprint  # it does not run
+    assert TextEncoder.from_pretrained(folder, trust_remote_code=True).fingerprint == ""
+
+
+def test_files_replaced_after_loading_lend_their_hash_to_nothing(folder: Path) -> None:
+    encoder = TextEncoder.from_pretrained(folder)
+    before = encoder.encode(TEXTS)
+    tensors = load_file(folder / "model.safetensors")
+    replaced = {name: tensor.flip(0).clone() for name, tensor in tensors.items()}
+    save_file(replaced, folder / "new.safetensors", metadata={"format": "pt"})
+    (folder / "new.safetensors").replace(folder / "model.safetensors")
+    other = TextEncoder.from_pretrained(folder)
+    assert not np.allclose(other.encode(TEXTS), before)
+    assert np.array_equal(encoder.encode(TEXTS), before)
+    assert encoder.fingerprint != other.fingerprint
+    shutil.rmtree(folder)
+    assert len(encoder.fingerprint) == 64
+
+
+def test_the_version_of_encoding_is_raised_when_vectors_change(minilm: TextEncoder) -> None:
+    # where this fails, vectors have changed: raise ENCODING_VERSION, then write down the new ones
+    vectors = minilm.encode(["The fox sleeps.", "오늘 날씨가 좋다"])
+    assert text_encoder.ENCODING_VERSION == 1
+    expected = [
+        [0.040367, -0.002222, -0.013304, 0.140168],
+        [-0.04049, 0.063334, 0.055457, 0.000112],
+    ]
+    np.testing.assert_allclose(vectors[:, :4], expected, atol=1e-5)
 
 
 def test_positions_that_begin_after_the_padding_bound_the_length(tmp_path: Path) -> None:

@@ -10,13 +10,15 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith._extras import require
+from vecsmith._machine import versions
 from vecsmith._progress import progress_bar
 from vecsmith._texts import Texts, check_strings, chunks_of, strings_of
 from vecsmith._typing import FloatArray, PathLike
@@ -24,12 +26,19 @@ from vecsmith.distillation.source import (
     TeacherSource,
     find_teacher,
     module_files,
+    read_object,
     read_settings,
     transformer_folder,
     weights_digest,
 )
 from vecsmith.distillation.teacher import ComputeDtype, Teacher
 
+# To be raised with every change here, in the pooling or in the modules after which the same files
+# give other vectors: it is part of the fingerprint, so vectors and figures kept from before go
+# out of use
+ENCODING_VERSION: Final = 1
+# Whose versions decide vectors too
+_LIBRARIES: Final = ("tokenizers", "torch", "transformers")
 # Texts that are tokenized together: enough that few ids are padding, few enough that their ids
 # (about 100 bytes a token while the tokenizer works) stay small
 _CHUNK_TEXTS, _CHUNK_CHARACTERS = 4096, 4_000_000
@@ -84,12 +93,15 @@ class TextEncoder:
         """
         self.source = source
         self._said = read_settings(source, trust_remote_code=trust_remote_code)
-        self._teacher = Teacher(
-            source,
-            device=device,
-            compute_dtype=compute_dtype,
-            trust_remote_code=trust_remote_code,
-        )
+        with ThreadPoolExecutor(1) as worker:
+            # now, while they are loaded: files that replace them later are not what this runs
+            hashed = worker.submit(_hash_files, source, with_code=trust_remote_code)
+            self._teacher = Teacher(
+                source,
+                device=device,
+                compute_dtype=compute_dtype,
+                trust_remote_code=trust_remote_code,
+            )
         self.max_length = _longest(max_length, self._said.max_length, self._teacher.n_positions)
         self._tokenizer = _open_tokenizer(
             self._said.tokenizer_json, self.max_length, lowercase=self._said.lowercase
@@ -97,7 +109,7 @@ class TextEncoder:
         self.dim = self._teacher.dim
         self.compute_dtype = self._teacher.compute_dtype
         self.n_bytes = self._teacher.n_bytes
-        self._fingerprint: str | None = None
+        self._fingerprint = self._hash(hashed.result(), device.partition(":")[0])
 
     @classmethod
     def from_pretrained(
@@ -147,9 +159,11 @@ class TextEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all that a vector depends on: weights, tokenizer, modules, prompts, precision."""
-        if self._fingerprint is None:
-            self._fingerprint = self._read_fingerprint()
+        """Hash of all that a vector depends on, as it was when this was loaded.
+
+        Weights, tokenizer, modules, prompts, precision, type of device, versions of the libraries,
+        code in the folder if it was trusted. "" if the folder runs code of another repository.
+        """
         return self._fingerprint
 
     def encode(
@@ -288,22 +302,40 @@ class TextEncoder:
         # "passage"; the models that have it mean it.
         return next((self._said.prompts[n] for n in names if n in self._said.prompts), "")
 
-    def _read_fingerprint(self) -> str:
-        digest = hashlib.sha256(weights_digest(self.source).encode())
-        configuration = transformer_folder(self.source.folder) / "config.json"
-        for number, path in enumerate([configuration, *module_files(self.source.folder)]):
-            digest.update(f"\0{number} {path.name}\0".encode())
-            digest.update(path.read_bytes())
+    def _hash(self, files: str | None, device_type: str) -> str:
+        if files is None:
+            return ""
         settings = {
+            "encoding": ENCODING_VERSION,
+            "libraries": versions(_LIBRARIES),
+            "files": files,
             "tokenizer": self._said.tokenizer_json,
             "lowercase": self._said.lowercase,
             "prompts": dict(self._said.prompts),
             "default_prompt_name": self._said.default_prompt_name,
             "max_length": self.max_length,
             "compute_dtype": self.compute_dtype,
+            "device": device_type,
         }
-        digest.update(json.dumps(settings, sort_keys=True).encode())
-        return digest.hexdigest()
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _hash_files(source: TeacherSource, *, with_code: bool) -> str | None:
+    """SHA-256 of weights, configuration and modules, and of the code beside them if it may run.
+
+    None if the code comes from another repository, whose files nobody can point at.
+    """
+    body = transformer_folder(source.folder)
+    paths = [body / "config.json", *module_files(source.folder)]
+    if with_code:
+        if "--" in json.dumps(read_object(body / "config.json").get("auto_map")):
+            return None
+        paths += sorted(source.folder.rglob("*.py"))
+    digest = hashlib.sha256(weights_digest(source).encode())
+    for path in paths:
+        content = path.read_bytes()
+        digest.update(f"\0{path.name} {len(content)}\0".encode() + content)
+    return digest.hexdigest()
 
 
 def _ignore(n_texts: int) -> None:
