@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.results.builders import make_result, make_sts, make_task
+from tests.results.builders import FULL, make_result, make_sts, make_task
 from vecsmith.errors import FormatError
 from vecsmith.results import EvalResult, RunStore, TaskResult
 
@@ -191,11 +193,52 @@ def test_a_task_asked_for_no_longer_is_not_shown_but_found_when_asked_for_again(
     assert RunStore(tmp_path).find(make_task("b").key) is not None
 
 
-def test_the_files_of_an_earlier_model_are_deleted_when_the_run_is_finished(tmp_path: Path) -> None:
-    make_result(make_task("a", key="1"), make_task("b", key="1")).save(tmp_path)
-    make_result(make_task("a", key="2"), make_task("b", key="2")).save(tmp_path)
+def grow_old(run: Path) -> None:
+    """Makes the run look as if nobody had used it for a day."""
+    for path in run.rglob("*"):
+        if path.is_file():
+            os.utime(path, (time.time() - 86_400,) * 2)
+
+
+def test_files_of_an_earlier_model_go_when_the_run_is_finished_and_nobody_uses_them(
+    tmp_path: Path,
+) -> None:
+    of_first = [make_task(name, key="1", fingerprint="1") for name in "ab"]
+    of_second = [make_task(name, key="2", fingerprint="2") for name in "ab"]
+    first = replace(make_result(*of_first), fingerprint="1")
+    second = replace(make_result(*of_second), fingerprint="2")
+    first.save(tmp_path)
+    second.save(tmp_path)
+    assert RunStore(tmp_path).find(of_first[0].key) is not None  # another process may need it
+    grow_old(tmp_path)
+    second.save(tmp_path)
     assert len(list((tmp_path / "tasks").iterdir())) == 4
-    assert RunStore(tmp_path).find(make_task("a", key="1").key) is None
+    assert RunStore(tmp_path).find(of_first[0].key) is None
+    assert_equal_results(EvalResult.open(tmp_path), second)
+
+
+def test_all_that_a_model_was_asked_stays_when_it_is_asked_otherwise(tmp_path: Path) -> None:
+    asked = [
+        make_task("a", key="256 and 64 dims"),
+        make_task("a", key="256 dims", views=(FULL,)),
+        make_task("a", key="map", kind="triplets"),
+        make_task("a", key="dev"),
+    ]
+    for task in asked:
+        make_result(task).save(tmp_path)
+        grow_old(tmp_path)
+    for task in asked:
+        found = RunStore(tmp_path).find(task.key)
+        assert found is not None
+        assert_equal_tasks(found, task)
+
+
+def test_figures_of_a_model_without_a_fingerprint_are_not_kept_for_ever(tmp_path: Path) -> None:
+    for score in (0.5, 0.25):
+        task = make_task("a", [score], key="", fingerprint="")
+        replace(make_result(task), fingerprint="").save(tmp_path)
+        grow_old(tmp_path)
+    assert len(list((tmp_path / "tasks").iterdir())) == 2
 
 
 def test_two_stores_of_one_folder_do_each_other_no_harm(tmp_path: Path) -> None:
@@ -206,6 +249,68 @@ def test_two_stores_of_one_folder_do_each_other_no_harm(tmp_path: Path) -> None:
     other.finish(result)
     one.finish(result)
     assert_equal_results(EvalResult.open(tmp_path), result)
+
+
+def test_what_another_process_deleted_is_not_found_and_written_again(tmp_path: Path) -> None:
+    task = make_task("a")
+    make_result(task).save(tmp_path)
+    store = RunStore(tmp_path)
+    assert store.find(task.key) is not None
+    for path in (tmp_path / "tasks").iterdir():
+        path.unlink()
+    assert store.find(task.key) is None
+    store.finish(make_result(task))
+    assert list(EvalResult.open(tmp_path).tasks) == ["a"]
+
+
+def test_a_run_that_found_old_tasks_keeps_them_while_another_model_finishes(
+    tmp_path: Path,
+) -> None:
+    task = make_task("a", key="1", fingerprint="1")
+    replace(make_result(task), fingerprint="1").save(tmp_path)
+    grow_old(tmp_path)
+    found = RunStore(tmp_path).find(task.key)
+    other = make_task("a", key="2", fingerprint="2")
+    replace(make_result(other), fingerprint="2").save(tmp_path)
+    assert found is not None
+    assert RunStore(tmp_path).find(task.key) is not None
+
+
+TWO_AT_ONCE = """
+import sys
+from dataclasses import replace
+sys.path.insert(0, sys.argv[2])
+from tests.results.builders import make_result, make_task
+from vecsmith.results import RunStore
+own = sys.argv[3]
+for turn in range(15):
+    tasks = [make_task(name, key=f"{own} {turn % 4}", fingerprint=own) for name in "abc"]
+    store = RunStore(sys.argv[1])
+    for task in tasks:
+        if store.find(task.key) is None:
+            store.add(task)
+    store.finish(replace(make_result(*tasks), fingerprint=own))
+"""
+
+
+def test_two_processes_in_one_folder_finish_and_leave_a_whole_result(tmp_path: Path) -> None:
+    run, root = tmp_path / "run", Path(__file__).resolve().parents[2]
+    for models in (("1", "2"), ("3", "3")):
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", TWO_AT_ONCE, run, root, own], stderr=subprocess.PIPE
+            )
+            for own in models
+        ]
+        assert [(p.communicate()[1], p.returncode) for p in processes] == [(b"", 0)] * 2
+        assert list(EvalResult.open(run).tasks) == ["a", "b", "c"]
+
+
+def test_a_run_may_lie_beside_the_scores_of_mteb(tmp_path: Path) -> None:
+    (tmp_path / "mteb.json").write_text("{}")
+    make_result(make_task()).save(tmp_path)
+    assert list(EvalResult.open(tmp_path).tasks) == ["trec"]
+    assert (tmp_path / "mteb.json").read_text() == "{}"
 
 
 def test_a_folder_of_other_things_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ class EvalResult:
 
         Raises:
             FileExistsError: If the folder holds something that is no run.
-            FormatError: If the run that is there is broken.
+            FormatError: If the result that is there is of something else, or of a later version.
             OSError: If it cannot be written.
         """
         RunStore(folder).finish(self)

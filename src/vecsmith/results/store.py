@@ -8,28 +8,30 @@
 The one rule: `result.json` names the files that belong to the run, so a reader sees the old run
 until the new one is finished, and a run that is killed goes on where it stopped.
 
-A task that is asked for no longer is not in the result, but its files stay: they are small, and
-asking for it again costs nothing. Files of an earlier model or of earlier texts are deleted when
-the run is finished: nothing can ask for them again.
+Files of the model that was run stay, asked for this time or not (another split, other dims): they
+are small, and asking for them again costs nothing. Those of an earlier model are deleted when the
+run is finished, once nobody has used them for an hour: they may be another process's.
+
+Whoever writes mends: a file that is damaged is warned of, run again and replaced. Whoever reads a
+result gets all of it, or a FormatError.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vecsmith._files import write_json
+from vecsmith._files import read_json, write_json
 from vecsmith._typing import PathLike
 from vecsmith.errors import FormatError
-from vecsmith.results.fields import Block, plain
+from vecsmith.results.fields import MAX_RECORD_BYTES, Block, plain, regular_file
 from vecsmith.results.records import SpeedResult, TaskResult
+from vecsmith.results.sweeping import holds_only_tasks, mark_used, sweep, task_files
 from vecsmith.results.task_files import (
-    has_task,
     is_safe_name,
-    read_name_and_key,
+    read_label,
     read_task,
     safe_name,
     stem_of,
@@ -41,27 +43,35 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = "vecsmith evaluation", 1
 RESULT_FILE, TASK_FOLDER, BASELINE_FOLDER = "result.json", "tasks", "baselines"
-# What a killed run left over; younger files may be another process's at this moment.
-_LEFT_OVER_SECONDS = 3600.0
+# What `vecsmith eval --mteb` writes; a run may come to lie beside it
+MTEB_FILE = "mteb.json"
+# How every result file begins: what is cut off later was ours
+_OPENING = f'{{\n  "format": "{FORMAT}"'.encode()
+
+logger = logging.getLogger(__name__)
 
 
 class RunStore:
-    """The folder of one run, open for writing; no lock, two processes do each other no harm."""
+    """The folder of one run, open for writing.
+
+    There is no lock. Two processes in one folder may run the same task twice; neither loses one,
+    and the result of the one that finishes last is what the folder holds.
+    """
 
     def __init__(self, folder: PathLike) -> None:
         """Opens the run in `folder`, or starts one there.
 
         Raises:
             FileExistsError: If the folder holds something that is no run, or is a file.
-            FormatError: If the run that is there is broken, or of a later version.
+            FormatError: If the result that is there is of something else, or of a later version.
             OSError: If the folder cannot be written.
         """
         self.folder = Path(folder)
         self._keys: dict[str, Path] | None = None
         self._baselines: dict[str, RunStore] = {}
-        _check_ours(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not (self.folder / RESULT_FILE).exists():  # the first thing written: it says whose
+        if not _is_run(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # the first thing written: it says whose folder this is
             unfinished = {"format": FORMAT, "version": VERSION, "finished": False}
             write_json(self.folder / RESULT_FILE, unfinished)
         (self.folder / TASK_FOLDER).mkdir(exist_ok=True)
@@ -69,15 +79,17 @@ class RunStore:
     def find(self, key: str) -> TaskResult | None:
         """The task with that key, or None; never one for the key "".
 
-        Raises:
-            FormatError: If a file of the run is broken.
+        A task whose files are damaged is not found: it is to be run again, which replaces them.
         """
         if not key:
             return None
         if self._keys is None:
             self._keys = _keys_in(self.folder / TASK_FOLDER)
         path = self._keys.get(key)
-        return None if path is None else read_task(path)
+        if path is None or not path.exists():  # another process may have deleted it since
+            return None
+        task = _whole_task(path)
+        return task if task is not None and task.key == key else None
 
     def add(self, task: TaskResult) -> None:
         """Writes one task.
@@ -109,11 +121,15 @@ class RunStore:
         stems = {name: self._ensure(task) for name, task in result.tasks.items()}
         write_json(self.folder / RESULT_FILE, _record(result, stems))
         self._keys = None
-        _sweep(self.folder / TASK_FOLDER, stems)
+        sweep(self.folder / TASK_FOLDER, stems, result.fingerprint)
 
     def _ensure(self, task: TaskResult) -> str:
+        """The file name of a task that is there, and whole."""
         folder, stem = self.folder / TASK_FOLDER, stem_of(task)
-        return stem if has_task(folder, stem) else write_task(folder, task)
+        path = folder / f"{stem}.json"
+        if path.exists() and _whole_task(path) is not None:
+            return stem
+        return write_task(folder, task)
 
 
 def read_run(folder: PathLike, make: type[EvalResult]) -> EvalResult:
@@ -134,24 +150,48 @@ def read_run(folder: PathLike, make: type[EvalResult]) -> EvalResult:
     return _result_of(block, make, baselines)
 
 
-def _check_ours(folder: Path) -> None:
-    """Raises unless `folder` is a run, or may become one."""
+def _is_run(folder: Path) -> bool:
+    """Whether `folder` is a run whose result file is whole; raises if it may not become one."""
     if not folder.exists():
-        return
+        return False
     if not folder.is_dir():
         raise FileExistsError(f"{folder}: is a file, expected a folder or nothing there")
     for inner in (TASK_FOLDER, BASELINE_FOLDER):
         if (folder / inner).is_symlink():
             raise FileExistsError(f"{folder / inner}: is a link, expected a folder of the run")
     if (folder / RESULT_FILE).exists():
+        if _is_damaged(folder):
+            return False
         _header(folder)
-        return
-    foreign = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+        return True
+    foreign = sorted(
+        path.name
+        for path in folder.iterdir()
+        if not path.name.startswith(".") and path.name != MTEB_FILE
+    )
     if foreign:
         raise FileExistsError(
             f"{folder}: holds {', '.join(foreign[:3])} and no {RESULT_FILE}, expected a run or "
             "an empty folder; choose another folder"
         )
+    return False
+
+
+def _is_damaged(folder: Path) -> bool:
+    """Whether the result file is what is left of one of ours, in a folder with our tasks."""
+    path = folder / RESULT_FILE
+    if not holds_only_tasks(folder / TASK_FOLDER):
+        return False
+    with regular_file(path).open("rb") as file:
+        beginning = file.read(len(_OPENING)).strip(b"\0 \n")
+    if not _OPENING.startswith(beginning):
+        return False
+    try:
+        read_json(path, max_bytes=MAX_RECORD_BYTES)
+    except FormatError as error:
+        logger.warning("%s; it is written anew from the tasks that are there", error)
+        return True
+    return False
 
 
 def _header(folder: Path) -> Block:
@@ -176,12 +216,25 @@ def _baseline_folder(folder: Path, name: str) -> Path:
 
 
 def _keys_in(folder: Path) -> dict[str, Path]:
-    """JSON file of the tasks in `folder`, by key."""
-    return {read_name_and_key(path)[1]: path for path in _task_files(folder)}
+    """JSON file of the tasks in `folder`, by key; those that cannot be read are left out."""
+    keys: dict[str, Path] = {}
+    for path in task_files(folder):
+        try:
+            keys[read_label(path).key] = path
+        except (FormatError, OSError) as error:
+            logger.warning("%s; the file is passed over", error)
+    return keys
 
 
-def _task_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.json") if is_safe_name(path.stem))
+def _whole_task(path: Path) -> TaskResult | None:
+    """The task whose JSON is at `path`, marked as used; None if it cannot be read."""
+    mark_used(path)
+    try:
+        return read_task(path)
+    except (FormatError, OSError) as error:
+        if path.exists():  # else another process deleted it just now
+            logger.warning("%s; the task is run again", error)
+        return None
 
 
 def _check_depth(result: EvalResult) -> None:
@@ -258,30 +311,3 @@ def _speed_of(block: Block) -> SpeedResult:
         model_bytes=block.optional_count("model_bytes"),
         peak_bytes=block.optional_count("peak_bytes"),
     )
-
-
-def _sweep(folder: Path, stems: Mapping[str, str]) -> None:
-    """Deletes what nothing can ask for again: superseded tasks, and leftovers of a kill."""
-    listed = set(stems.values())
-    for path in _task_files(folder):
-        with suppress(FormatError, OSError):  # a file we cannot read is not ours to delete
-            if path.stem not in listed and read_name_and_key(path)[0] in stems:
-                _delete([path, path.with_suffix(".safetensors")])
-    _delete(path for path in folder.iterdir() if _is_left_over(path))
-
-
-def _is_left_over(path: Path) -> bool:
-    """Whether a kill left `path`: an unfinished file, or arrays whose JSON was never written."""
-    is_part = path.name.startswith(".") and path.name.endswith(".part")
-    is_orphan = path.suffix == ".safetensors" and not path.with_suffix(".json").exists()
-    if not is_part and not (is_orphan and is_safe_name(path.stem)):
-        return False
-    with suppress(OSError):
-        return time.time() - path.lstat().st_mtime > _LEFT_OVER_SECONDS
-    return False
-
-
-def _delete(paths: Iterable[Path]) -> None:
-    for path in paths:
-        with suppress(OSError):
-            path.unlink()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -54,11 +55,6 @@ def stem_of(task: TaskResult) -> str:
     return safe_name(task.name, "", repr(_scores_record(task)), *hashes)
 
 
-def has_task(folder: Path, stem: str) -> bool:
-    """Whether both files of a task are in `folder`."""
-    return all((folder / f"{stem}{ending}").is_file() for ending in (".json", ".safetensors"))
-
-
 def write_task(folder: Path, task: TaskResult) -> str:
     """Writes both files of `task` into `folder`; gives their name without the ending.
 
@@ -92,15 +88,28 @@ def read_task(path: Path) -> TaskResult:
         raise FormatError(f"{path}: {error}; {_REMEDY}") from error
 
 
-def read_name_and_key(path: Path) -> tuple[str, str]:
-    """Name and key of the task whose JSON is at `path`; its arrays are not looked at.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """What tells one task file from another: fields of `TaskResult`."""
+
+    name: str
+    key: str
+    fingerprint: str
+
+
+def read_label(path: Path) -> Label:
+    """The label of the task whose JSON is at `path`; its arrays are not looked at.
 
     Raises:
         FormatError: If the file is broken or foreign.
         OSError: If it cannot be read.
     """
     block = Block.of_file(path, format_name=FORMAT, version=VERSION)
-    return block.text("name"), block.text("key")
+    return Label(name=block.text("name"), key=block.text("key"), fingerprint=_fingerprint_of(block))
+
+
+def _fingerprint_of(block: Block) -> str:
+    return block.text("fingerprint") if block.has("fingerprint") else ""
 
 
 def _arrays(task: TaskResult) -> dict[str, NDArray[Any]]:
@@ -174,7 +183,7 @@ def _task_of(block: Block, arrays: Mapping[str, NDArray[Any]]) -> TaskResult:
         key=block.text("key"),
         neighbors=arrays.get("neighbors"),
         # what the first version did not write
-        fingerprint=block.text("fingerprint") if block.has("fingerprint") else "",
+        fingerprint=_fingerprint_of(block),
         versions=(block.mapping("versions", Block.optional_text) if block.has("versions") else {}),
         machine=block.block("machine").values if block.has("machine") else {},
         date=block.text("date") if block.has("date") else "",
