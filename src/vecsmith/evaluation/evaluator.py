@@ -99,7 +99,7 @@ def evaluate(
         ValueError: If there is nothing to score, or `dims` do not fit the model.
         MissingExtraError: If the extra `eval` is not installed.
     """
-    sources, suite_name = _choose(tasks, suite, split)
+    sources, suite_name = _choose(tasks, suite)
     if cache is not None and not isinstance(cache, EmbeddingCache):
         cache = EmbeddingCache(cache)
     contenders = [_contender(model, name, dims, precisions, cache)]
@@ -259,13 +259,13 @@ def _key(contender: Contender, task: Task) -> str:
 
 
 def _choose(
-    tasks: PathLike | Sequence[PathLike], suite: str | Suite | None, split: Split
+    tasks: PathLike | Sequence[PathLike], suite: str | Suite | None
 ) -> tuple[list[TaskSource], str | None]:
     sources = find_tasks(tasks)
     if suite is None:
         return sources, None
     chosen = find_suite(suite) if isinstance(suite, str) else suite
-    return chosen.select(sources, split), chosen.name
+    return chosen.select(sources), chosen.name
 
 
 def _folders(tasks: PathLike | Sequence[PathLike]) -> list[PathLike]:

@@ -188,3 +188,14 @@ def test_sets_of_test_rows_alone_say_so_when_tuned_on(sources: dict[str, TaskSou
 def test_the_hash_of_a_shared_set_never_changes(sources: dict[str, TaskSource]) -> None:
     found = {name: only(sources[name]).data_hash for name in HASHES}
     assert found == HASHES
+
+
+def test_no_test_pair_of_stsb_is_read_to_choose_by(sources: dict[str, TaskSource]) -> None:
+    test = only(sources["stsb"]).data
+    assert isinstance(test, SimilarityData)
+    held_out = set(zip(test.first, test.second, strict=True))
+    read = only(sources["sts12"], split="dev")
+    assert isinstance(read.data, SimilarityData)
+    assert held_out.isdisjoint(zip(read.data.first, read.data.second, strict=True))
+    assert "123 rows that are test rows of stsb are left out" in read.notes
+    assert read.counts["pairs"] == 1484 - 123

@@ -115,6 +115,31 @@ def test_a_threshold_is_tuned_on_dev_else_train_never_on_what_is_scored(
         assert found == tuning
 
 
+def test_test_pairs_of_stsb_are_not_read_to_choose_by(write: Write, load: Load) -> None:
+    there = [
+        row | {"stsb_split": elsewhere, "sentence2": elsewhere}
+        for row in sts("train", "test")
+        for elsewhere in ("test", "Test", "dev", "train", "")
+    ]
+    write("sts/data.jsonl", there)
+    (test,), (dev,) = load("test"), load("dev")
+    assert isinstance(test.data, SimilarityData)
+    assert isinstance(dev.data, SimilarityData)
+    assert test.data.second == ["test", "Test", "dev", "train", ""]
+    assert (set(dev.data.first), dev.data.second) == ({"train"}, ["dev", "train", ""])
+    assert "2 rows that are test rows of stsb are left out" in dev.notes
+    assert not any("stsb" in note for note in test.notes)
+
+
+def test_a_set_with_nothing_but_test_pairs_of_stsb_is_not_chosen_by(
+    write: Write, load: Load, tmp_path: Path
+) -> None:
+    write("sts/data.jsonl", [row | {"stsb_split": "test"} for row in sts("train", "dev")])
+    assert load("dev") == []
+    assert "no rows for split 'dev'" in str(find_tasks(tmp_path)[0].why_skipped("dev"))
+    assert [task.split for task in load()] == ["dev"]
+
+
 def labelled(n_texts: int, **columns: str) -> list[dict[str, Any]]:
     """Distinct texts, a tenth of them "rare", the others "common"."""
     return [

@@ -53,6 +53,7 @@ class Portion:
         columns: Those that the task is asked by.
         splits: Rows by split.
         asked: What the rows are for.
+        n_elsewhere: Rows left out because they are test rows of stsb.
         settings: Of the task.
     """
 
@@ -60,6 +61,7 @@ class Portion:
     columns: tuple[str, ...]
     splits: Mapping[str, Rows]
     asked: Asked
+    n_elsewhere: int
     settings: TaskSettings
 
     @property
@@ -75,7 +77,10 @@ class Portion:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is to be said of the split."""
-        return split_note(self.splits, self.asked, self.scored)
+        notes = split_note(self.splits, self.asked, self.scored)
+        if not self.n_elsewhere:
+            return notes
+        return (*notes, f"{self.n_elsewhere} rows that are test rows of stsb are left out")
 
     def texts(self, place: int, rows: Rows | None = None) -> list[str]:
         """Texts of the column at `place`, of the scored rows or others."""

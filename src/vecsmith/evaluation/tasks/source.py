@@ -25,7 +25,14 @@ from vecsmith.evaluation.tasks.retrieval import (
     paired_retrieval,
 )
 from vecsmith.evaluation.tasks.settings import METRICS, TaskSettings, Values
-from vecsmith.evaluation.tasks.splits import Asked, rows_by_split, rows_by_value, scored_split
+from vecsmith.evaluation.tasks.splits import (
+    OF_STSB,
+    Asked,
+    rows_by_split,
+    rows_by_value,
+    scored_split,
+    without_test_rows_elsewhere,
+)
 from vecsmith.evaluation.tasks.tables import Part, Table, find_column, read_table
 from vecsmith.evaluation.tasks.task import Task
 from vecsmith.evaluation.tasks.values import Rows, all_rows, ids_of, text_of
@@ -115,7 +122,7 @@ class TaskSource:
         by_language = list(self._rows_by_language(table, langs, languages))
         if not by_language:
             return self._why_no_language(languages)
-        if any(self._is_scored(rows_by_split(table, rows), split) for _, rows in by_language):
+        if any(self._is_scored(_splits(table, rows, split)[0], split) for _, rows in by_language):
             return None
         return f"there are no rows for split {split!r}: test rows are for the last look only"
 
@@ -124,7 +131,8 @@ class TaskSource:
 
         Args:
             split: "test" for the test rows, or where there are none the dev or train rows; "dev"
-                for the dev rows or else the train rows, without a look at the test rows.
+                for the dev rows or else the train rows, without a look at the test rows: the set's,
+                and those of stsb where a column `stsb_split` tells them.
             languages: Codes of languages to keep, ISO 639-1 or 639-3; None keeps all.
 
         Raises:
@@ -141,7 +149,7 @@ class TaskSource:
         table, langs = self._read()
         collection: Collection | None = None
         for lang, rows in self._rows_by_language(table, langs, languages):
-            splits = rows_by_split(table, rows)
+            splits, n_elsewhere = _splits(table, rows, asked)
             if not self._is_scored(splits, asked):
                 continue
             portion = Portion(
@@ -149,6 +157,7 @@ class TaskSource:
                 columns=self.columns,
                 splits=splits,
                 asked=asked,
+                n_elsewhere=n_elsewhere,
                 settings=self.settings,
             )
             if "corpus" in self.tables:
@@ -187,7 +196,7 @@ class TaskSource:
         Args:
             light: Whether only to read what tells splits and languages.
         """
-        names = {"split", "lang", *self.settings.exclude, *self.settings.include}
+        names = {"split", "lang", OF_STSB, *self.settings.exclude, *self.settings.include}
         if "corpus" not in self.tables:
             names |= set() if light else {*self.columns, "subset"}
             table = self._table("rows", sorted(names))
@@ -260,6 +269,11 @@ def _check_asked(split: str, languages: Sequence[str] | None) -> None:
         raise ValueError(f"split is {split!r}, expected 'test' or 'dev'")
     if isinstance(languages, str):
         raise TypeError(f"languages are {languages!r}, expected a list such as [{languages!r}]")
+
+
+def _splits(table: Table, rows: Rows, asked: Asked) -> tuple[dict[str, Rows], int]:
+    """Rows by split, and how many were left out because they are test rows elsewhere."""
+    return without_test_rows_elsewhere(table, rows_by_split(table, rows), asked)
 
 
 def _kept(table: Table, settings: TaskSettings) -> Rows:

@@ -28,6 +28,8 @@ SPLIT_NAMES: Mapping[str, str] = {
     "testing": "test",
 }
 _KNOWN = frozenset(SPLIT_NAMES.values())
+# A column that says which split of stsb holds the same pair.
+OF_STSB = "stsb_split"
 # Where to look for the rows to score.
 _ORDER: Mapping[str, tuple[str, ...]] = {"test": ("test", "dev", "train"), "dev": ("dev", "train")}
 
@@ -52,8 +54,7 @@ def rows_by_split(table: Table, rows: Rows) -> dict[str, Rows]:
             raise FormatError(
                 f"{table.where(int(chosen[0]))}: split is null, expected train, dev or test"
             )
-        written = name.strip()
-        found.setdefault(SPLIT_NAMES.get(written.lower(), written), []).append(chosen)
+        found.setdefault(_known_name(name), []).append(chosen)
     if found and found.keys().isdisjoint(_KNOWN):
         raise FormatError(
             f"{table.where(int(rows[0]))}: split is {next(iter(found))!r:.60}, and no row's is "
@@ -62,12 +63,38 @@ def rows_by_split(table: Table, rows: Rows) -> dict[str, Rows]:
     return {split: np.sort(np.concatenate(parts)) for split, parts in found.items()}
 
 
+def _known_name(written: str) -> str:
+    """One of the three names, or what is written."""
+    name = written.strip()
+    return SPLIT_NAMES.get(name.lower(), name)
+
+
 def rows_by_value(values: Sequence[Any], rows: Rows) -> dict[Any, Rows]:
     """Rows by their value, in order of first appearance."""
     places: dict[Any, list[int]] = {}
     for row in rows.tolist():
         places.setdefault(values[row], []).append(row)
     return {value: np.array(chosen, dtype=np.int64) for value, chosen in places.items()}
+
+
+def without_test_rows_elsewhere(
+    table: Table, splits: Mapping[str, Rows], asked: Asked
+) -> tuple[dict[str, Rows], int]:
+    """The splits without what must not be chosen by, and how many rows that is.
+
+    Asked for "dev", rows that are test rows of stsb are none of this set's dev or train rows.
+    """
+    if asked != "dev" or OF_STSB not in table.columns:
+        return dict(splits), 0
+    written = table.columns[OF_STSB]
+    left: dict[str, Rows] = {}
+    for split, rows in splits.items():
+        own = [_known_name(text_of(written[row])) != "test" for row in rows.tolist()]
+        if any(own):
+            left[split] = rows[np.array(own, dtype=np.bool_)]
+    used = splits.keys() & {"train", "dev"}
+    n_left = sum(len(left[split]) for split in used & left.keys())
+    return left, sum(len(splits[split]) for split in used) - n_left
 
 
 def scored_split(splits: Mapping[str, Rows], asked: Asked) -> str | None:

@@ -12,7 +12,7 @@ from typing import Protocol
 from vecsmith.evaluation.tasks.languages import is_of
 from vecsmith.evaluation.tasks.settings import METRICS, Values
 from vecsmith.evaluation.tasks.source import TaskSource, has_column
-from vecsmith.evaluation.tasks.splits import Asked
+from vecsmith.evaluation.tasks.splits import OF_STSB
 from vecsmith.results import Kind
 
 # The groups by name: what they ask, and their tasks.
@@ -22,7 +22,7 @@ GROUPS: Mapping[str, tuple[Kind, tuple[str, ...]]] = {
     "CLS": ("classification", ("banking77", "sst2", "cr", "hwu64", "subj")),
 }
 # STS Benchmark was chosen from the STS tasks: pairs that models train on or are tuned on must go.
-_NOT_OF_STSB: Values = {"stsb_split": ("dev", "train")}
+_NOT_OF_STSB: Values = {OF_STSB: ("dev", "train")}
 EXCLUDED: Mapping[str, Values] = dict.fromkeys(("sts12", "sts13", "sts14", "sts15"), _NOT_OF_STSB)
 
 
@@ -70,7 +70,6 @@ class Suite:
         languages: Codes to keep; None for all.
         except_languages: Codes of languages whose tasks are left out.
         exclude: Rows to leave out of a set that has the column: values by column, by set.
-        not_on_dev: Sets that must not be chosen by: their dev or train rows hold another's test.
     """
 
     name: str
@@ -78,9 +77,8 @@ class Suite:
     languages: tuple[str, ...] | None = None
     except_languages: tuple[str, ...] = ()
     exclude: Mapping[str, Values] = field(default_factory=dict)
-    not_on_dev: tuple[str, ...] = ()
 
-    def select(self, sources: Iterable[TaskSource], split: Asked = "test") -> list[TaskSource]:
+    def select(self, sources: Iterable[TaskSource]) -> list[TaskSource]:
         """The sources chosen, restricted to the languages chosen.
 
         One whose language is not known is among them, skipped for that reason, where the choice is
@@ -89,8 +87,7 @@ class Suite:
         Raises:
             FormatError: If a file whose languages must be read is broken.
         """
-        chosen = [each for source in sources for each in self._select(source)]
-        return [self._without_dev(each) for each in chosen] if split == "dev" else chosen
+        return [each for source in sources for each in self._select(source)]
 
     def _select(self, source: TaskSource) -> Iterator[TaskSource]:
         if source.skipped is None:
@@ -104,12 +101,6 @@ class Suite:
                 return
         if self.tasks is None:
             yield source
-
-    def _without_dev(self, source: TaskSource) -> TaskSource:
-        if source.skipped is not None or source.set not in self.not_on_dev:
-            return source
-        reason = "its rows that are not of test hold test pairs of another set"
-        return replace(source, kind=None, skipped=reason)
 
     def _without_rows(self, source: TaskSource) -> TaskSource:
         filters = self.exclude.get(source.set, {})
@@ -150,9 +141,8 @@ SUITES: Mapping[str, Suite] = {
             name="groups",
             tasks=tuple(name for _, names in GROUPS.values() for name in names),
             exclude=EXCLUDED,
-            not_on_dev=tuple(EXCLUDED),
         ),
-        Suite(name="english", languages=("en",), exclude=EXCLUDED, not_on_dev=tuple(EXCLUDED)),
+        Suite(name="english", languages=("en",), exclude=EXCLUDED),
         Suite(name="multilingual", except_languages=("en",)),
         Suite(name="korean", languages=("ko",)),
     )
