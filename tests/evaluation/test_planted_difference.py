@@ -28,7 +28,7 @@ def distilled(teacher_folder: Path) -> StaticModel:
 def suite() -> Suite:
     """The named groups STS and RET."""
     groups = find_suite("groups")
-    tasks = tuple(task for group in ("STS", "RET") for task in GROUPS[group][1])
+    tasks = tuple(task for group in ("STS", "RET") for task in GROUPS[group])
     return replace(groups, tasks=tasks)
 
 

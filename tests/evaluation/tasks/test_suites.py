@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,12 @@ import pytest
 from vecsmith.evaluation.tasks import TaskSource, find_tasks
 from vecsmith.evaluation.tasks.languages import _BY_LONG, is_of, language_pair, languages_in
 from vecsmith.evaluation.tasks.suites import (
-    EXCLUDED,
     GROUPS,
     SUITES,
     Suite,
     complete_groups,
     find_suite,
 )
-from vecsmith.evaluation.tasks.task import SimilarityData, Task
 
 STS = {"sentence1": "a", "sentence2": "b", "score": 1.0}
 
@@ -110,39 +108,28 @@ def test_a_suite_that_is_not_there_is_refused() -> None:
         find_suite("french")
 
 
-def group_tasks() -> list[Task]:
-    """A task of each name in the groups, with the rows left out that are."""
-    nothing = SimilarityData(first=[], second=[], scores=None)  # type: ignore[arg-type]
-    return [
-        Task(
-            name=name,
-            set=name.split("[")[0],
-            kind=kind,
-            language="en",
-            split="test",
-            metric={"similarity": "spearman_cosine", "retrieval": "ndcg@10"}.get(kind, "accuracy"),
-            data=nothing,
-            exclude=EXCLUDED.get(name, {}),
-        )
-        for kind, tasks in GROUPS.values()
-        for name in tasks
-    ]
+@dataclass(frozen=True)
+class Hashed:
+    """A task as far as groups go."""
+
+    name: str
+    data_hash: str
+
+
+def group_tasks() -> list[Hashed]:
+    """A task of each name in the groups, asking what counts."""
+    return [Hashed(name, each) for hashes in GROUPS.values() for name, each in hashes.items()]
 
 
 def test_groups_are_complete_when_every_task_is_there() -> None:
-    assert complete_groups(group_tasks()) == {name: tasks for name, (_, tasks) in GROUPS.items()}
+    assert complete_groups(group_tasks()) == {name: tuple(tasks) for name, tasks in GROUPS.items()}
     assert complete_groups([]) == {}
 
 
 @pytest.mark.parametrize(
     ("name", "change", "left"),
     [
-        ("sts13", {"exclude": {}}, {"RET", "CLS"}),
-        ("sts13", {"exclude": {"stsb_split": ("train",)}}, {"RET", "CLS"}),
-        ("stsb", {"exclude": {"stsb_split": ("dev", "train")}}, {"RET", "CLS"}),
-        ("stsb", {"include": {"subset": ("news",)}}, {"RET", "CLS"}),
-        ("stsb", {"metric": "pearson_cosine"}, {"RET", "CLS"}),
-        ("cr", {"kind": "clustering"}, {"STS", "RET"}),
+        ("cr", {"data_hash": "0" * 32}, {"STS", "RET"}),
         ("xquad[en]", {"name": "xquad[de]"}, {"STS", "CLS"}),
         ("med", {"name": "medicine"}, {"STS", "CLS"}),
     ],
@@ -152,6 +139,41 @@ def test_a_group_with_a_task_amiss_is_not_quoted(
 ) -> None:
     tasks = [replace(task, **change) if task.name == name else task for task in group_tasks()]
     assert complete_groups(tasks).keys() == left
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "left"),
+    [
+        ("sts13", {"exclude": {}}, {"RET", "CLS"}),
+        ("sts13", {"exclude": {"stsb_split": ("train",)}}, {"RET", "CLS"}),
+        ("sts14", {"include": {"subset": ("headlines",)}}, {"RET", "CLS"}),
+        ("stsb", {"metric": "pearson_cosine"}, {"RET", "CLS"}),
+    ],
+)
+def test_a_group_is_not_quoted_over_other_rows_or_metrics(
+    shared_data: Path, name: str, change: dict[str, Any], left: set[str]
+) -> None:
+    pytest.importorskip("pyarrow", reason="needs pyarrow (extra eval)")
+    (source,) = find_suite("groups").select(find_tasks(shared_data / name))
+    (right,) = source.load()
+    changed = replace(source, settings=replace(source.settings, **change))
+    (wrong,) = changed.load()
+    others: list[Any] = [task for task in group_tasks() if task.name != name]
+    assert complete_groups([*others, right]).keys() == GROUPS.keys()
+    assert complete_groups([*others, wrong]).keys() == left
+
+
+def test_a_group_is_not_quoted_over_dev_or_over_other_sets_of_its_names(
+    shared_data: Path, sets: Path
+) -> None:
+    pytest.importorskip("pyarrow", reason="needs pyarrow (extra eval)")
+    (source,) = find_tasks(shared_data / "stsb")
+    (dev,) = source.load("dev")
+    own = next(source for source in find_tasks(sets) if source.set == "stsb")
+    (other,) = own.load()
+    for task in (dev, other):
+        tasks: list[Any] = [each for each in group_tasks() if each.name != "stsb"]
+        assert complete_groups([*tasks, task]).keys() == {"RET", "CLS"}
 
 
 def test_the_groups_suite_of_the_shared_sets_is_whole(shared_data: Path) -> None:
