@@ -153,6 +153,7 @@ def make_run(
         machine={"cpu": "Some Processor", "cores": 2, "memory_gib": 8.0, "system": "Linux"},
         versions={"numpy": "2.4.6", "vecsmith": "0.1.0"},
         date="2026-01-02T03:04:05+00:00",
+        run="1" * 32,
         baselines={other.model: other for other in baselines},
     )
 

@@ -131,7 +131,9 @@ def scores(items: list[float], **figures: float) -> dict[View, Scores]:
         ({"statistic": "spearman"}, "no gold"),
         ({"scores": scores([1.0, float("nan")])}, "item 1 is nan"),
         ({"scores": scores([1.0], mrr=0.5)}, "has no figure 'ndcg@10', found mrr"),
-        ({"scores": scores([1.0], **{"ndcg@10": float("inf")})}, "is inf, expected a number"),
+        ({"scores": scores([1.0], **{"ndcg@10": float("inf")})}, "is inf, expected a score"),
+        ({"scores": scores([1.0], **{"ndcg@10": 1e308})}, r"is 1e\+308, expected a score"),
+        ({"scores": scores([1e308, -1e308])}, r"exceed 1e\+100, expected scores"),
         ({"gold": np.zeros(3)}, r"gold: float64 of shape \(3,\), expected float64 of \(4,\)"),
         ({"neighbors": np.zeros(3, np.int32)}, r"neighbors of shape \(3,\)"),
     ],
@@ -141,3 +143,20 @@ def test_a_record_whose_parts_do_not_fit_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         TaskResult(**broken(**changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("dim", "precision", "message"),
+    [
+        (256, "int4", "precision is 'int4', expected one of float32, float16, int8, binary, text"),
+        (-1, "float32", "dim is -1, expected a number of dimensions from 0"),
+    ],
+)
+def test_a_view_that_no_vector_can_have_is_refused(dim: int, precision: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        View(dim, precision)  # type: ignore[arg-type]
+
+
+def test_a_binary_view_takes_an_eighth_of_a_byte_for_each_dim() -> None:
+    assert [View(dim, "binary").n_bytes for dim in (0, 1, 8, 9)] == [0, 1, 1, 2]
+    assert View(0, "text").n_bytes == 0

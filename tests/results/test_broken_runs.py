@@ -128,6 +128,29 @@ def test_a_pipe_in_place_of_a_file_does_not_hang(run: Path, file: Callable[[Path
         EvalResult.open(run)
 
 
+@pytest.mark.parametrize("rate", [1e308, -1.0, 1e-300])
+@pytest.mark.parametrize("place", [("texts_per_second",), ("turns", 0)])
+def test_a_speed_that_nothing_has_is_refused(
+    run: Path, rate: float, place: tuple[Any, ...]
+) -> None:
+    value = json.loads(result_json(run).read_text())
+    result_json(run).write_text(json.dumps(changed(value, ("speed", *place), rate)))
+    with pytest.raises(FormatError, match=r"texts per second, expected from 1e-09 to 1e\+12"):
+        EvalResult.open(run)
+
+
+@pytest.mark.parametrize("by", [1.0, -1e-4])
+@pytest.mark.parametrize("name", ["stsb", "xnli"])
+def test_a_figure_that_is_not_that_of_its_items_is_refused(run: Path, name: str, by: float) -> None:
+    path = next((run / "tasks").glob(f"{name}*.json"))
+    task = json.loads(path.read_text())
+    figures = task["scores"][1]["figures"]
+    figures[task["metric"]] += by
+    path.write_text(json.dumps(task))
+    with pytest.raises(FormatError, match=r"of view 64 float32 is .*, but that of its items"):
+        EvalResult.open(run)
+
+
 def replace_arrays(run: Path, **new: np.ndarray[Any, Any]) -> None:
     """Other arrays with a JSON that says they are right."""
     path, record = arrays(run), task_json(run)

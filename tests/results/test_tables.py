@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 
 import pytest
 
 from tests.results.builders import FULL, SHORT, make_result, make_sts, make_task
-from vecsmith.results import EvalResult, View, table_of
+from vecsmith.results import EvalResult, View, compare, table_of
 from vecsmith.results.rendering import align, shorten, text_width
 
 LONG = "sentence-transformers/all-MiniLM-L6-v2"
@@ -26,6 +27,27 @@ def result() -> EvalResult:
         groups={"STS": ("stsb",), "CLS": ("absent",)},
         baselines={LONG: teacher, "bm25": bm25},
     )
+
+
+NASTY = "\x1b]0;mine\x07\x1b[2Ja\nb\u202ec\r"
+
+
+def test_names_and_notes_of_others_cannot_steer_the_terminal() -> None:
+    named = make_task(NASTY, notes=(NASTY,))
+    other = make_result(replace(named, split=NASTY), model=NASTY)
+    result = make_result(
+        replace(named, unit=NASTY), model=NASTY, groups={NASTY: (NASTY,)}, baselines={NASTY: other}
+    )
+    mixed = make_result(named, make_task("b"), model=NASTY), make_result(make_task("b"), named)
+    refused = compare(
+        make_result(make_task("b"), named, model=NASTY),
+        make_result(make_task("b"), replace(named, split=NASTY), make_task(NASTY * 2)),
+    )
+    texts = [result.table(), compare(*mixed).table(), refused.table()]
+    texts += [compare(result, replace(result, model="x")).table()]
+    for text in texts:
+        assert "\N{REPLACEMENT CHARACTER}" in text
+        assert all(line.isprintable() for line in text.split("\n"))
 
 
 def test_rows_are_tasks_by_family_then_groups_means_and_retention(result: EvalResult) -> None:

@@ -128,7 +128,7 @@ class Comparison:
         refused: Why a task that both have is left out, by name.
         only_a: Names of tasks that only A has.
         only_b: Names of tasks that only B has.
-        same_run: Whether both were scored in one run, so that their speeds were measured in turns.
+        same_run: Whether both are known to be of one run: then their speeds were measured in turns.
         same_machine: Whether both ran on the same kind of processor with as many cores.
     """
 
@@ -215,7 +215,7 @@ def compare(
         refused=matching.refused,
         only_a=matching.only_a,
         only_b=matching.only_b,
-        same_run=a.date == b.date != "",
+        same_run=a.run == b.run != "",
         same_machine=all(a.machine.get(key) == b.machine.get(key) for key in ("cpu", "cores")),
     )
 

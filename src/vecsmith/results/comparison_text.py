@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from vecsmith.results.averages import FAMILIES, SETS
-from vecsmith.results.rendering import align, counted_sets, percent, shorten
+from vecsmith.results.rendering import align, counted_sets, percent, shorten, visible
 
 if TYPE_CHECKING:
     from vecsmith.results.comparison import Comparison, ComparisonRow, Side
@@ -36,7 +36,7 @@ def render_comparison(comparison: Comparison, *, width: int = 120) -> str:
 
 
 def _described(side: Side) -> str:
-    parts = [f"{side.model}, {_view(side)}"]
+    parts = [f"{visible(side.model)}, {_view(side)}"]
     if side.speed.texts_per_second is not None:
         parts.append(f"{side.speed.texts_per_second:,.0f} texts/s")
     if side.speed.model_bytes is not None:
@@ -97,7 +97,7 @@ def _closing(comparison: Comparison) -> Iterator[str]:
     if comparison.model_bytes_ratio is not None:
         yield f"A weighs {_times(comparison.model_bytes_ratio)} as much in memory."
     for name, reason in comparison.refused.items():
-        yield f"Left out: {shorten(name, 60)}, {reason}."
+        yield f"Left out: {shorten(name, 60)}, {visible(reason)}."
     for letter, names in (("A", comparison.only_a), ("B", comparison.only_b)):
         if names:
             yield f"Only {letter} has: {_listed(names)}."

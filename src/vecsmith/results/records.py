@@ -5,7 +5,6 @@ The one rule: a record holds all that a comparison needs; nobody has to encode a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -25,7 +24,9 @@ Kind = Literal[
 Precision = Literal["float32", "float16", "int8", "binary", "text"]
 Statistic = Literal["mean", "spearman", "pearson", "average_precision"]
 
-_BITS = {"float32": 32, "float16": 16, "int8": 8, "binary": 1}
+_BITS = {"float32": 32, "float16": 16, "int8": 8, "binary": 1, "text": 0}
+# What is larger is no score, and sums and squares of it would leave the range of float64
+_LARGEST = 1e100
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,15 +36,25 @@ class View:
     Attributes:
         dim: Length of the prefix; 0 for a baseline that works on words, not on vectors.
         precision: What a number is stored in; "text" for such a baseline.
+
+    Raises:
+        ValueError: If the precision is unknown, or `dim` is below 0.
     """
 
     dim: int
     precision: Precision = "float32"
 
+    def __post_init__(self) -> None:
+        if self.precision not in _BITS:
+            known = ", ".join(_BITS)
+            raise ValueError(f"precision is {self.precision!r:.60}, expected one of {known}")
+        if self.dim < 0:
+            raise ValueError(f"dim is {self.dim}, expected a number of dimensions from 0")
+
     @property
     def n_bytes(self) -> int:
         """Bytes of one vector."""
-        return -(-self.dim * _BITS.get(self.precision, 0) // 8)
+        return -(-self.dim * _BITS[self.precision] // 8)
 
     def __str__(self) -> str:
         return "text" if self.precision == "text" else f"{self.dim} {self.precision}"
@@ -187,14 +198,16 @@ def _check_task(task: TaskResult) -> None:
         _check_column(task.gold, n_items, f"{where}: gold")
     for view, scores in task.scores.items():
         _check_column(scores.items, n_items, f"{where}: items of view {view}")
+        if task.statistic == "mean" and np.abs(scores.items).max() > _LARGEST:
+            raise ValueError(f"{where}: items of view {view} exceed {_LARGEST:g}, expected scores")
         if task.metric not in scores.figures:
             raise ValueError(
                 f"{where}: view {view} has no figure {task.metric!r}, "
                 f"found {', '.join(scores.figures) or 'none'}"
             )
         for metric, figure in scores.figures.items():
-            if not math.isfinite(figure):
-                raise ValueError(f"{where}: {metric} of view {view} is {figure}, expected a number")
+            if not abs(figure) <= _LARGEST:  # nor nan
+                raise ValueError(f"{where}: {metric} of view {view} is {figure}, expected a score")
     if task.neighbors is not None and task.neighbors.ndim != 2:
         raise ValueError(f"{where}: neighbors of shape {task.neighbors.shape}, expected [Q, k]")
 

@@ -29,10 +29,12 @@ def render(table: Table, *, width: int = 120) -> str:
         ["bytes per vector", "", *map(_bytes, table.columns)],
         *_lines(table, most),
     ]
-    title = f"{table.model}: scores x 100, ± half of the 95 % interval"
+    title = f"{visible(table.model)}: scores x 100, ± half of the 95 % interval"
     blocks = [title, *(align(panel) for panel in _panels(lines, width))]
     if table.footnotes:
-        notes = (f"[{number}] {note}" for number, note in enumerate(table.footnotes, start=1))
+        notes = (
+            f"[{number}] {visible(note)}" for number, note in enumerate(table.footnotes, start=1)
+        )
         blocks.append("\n".join(notes))
     return "\n\n".join(blocks) + "\n"
 
@@ -40,8 +42,10 @@ def render(table: Table, *, width: int = 120) -> str:
 def align(lines: Sequence[Sequence[str]]) -> str:
     """Lines of cells in columns: the first to the left, the others to the right.
 
-    A line of one cell is a heading and may be longer than the column.
+    A line of one cell is a heading and may be longer than the column. Control characters are made
+    visible.
     """
+    lines = [list(map(visible, line)) for line in lines]
     widths = _widths(lines)
     aligned = []
     for first, *others in lines:
@@ -56,13 +60,18 @@ def align(lines: Sequence[Sequence[str]]) -> str:
 
 def shorten(text: str, most: int) -> str:
     """`text` in at most so many columns, its middle left out; control characters made visible."""
-    text = "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
-    )
+    text = visible(text)
     if text_width(text) <= most:
         return text
     head, tail = most - most // 2 - 1, most // 2
     return _fitting(text, head) + "…" + _fitting(text[::-1], tail)[::-1]
+
+
+def visible(text: str) -> str:
+    """`text` with a sign in place of each control character, which could steer a terminal."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
 
 
 def text_width(text: str) -> int:

@@ -45,6 +45,8 @@ FORMAT, VERSION = "vecsmith evaluation", 1
 RESULT_FILE, TASK_FOLDER, BASELINE_FOLDER = "result.json", "tasks", "baselines"
 # What `vecsmith eval --mteb` writes; a run may come to lie beside it
 MTEB_FILE = "mteb.json"
+# Texts per second beyond these are no measurement, and ratios of them no numbers
+_SLOWEST, _FASTEST = 1e-9, 1e12
 # How every result file begins: what is cut off later was ours
 _OPENING = f'{{\n  "format": "{FORMAT}"'.encode()
 
@@ -304,10 +306,17 @@ def _tasks_of(block: Block, folder: Path) -> dict[str, TaskResult]:
 
 
 def _speed_of(block: Block) -> SpeedResult:
+    rate, turns = block.optional_number("texts_per_second"), block.numbers("turns")
+    for each in filter(None, (rate, *turns)):
+        if not _SLOWEST <= each <= _FASTEST:
+            raise FormatError(
+                f"{block.source}: {each:g} texts per second, expected from {_SLOWEST:g} to "
+                f"{_FASTEST:g}"
+            )
     return SpeedResult(
-        texts_per_second=block.optional_number("texts_per_second"),
+        texts_per_second=rate,
         n_texts=block.count("n_texts"),
-        turns=block.numbers("turns"),
+        turns=turns,
         model_bytes=block.optional_count("model_bytes"),
         peak_bytes=block.optional_count("peak_bytes"),
     )

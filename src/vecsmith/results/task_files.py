@@ -7,6 +7,7 @@ that do not belong together is never taken for a record.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,10 +21,13 @@ from vecsmith._files import atomic_file, write_json
 from vecsmith.errors import FormatError
 from vecsmith.results.fields import Block, plain, regular_file
 from vecsmith.results.records import Kind, Precision, Scores, Statistic, TaskResult, View
+from vecsmith.results.statistics import value
 
 FORMAT, VERSION = "vecsmith task result", 1
 # Ten million items under fifty views; more is a mistake or an attack.
 MAX_ARRAY_BYTES = 4 * 2**30
+# How far a figure may lie from that of its items: other sums of the same numbers
+_TOLERANCE = 1e-6
 _REMEDY = "delete the file and evaluate again"
 _DTYPES = {"F64": np.float64, "I32": np.int32}
 # No file may have these names on Windows, whatever follows the dot.
@@ -83,9 +87,22 @@ def read_task(path: Path) -> TaskResult:
     block = Block.of_file(path, format_name=FORMAT, version=VERSION)
     arrays = _read_arrays(path.with_suffix(".safetensors"), expected=block.text("arrays_sha256"))
     try:
-        return _task_of(block, arrays)
+        task = _task_of(block, arrays)
+        _check_figures(task)
     except ValueError as error:
         raise FormatError(f"{path}: {error}; {_REMEDY}") from error
+    return task
+
+
+def _check_figures(task: TaskResult) -> None:
+    """Raises ValueError where the main figure is not that of the items."""
+    for view, scores in task.scores.items():
+        stated = scores.figures[task.metric]
+        found = value(scores.items, task.gold, task.statistic)
+        if not math.isclose(stated, found, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
+            raise ValueError(
+                f"{task.metric} of view {view} is {stated:.6g}, but that of its items {found:.6g}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
