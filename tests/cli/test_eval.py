@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from tests.cli.running import Run
 from vecsmith import StaticModel, evaluate
+from vecsmith.results import EvalResult
 
 WORDS = "hello world the a cat dog sat on mat play".split()
 
@@ -68,20 +70,100 @@ def test_json_holds_the_figures_of_the_python_api(
         for view, scores in task.scores.items():
             found = record["tasks"][name]["views"][str(view)]
             assert found == pytest.approx(dict(scores.figures))
+    assert record["index_bytes_of_a_million"] == {"16 float32": 64_000_000, "16 binary": 2_000_000}
+    assert record["retention"] == {}
     assert record["settings"]["skipped"] == {"plain": result.settings["skipped"]["plain"]}
+
+
+def test_json_holds_what_the_model_keeps_of_each_baseline(
+    run: Run, model_folder: Path, tasks: Path
+) -> None:
+    done = run(
+        *("eval", model_folder, "--tasks", tasks, "--dims", "8,4,8", "--baseline", "random"),
+        *("--baseline", "tfidf", "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["settings"]["dims"] == [8, 4]
+    assert list(record["retention"]) == ["random", "tfidf"]
+    for name, kept in record["retention"].items():
+        ours, theirs = (
+            each["tasks"]["mood"]["views"] for each in (record, record["baselines"][name])
+        )
+        share = ours["8 float32"]["accuracy"] / next(iter(theirs.values()))["accuracy"]
+        assert kept["tasks"]["mood"]["value"] == pytest.approx(share)
+        assert kept["tasks"]["mood"]["low"] <= share <= kept["tasks"]["mood"]["high"]
+    assert record["retention"]["tfidf"]["left_out"] == {"pairs": "not scored"}
+    assert record["baselines"]["tfidf"]["index_bytes_of_a_million"] == {}
+
+
+def test_models_of_one_short_name_get_their_whole_names(
+    run: Run, model_folder: Path, tasks: Path, tmp_path: Path
+) -> None:
+    for place, dim in (("A", 8), ("B", 4)):
+        StaticModel.from_pretrained(model_folder, truncate_dim=dim).save_pretrained(
+            tmp_path / place / "tiny"
+        )
+    shutil.copytree(model_folder, tmp_path / "tiny")
+    two = ("--tasks", tasks, "--baseline", "A/tiny")
+    done = run(
+        *("eval", "tiny", *two, "--baseline", "B/tiny", "--baseline", "random"),
+        *("--out", "run", "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    found = {name: list(each["index_bytes_of_a_million"]) for name, each in
+             record["baselines"].items()}  # fmt: skip
+    assert found == {
+        "A/tiny": ["8 float32"],
+        "B/tiny": ["4 float32"],
+        "random": found["random"],
+    }
+    assert record["model"] == "tiny"
+    opened = EvalResult.open(tmp_path / "run")
+    assert [opened.baselines[name].views[0].dim for name in ("A/tiny", "B/tiny")] == [8, 4]
+    named = json.loads(run("eval", "tiny", *two, "--name", "ours", "--json").stdout)
+    assert (named["model"], list(named["baselines"])) == ("ours", ["tiny"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tiny", "--baseline", "./tiny/"], "./tiny/ is given twice"),
+        (["tiny", "--baseline", "bm25", "--baseline", "BM25"], "BM25 is given twice"),
+        (["tiny", "--baseline", "random", "--name", "random"], "a baseline is called random too"),
+        (["tiny", "--dims", "16,0"], "--dims '16,0', expected prefix lengths of 1 or more"),
+        (["tiny", "--dims", ""], "--dims '', expected prefix lengths of 1 or more"),
+        (["tiny", "--dims", "8,64"], "--dims 64 of tiny, which has 16, expected at most 16"),
+        (["tiny", "--precisions", "int8,"], "--precisions '', expected some of float32"),
+        (
+            ["bm25", "--dims", "8"],
+            "bm25 ranks words and has no vectors, expected it without --dims",
+        ),
+        (["bm25", "--precisions", "float32"], "expected it without --precisions"),
+    ],
+)
+def test_mistakes_of_usage_are_told_before_anything_is_scored(
+    call: Run, model_folder: Path, tasks: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    (tmp_path / "tiny").symlink_to(model_folder)
+    done = call("eval", *arguments, "--tasks", tasks, "--out", "run")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_second_run_reads_the_first(
     run: Run, model_folder: Path, tasks: Path, tmp_path: Path
 ) -> None:
     first = run("eval", model_folder, "--tasks", tasks, "--out", "run")
-    written = {
-        path.name: path.stat().st_mtime_ns for path in (tmp_path / "run" / "tasks").iterdir()
-    }
+    # a file that is written anew is another one
+    written = {path.name: path.stat().st_ino for path in (tmp_path / "run" / "tasks").iterdir()}
     second = run("eval", model_folder, "--tasks", tasks, "--out", "run")
     tables = [done.stdout.split("\ntiny: ")[0] for done in (first, second)]
     assert tables[0] == tables[1]
-    again = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run" / "tasks").iterdir()}
+    again = {path.name: path.stat().st_ino for path in (tmp_path / "run" / "tasks").iterdir()}
     assert written == again
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from vecsmith.errors import FormatError, HubError
 
@@ -51,6 +55,45 @@ def open_encoder(
         f"{name}: neither a static model ({as_static}) nor a transformer ({as_transformer}), "
         f"expected a folder, a Hub id, package:NAME, or one of {', '.join(BASELINES)}"
     ) from as_transformer
+
+
+def short_name(model: str) -> str:
+    """What a model is called in tables: the last part of its path or Hub id."""
+    return Path(model.removeprefix("package:")).name or model
+
+
+def names_of(model: str, name: str | None, baselines: Sequence[str]) -> list[str]:
+    """A name for the model and for each baseline, no two the same.
+
+    The short one, or all that was given where short ones collide; `name` stays as it is.
+
+    Raises:
+        typer.BadParameter: If the same thing is given twice, or a baseline is called `name`.
+    """
+    given = [model, *baselines]
+    for each, n_times in Counter(map(_identity, given)).items():
+        if n_times > 1:
+            twice = next(other for other in given[::-1] if _identity(other) == each)
+            raise typer.BadParameter(
+                f"{twice} is given twice, expected the model and each --baseline once"
+            )
+    short = [name or short_name(model), *map(short_name, baselines)]
+    often = Counter(short)
+    names = [s if often[s] == 1 else whole for s, whole in zip(short, given, strict=True)]
+    if name is not None:
+        names[0] = name
+    if name in names[1:]:
+        raise typer.BadParameter(f"a baseline is called {name} too, expected another --name")
+    return names
+
+
+def _identity(given: str) -> str:
+    """The same for two ways to name one model."""
+    if given.lower() in BASELINES:
+        return given.lower()
+    path = Path(os.path.expanduser(given))
+    # a baseline's name is never a folder's: "./bm25" gets its whole path
+    return str(path.resolve()) if path.exists() else given
 
 
 def _open_baseline(name: str) -> Encoder | LexicalBaseline:

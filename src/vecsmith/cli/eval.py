@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from vecsmith.cli._console import AsJson, Quiet, count, note, print_json, size
+from vecsmith.cli._mteb import evaluate_on_mteb, refuse_options
 
 if TYPE_CHECKING:
-    from vecsmith.results import EvalResult, TaskResult
+    from vecsmith._typing import Encoder
+    from vecsmith.evaluation.contender import LexicalBaseline
+    from vecsmith.results import EvalResult, Ratio, TaskResult
 
 Split = Literal["test", "dev"]
 Precision = Literal["float32", "float16", "int8", "binary"]
@@ -19,6 +22,7 @@ _PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8", "binary")
 
 
 def _parse_dims(given: str | None) -> list[int] | None:
+    """Prefix lengths in the order given, each once."""
     if given is None:
         return None
     try:
@@ -26,20 +30,49 @@ def _parse_dims(given: str | None) -> list[int] | None:
     except ValueError:
         dims = []
     if not dims or min(dims) < 1:
-        raise typer.BadParameter(f"{given!r}, expected prefix lengths such as 256,128,64")
-    return dims
+        raise typer.BadParameter(
+            f"--dims {given!r}, expected prefix lengths of 1 or more such as 256,128,64"
+        )
+    return list(dict.fromkeys(dims))
 
 
 def _parse_precisions(given: str) -> list[Precision]:
+    """Precisions in the order given, each once: the first stands for the model."""
     names = [part.strip() for part in given.split(",")]
     unknown = [name for name in names if name not in _PRECISIONS]
     if unknown:
-        raise typer.BadParameter(f"{unknown[0]!r}, expected some of {', '.join(_PRECISIONS)}")
-    # in the order given: the first stands for the model
-    return [precision for name in names for precision in _PRECISIONS if precision == name]
+        raise typer.BadParameter(
+            f"--precisions {unknown[0]!r}, expected some of {', '.join(_PRECISIONS)}"
+        )
+    return [
+        precision for name in dict.fromkeys(names) for precision in _PRECISIONS if precision == name
+    ]
+
+
+def _given_options(context: typer.Context) -> list[str]:
+    """Names of the options that are on the command line, at their default or not."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+
+
+def _check_views(
+    encoder: Encoder | LexicalBaseline, model: str, dims: list[int] | None, given: list[str]
+) -> None:
+    """Raises BadParameter where the model has no such prefixes or precisions."""
+    dim = getattr(encoder, "dim", None)
+    if dims and isinstance(dim, int) and max(dims) > dim:
+        raise typer.BadParameter(
+            f"--dims {max(dims)} of {model}, which has {dim}, expected at most {dim}"
+        )
+    views = [f"--{name}" for name in ("dims", "precisions") if name in given]
+    if views and not hasattr(encoder, "encode"):
+        raise typer.BadParameter(
+            f"{model} ranks words and has no vectors, expected it without {' and '.join(views)}"
+        )
 
 
 def evaluate(
+    context: typer.Context,
     model: Annotated[
         str,
         typer.Argument(help="Folder, Hub id or package:NAME of a model; or bm25, tfidf, random."),
@@ -102,25 +135,37 @@ def evaluate(
     """
     wanted_dims, wanted_precisions = _parse_dims(dims), _parse_precisions(precisions)
     only = None if languages is None else [part.strip() for part in languages.split(",")]
-    if (mteb is None) == (not tasks):
-        raise typer.BadParameter("give either --tasks FOLDER or --mteb NAME")
+    given = _given_options(context)
     if mteb is not None:
-        _run_mteb(model, mteb, name, wanted_dims, out, quiet, as_json)
+        refuse_options(given)
+    elif not tasks:
+        raise typer.BadParameter("give either --tasks FOLDER or --mteb NAME")
+    from vecsmith.cli._encoders import names_of, open_encoder
+
+    own_name, *baseline_names = names_of(model, name, baseline or [])
+    options: dict[str, Any] = {"compute_dtype": compute_dtype, "device": device}
+    encoder = open_encoder(model, **options)
+    _check_views(encoder, model, wanted_dims, given)
+    if mteb is not None:
+        evaluate_on_mteb(
+            encoder, mteb, name=own_name, dims=wanted_dims, out=out, quiet=quiet, as_json=as_json
+        )
         return
-    from vecsmith.cli._encoders import open_encoder
     from vecsmith.evaluation import EmbeddingCache, evaluate
 
-    options: dict[str, Any] = {"compute_dtype": compute_dtype, "device": device}
     result = evaluate(
-        open_encoder(model, **options),
+        encoder,
         tasks or [],
         suite=suite,
         dims=wanted_dims,
         precisions=wanted_precisions,
         split=split,
         languages=only,
-        baselines={short_name(given): open_encoder(given, **options) for given in baseline or []},
-        name=name or short_name(model),
+        baselines={
+            label: open_encoder(other, **options)
+            for label, other in zip(baseline_names, baseline or [], strict=True)
+        },
+        name=own_name,
         out=out,
         cache=EmbeddingCache(cache, max_bytes=int(cache_size * 1e9)) if cache_size else None,
         show_progress_bar=not quiet,
@@ -132,11 +177,6 @@ def evaluate(
         _print_costs(result)
     if out is not None:
         note(f"written to {out}; compare runs with: vecsmith compare {out} OTHER", quiet=quiet)
-
-
-def short_name(model: str) -> str:
-    """What a model is called in tables: the last part of its path or Hub id."""
-    return Path(model.removeprefix("package:")).name or model
 
 
 def facts_of(result: EvalResult) -> dict[str, Any]:
@@ -151,9 +191,40 @@ def facts_of(result: EvalResult) -> dict[str, Any]:
         "texts_per_second": result.speed.texts_per_second,
         "model_bytes": result.speed.model_bytes,
         "peak_bytes": result.speed.peak_bytes,
+        "index_bytes_of_a_million": {
+            str(view): view.n_bytes * 10**6 for view in result.views if view.n_bytes
+        },
         "tasks": {name: _task_facts(task) for name, task in result.tasks.items()},
         "groups": {name: result.average(name) for name in result.groups},
+        "retention": {
+            name: _retention_facts(result, other) for name, other in result.baselines.items()
+        },
         "baselines": {name: facts_of(other) for name, other in result.baselines.items()},
+    }
+
+
+def _retention_facts(result: EvalResult, baseline: EvalResult) -> dict[str, Any] | None:
+    """The model's scores over the baseline's, None where no task is to be had of both."""
+    if not set(result.tasks) & set(baseline.tasks):
+        return None
+    kept = result.retention(baseline)
+    return {
+        "mean": _ratio_facts(kept.mean),
+        "means": {ratio.name: _ratio_facts(ratio) for ratio in kept.means},
+        "families": {ratio.name: _ratio_facts(ratio) for ratio in kept.families},
+        "groups": {ratio.name: _ratio_facts(ratio) for ratio in kept.groups},
+        "tasks": {ratio.name: _ratio_facts(ratio) for ratio in kept.tasks},
+        "left_out": dict(kept.left_out),
+    }
+
+
+def _ratio_facts(ratio: Ratio) -> dict[str, Any]:
+    return {
+        "value": ratio.value,
+        "low": ratio.low,
+        "high": ratio.high,
+        "tasks": ratio.n_tasks,
+        "note": ratio.note,
     }
 
 
@@ -193,39 +264,3 @@ def _print_costs(result: EvalResult) -> None:
 def _rounded(rate: float) -> int:
     """Two digits: the clock gives no more."""
     return int(float(f"{rate:.2g}"))
-
-
-def _run_mteb(
-    model: str,
-    benchmark: str,
-    name: str | None,
-    dims: list[int] | None,
-    out: Path | None,
-    quiet: bool,
-    as_json: bool,
-) -> None:
-    """Runs MTEB's own tasks, which come from the Hub, and prints and writes its main scores."""
-    from vecsmith._files import write_json
-    from vecsmith._typing import Encoder
-    from vecsmith.cli._encoders import open_encoder
-    from vecsmith.evaluation.mteb import run_mteb
-
-    if dims is not None and len(dims) > 1:
-        raise typer.BadParameter("--mteb takes one prefix length at a time, as in --dims 128")
-    encoder = open_encoder(model)
-    if not isinstance(encoder, Encoder):
-        raise typer.BadParameter(f"--mteb needs a model that encodes texts, {model} ranks words")
-    scores = run_mteb(
-        encoder,
-        benchmark,
-        name=name or short_name(model),
-        truncate_dim=dims[0] if dims else None,
-    )
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "mteb.json", scores)
-    if as_json:
-        print_json(scores)
-    elif not quiet:
-        for task, score in scores["tasks"].items():
-            print(f"{task:<48} {100 * score:6.1f}")

@@ -415,6 +415,33 @@ def test_private_data_are_named_and_passed_over(tmp_path: Path) -> None:
     assert list(found["tasks"]) == ["MadePairs"]
 
 
+class NoScore(MadePairs):
+    """All its pairs are alike to people: no correlation."""
+
+    metadata = metadata("NoScore", "STS", "cosine_spearman")
+
+    def load_data(self, num_proc: int | None = None, **_: Any) -> None:
+        pairs = [{**row, "score": 1.0} for row in SETS.pairs]
+        self.dataset = datasets.DatasetDict({"test": datasets.Dataset.from_list(pairs)})
+        self.data_loaded = True
+
+
+@pytest.mark.filterwarnings("ignore:An input array is constant")
+def test_a_score_that_is_no_number_is_a_failure(model: StaticModel, tmp_path: Path) -> None:
+    found = run_mteb(model, [NoScore(), MadePairs()], cache=tmp_path)
+    assert found["failed"] == {"NoScore": "its cosine_spearman is not a number"}
+    assert list(found["tasks"]) == ["MadePairs"]
+    assert found["averages"]["tasks"] == found["tasks"]["MadePairs"]
+
+
+@pytest.mark.filterwarnings("ignore:Dataset for private task 'PrivateTask' not found:UserWarning")
+def test_a_run_without_any_score_has_no_means_and_is_plain_json(tmp_path: Path) -> None:
+    found = run_mteb(RandomVectors(4), PrivateTask(), cache=tmp_path)
+    assert (found["tasks"], found["types"]) == ({}, {})
+    assert found["averages"] == {"tasks": None, "types": None}
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
 def test_an_unknown_name_is_named_with_a_near_one() -> None:
     with pytest.raises(ValueError, match=r"is called 'STS21' .*Did you mean"):
         run_mteb(RandomVectors(4), "STS21")

@@ -6,9 +6,10 @@ The one rule: importing this file imports nothing of mteb; using it does.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from statistics import fmean
 from typing import Any, Final, TypedDict
 
 from vecsmith._extras import require
@@ -34,9 +35,11 @@ class MtebScores(TypedDict):
         date: ISO 8601, UTC.
         tasks: Main score of each task, as a fraction.
         types: Mean over the tasks of each type, as in "STS".
-        averages: "tasks", the mean over tasks, and "types", the mean over types of task.
+        averages: "tasks", the mean over tasks, and "types", the mean over types of task; None
+            where no task gave a score.
         details: By task: its type, main metric, data revision, and all scores by split and subset.
-        failed: Why a task gave nothing, by task: private data that this user may not read.
+        failed: Why a task gave no score, by task: private data that this user may not read, or
+            a score that is no number. The means leave it out.
     """
 
     model: str
@@ -47,7 +50,7 @@ class MtebScores(TypedDict):
     date: str
     tasks: dict[str, float]
     types: dict[str, float]
-    averages: dict[str, float]
+    averages: dict[str, float | None]
     details: dict[str, dict[str, Any]]
     failed: dict[str, str]
 
@@ -98,7 +101,11 @@ def run_mteb(
             for error in result.exceptions or ():
                 failed[error.task_name] = error.exception
             for task_result in result.task_results:
-                found[task_result.task_name] = _details(task, task_result)
+                details = _details(task, task_result)
+                if details["main_score"] is None:
+                    failed[task_result.task_name] = f"its {details['metric']} is not a number"
+                else:
+                    found[task_result.task_name] = details
             advance(1, task.metadata.name)
     return _record(encoder, title, found, failed)
 
@@ -180,7 +187,7 @@ def _details(task: Any, result: Any) -> dict[str, Any]:
     return {
         "type": task.metadata.type,
         "metric": task.metadata.main_score,
-        "main_score": float(result.get_score()),
+        "main_score": _plain(float(result.get_score())),
         "data_revision": result.dataset_revision,
         "seconds": result.evaluation_time,
         "scores": {split: list(map(_plain, rows)) for split, rows in result.scores.items()},
@@ -206,7 +213,7 @@ def _record(
     for details in found.values():
         by_type.setdefault(details["type"], []).append(details["main_score"])
     scores = {task: details["main_score"] for task, details in found.items()}
-    types = {name: _mean(values) for name, values in by_type.items()}
+    types = {name: fmean(values) for name, values in by_type.items()}
     return MtebScores(
         model=encoder.name,
         revision=encoder.revision,
@@ -216,15 +223,13 @@ def _record(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         tasks=scores,
         types=types,
-        averages={"tasks": _mean(scores.values()), "types": _mean(types.values())},
+        averages={
+            "tasks": fmean(scores.values()) if scores else None,
+            "types": fmean(types.values()) if types else None,
+        },
         details=found,
         failed=failed,
     )
-
-
-def _mean(values: Iterable[float]) -> float:
-    numbers = list(values)
-    return math.fsum(numbers) / len(numbers) if numbers else math.nan
 
 
 def _version() -> str:
