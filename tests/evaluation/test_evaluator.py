@@ -208,6 +208,44 @@ def test_more_dims_than_there_are_are_refused(tiny_model: StaticModel, small_set
 def test_what_is_no_encoder_is_refused(small_sets: Path) -> None:
     with pytest.raises(TypeError, match=r"of type int, expected an object with encode\(texts\)"):
         evaluate(3, small_sets)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"is 'minilm', .* StaticModel.from_pretrained\('minilm'\)"):
+        evaluate("minilm", small_sets)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precisions": ["int4"]}, r"precisions is \['int4'\], expected some of"),
+        ({"precisions": "int8"}, "precisions is 'int8', expected some of"),
+        ({"dims": []}, r"dims is \[\], expected prefix lengths of 1 or more"),
+        ({"dims": [0]}, r"dims is \[0\], expected"),
+    ],
+)
+def test_views_that_are_none_are_refused(
+    tiny_model: StaticModel, small_sets: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluate(tiny_model, small_sets, **options)
+
+
+def test_two_of_one_name_are_refused(tiny_model: StaticModel, small_sets: Path) -> None:
+    with pytest.raises(ValueError, match="two models are called 'tiny'"):
+        evaluate(tiny_model, small_sets, name="tiny", baselines={"tiny": RandomVectors(4)})
+
+
+def test_a_task_keeps_under_what_it_was_scored(
+    tiny_model: StaticModel, small_sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = evaluate(tiny_model, small_sets, out=tmp_path / "run", measure_speed=False)
+    monkeypatch.setattr("vecsmith.evaluation.evaluator.machine", lambda: {"cpu": "another"})
+    again = evaluate(tiny_model, small_sets, out=tmp_path / "run", measure_speed=False)
+    assert again.machine == {"cpu": "another"}
+    for name, task in again.tasks.items():
+        assert task.machine == first.machine
+        assert task.date == first.tasks[name].date
+        assert task.versions["numpy"] == np.__version__
+        assert task.fingerprint == tiny_model.fingerprint
+    assert again.run != first.run
 
 
 def test_nothing_to_score_is_said_with_the_reasons(tiny_model: StaticModel, tmp_path: Path) -> None:

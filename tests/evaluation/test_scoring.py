@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import average_precision_score, f1_score
 
+from vecsmith.evaluation.ranking import score_ranking
 from vecsmith.evaluation.scoring import (
     check_metric,
     columns_of,
     gold_of,
-    score_ranking,
     score_vectors,
     statistic_of,
 )
@@ -58,7 +59,7 @@ def vectors_of(task: Task, noise: float = 1.0) -> dict[str, NDArray[np.float32]]
 
 def scored(task: Task, vectors: Mapping[str, NDArray[np.float32]], view: View = FULL) -> Scores:
     check_metric(task)
-    return score_vectors(task, vectors, view)[0]
+    return score_vectors(task, vectors, view, unit=False)[0]
 
 
 def unit(rows: NDArray[Any]) -> NDArray[Any]:
@@ -173,7 +174,7 @@ def test_retrieval_is_trec_eval_with_grades_negatives_and_ties(ties: bool) -> No
         vectors = {name: np.sign(rows) * (np.arange(DIM) == rows.argmax(1)[:, None] % 4)
                    for name, rows in vectors.items()}  # fmt: skip
         vectors = {name: rows.astype(np.float32) for name, rows in vectors.items()}
-    found, places = score_vectors(task, vectors, FULL)
+    found, places = score_vectors(task, vectors, FULL, unit=False)
     lengths = {name: np.linalg.norm(rows, axis=1, keepdims=True) for name, rows in vectors.items()}
     queries, documents = (
         np.divide(vectors[name], lengths[name], out=np.zeros_like(vectors[name]),
@@ -285,14 +286,15 @@ def test_classification_encodes_only_what_is_drawn() -> None:
     assert (found.items == 1.0).all()
 
 
-def test_clusters_are_scored_by_draw() -> None:
+def test_clusters_are_scored_by_text() -> None:
     clusters = ClusteringData(texts=texts("c", 90), labels=[str(i % 3) for i in range(90)])
     task = make_task("clustering", "v_measure", clusters)
     rows = 10 * np.eye(3, DIM, dtype=np.float32)[np.arange(90) % 3]
     vectors = {"texts": rows + GENERATOR.normal(size=rows.shape).astype(np.float32)}
     found = scored(task, vectors)
-    assert len(found.items) == 10
-    assert found.figures["v_measure"] == pytest.approx(1.0)
+    assert len(found.items) == 90
+    assert found.items.mean() == pytest.approx(found.figures["v_measure"])
+    assert found.figures["v_measure"] > 0.9
 
 
 @pytest.mark.parametrize("precision", ["float16", "int8", "binary"])
@@ -304,3 +306,71 @@ def test_views_are_scored_on_what_they_keep(precision: Any) -> None:
     same = scored(task, {name: rows[:, :8] for name, rows in vectors.items()}, View(8, precision))
     assert np.array_equal(cut.items, same.items)
     assert not np.array_equal(cut.items, whole.items)
+
+
+@pytest.mark.parametrize("dim", [DIM, 7])
+def test_a_classifier_sees_codes_at_the_length_of_their_vectors(dim: int) -> None:
+    # the penalty is relative to that length: codes of 127 would be fitted with almost none
+    labels = [str(i % 3) for i in range(400)]
+    labelled = ClassificationData(
+        train_texts=texts("train", 300),
+        train_labels=labels[:300],
+        test_texts=texts("test", 100),
+        test_labels=labels[300:],
+    )
+    task = make_task("classification", "accuracy", labelled)
+    vectors = {}
+    for name, numbers in (("train", range(300)), ("test", range(300, 400))):
+        codes = np.array([number % 3 for number in numbers])
+        noisy = np.eye(3, DIM)[codes] + GENERATOR.normal(scale=0.8, size=(len(codes), DIM))
+        vectors[name] = unit(noisy).astype(np.float32)
+    views = [View(dim, precision) for precision in ("float32", "float16", "int8", "binary")]
+    scores = [score_vectors(task, vectors, view, unit=True)[0] for view in views]
+    accuracies = [found.figures["accuracy"] for found in scores]
+    assert accuracies[1] == pytest.approx(accuracies[0], abs=0.011)
+    assert accuracies[2] == pytest.approx(accuracies[0], abs=0.021)
+    signs = {}
+    for name, rows in vectors.items():
+        signs[name] = unit(np.where(rows[:, :dim] > 0, 1, -1)).astype(np.float32)
+    assert accuracies[3] == scored(task, signs, View(dim)).figures["accuracy"]
+
+
+@pytest.mark.parametrize("dim", [7, 13, 20, 24])
+def test_signs_at_equal_distance_are_ranked_by_descending_id(dim: int) -> None:
+    task = make_task("retrieval", "ndcg@10", COLLECTION)
+    vectors = vectors_of(task)
+    _, places = score_vectors(task, vectors, View(dim, "binary"), unit=False)
+    assert places is not None
+    bits = {name: rows[:, :dim] > 0 for name, rows in vectors.items()}
+    distances = (bits["queries"][:, None] != bits["documents"][None]).sum(axis=2)
+    for row, found in zip(distances, places, strict=True):
+        ids = COLLECTION.document_ids
+        by_id = sorted(range(len(ids)), key=ids.__getitem__, reverse=True)
+        assert found.tolist() == sorted(by_id, key=row.__getitem__)
+
+
+def test_rankings_are_scored_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = np.array([GENERATOR.permutation(90)[:50] for _ in range(40)], dtype=np.int32)
+    whole = score_ranking(COLLECTION, places, "ndcg@10")
+    monkeypatch.setattr("vecsmith.evaluation.ranking._BLOCK_QUERIES", 7)
+    blocks = score_ranking(COLLECTION, places, "ndcg@10")
+    assert whole.items == pytest.approx(blocks.items, abs=1e-15)
+    assert whole.figures == pytest.approx(blocks.figures, abs=1e-12)
+
+
+def test_subsets_of_every_kind_have_their_figure() -> None:
+    collection = replace(COLLECTION, subsets=["easy", "hard"] * 20)
+    task = make_task("retrieval", "ndcg@10", collection)
+    found = scored(task, vectors_of(task))
+    queries = np.flatnonzero(
+        np.isin(np.arange(40), collection.judged_queries[collection.relevance > 0])
+    )
+    hard = found.items[queries % 2 == 1]
+    assert found.figures["ndcg@10/hard"] == pytest.approx(hard.mean())
+    triplets = TripletData(
+        anchors=texts("a", 6), positives=texts("p", 6), negatives=texts("n", 6),
+        subsets=["x", "y", "y"] * 2,
+    )  # fmt: skip
+    task = make_task("triplets", "accuracy", triplets)
+    found = scored(task, vectors_of(task))
+    assert found.figures["accuracy/x"] == pytest.approx(found.items[[0, 3]].mean())

@@ -16,17 +16,14 @@ from numpy.typing import NDArray
 
 from vecsmith._typing import Encoder, FloatArray
 from vecsmith.evaluation.embedding_cache import EmbeddingCache
-from vecsmith.evaluation.encoding import Role, distinct, encode_role, fingerprint_of
+from vecsmith.evaluation.encoding import Role, distinct, encode_role, fingerprint_of, is_unit
+from vecsmith.evaluation.ranking import DEPTH, N_NEIGHBORS, id_order, in_corpus, score_ranking
 from vecsmith.evaluation.scoring import (
-    DEPTH,
-    N_NEIGHBORS,
     Column,
     columns_of,
-    id_order,
-    in_corpus,
     score_features,
-    score_ranking,
     score_vectors,
+    with_subsets,
 )
 from vecsmith.evaluation.tasks.task import ClassificationData, RetrievalData, Task
 from vecsmith.results import Precision, Scores, View
@@ -113,8 +110,9 @@ class VectorContender:
         dim = next(iter(vectors.values())).shape[1]
         scores: dict[View, Scores] = {}
         neighbors = None
+        unit = all(is_unit(rows) for rows in vectors.values())
         for view in self._views(dim):
-            scores[view], places = score_vectors(task, vectors, view)
+            scores[view], places = score_vectors(task, vectors, view, unit=unit)
             if neighbors is None and places is not None:
                 neighbors = places[:, :N_NEIGHBORS]
         seconds = {"encode": encoded - start, "score": time.perf_counter() - encoded}
@@ -185,7 +183,7 @@ class LexicalContender:
         else:
             return None
         return Outcome(
-            scores={TEXT_VIEW: scores},
+            scores={TEXT_VIEW: with_subsets(task, scores)},
             neighbors=neighbors,
             seconds={"score": time.perf_counter() - start},
         )

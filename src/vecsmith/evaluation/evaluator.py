@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 import numpy as np
 
@@ -45,7 +46,8 @@ from vecsmith.results.store import RunStore
 Split = Literal["test", "dev"]
 
 # Raised whenever the same vectors would score otherwise: older records are then run again
-SCORING_VERSION = 1
+SCORING_VERSION = 2
+_PRECISIONS = ("float32", "float16", "int8", "binary")
 # Whose versions a figure may depend on
 _PACKAGES = ("numpy", "scikit-learn", "scipy", "bm25s", "torch", "transformers")
 # A static model does these in a tenth of a second; a slow one sees a part of them
@@ -99,12 +101,14 @@ def evaluate(
         ValueError: If there is nothing to score, or `dims` do not fit the model.
         MissingExtraError: If the extra `eval` is not installed.
     """
+    _check_views(dims, precisions)
     sources, suite_name = _choose(tasks, suite)
     if cache is not None and not isinstance(cache, EmbeddingCache):
         cache = EmbeddingCache(cache)
     contenders = [_contender(model, name, dims, precisions, cache)]
     for label, baseline in (baselines or {}).items():
         contenders.append(_contender(baseline, label, None, ("float32",), cache))
+    _check_names(contenders)
     run = _Run(contenders, None if out is None else Path(out))
     skipped: dict[str, str] = {}
     settings = {
@@ -138,6 +142,8 @@ class _Run:
         self._store = None if out is None else RunStore(out)
         self._results: list[dict[str, TaskResult]] = [{} for _ in contenders]
         self._sample: list[str] = []
+        self._machine = machine()
+        self._versions = {"vecsmith": __version__, **versions(_PACKAGES)}
         self.tasks: list[Task] = []
 
     def add(self, task: Task) -> None:
@@ -155,7 +161,7 @@ class _Run:
             key = _key(contender, task)
             found = store.find(key) if store and key else None
             if found is None:
-                found = _run_task(contender, task, key)
+                found = self._score(contender, task, key)
                 if found is not None and store:
                     store.add(found)
             if found is not None:
@@ -171,8 +177,7 @@ class _Run:
         """The record of the run, written if there is a folder for it."""
         speeds = self._speeds() if measure_speed else {}
         groups = complete_groups(self.tasks)
-        here, packages = machine(), {"vecsmith": __version__} | versions(_PACKAGES)
-        date = datetime.now(UTC).isoformat(timespec="seconds")
+        date, run = _now(), uuid4().hex
         model, *baselines = (
             EvalResult(
                 model=contender.name,
@@ -181,9 +186,10 @@ class _Run:
                 groups=groups,
                 settings=settings,
                 speed=speeds.get(contender.name, SpeedResult()),
-                machine=here,
-                versions=packages,
+                machine=self._machine,
+                versions=self._versions,
                 date=date,
+                run=run,
             )
             for contender, results in zip(self._contenders, self._results, strict=True)
         )
@@ -191,6 +197,35 @@ class _Run:
         if self._store is not None:
             self._store.finish(result)
         return result
+
+    def _score(self, contender: Contender, task: Task, key: str) -> TaskResult | None:
+        outcome = contender.run(task)
+        if outcome is None:
+            return None
+        return TaskResult(
+            name=task.name,
+            set=task.set,
+            kind=task.kind,
+            language=task.language,
+            split=task.split,
+            metric=task.metric,
+            statistic=statistic_of(task),
+            unit=UNITS[task.kind],
+            scores=outcome.scores,
+            gold=gold_of(task),
+            counts=task.counts,
+            notes=task.notes,
+            seconds=outcome.seconds,
+            data_hash=task.data_hash,
+            key=key,
+            neighbors=outcome.neighbors,
+            fingerprint=contender.fingerprint,
+            versions=self._versions,
+            machine=self._machine,
+            date=_now(),
+            license=task.license,
+            source=task.source,
+        )
 
     def _speeds(self) -> Mapping[str, SpeedResult]:
         encoders = {c.name: c.encoder for c in self._contenders if isinstance(c, VectorContender)}
@@ -202,6 +237,27 @@ class _Run:
         return measure_speeds(encoders, [self._sample[place] for place in chosen])
 
 
+def _check_views(dims: Sequence[int] | None, precisions: Sequence[str]) -> None:
+    if isinstance(precisions, str) or not precisions or set(precisions) - set(_PRECISIONS):
+        raise ValueError(f"precisions is {precisions!r}, expected some of {list(_PRECISIONS)}")
+    if dims is not None and (not len(dims) or min(dims) < 1):
+        raise ValueError(f"dims is {list(dims)}, expected prefix lengths of 1 or more")
+
+
+def _check_names(contenders: Sequence[Contender]) -> None:
+    names = [contender.name for contender in contenders]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(
+            f"two models are called {twice[0]!r}, expected each name once: pass name=... or call "
+            "the baseline something else"
+        )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def _contender(
     model: Encoder | LexicalBaseline,
     name: str | None,
@@ -210,36 +266,17 @@ def _contender(
     cache: EmbeddingCache | None,
 ) -> Contender:
     name = name or getattr(model, "name", None) or type(model).__name__
+    if isinstance(model, str | bytes | os.PathLike):
+        raise TypeError(
+            f"the model is {model!r:.80}, expected an object with encode(texts), such as "
+            f"StaticModel.from_pretrained({model!r:.80})"
+        )
     if isinstance(model, Encoder):
         return VectorContender(model, name=name, dims=dims, precisions=precisions, cache=cache)
     if isinstance(model, LexicalBaseline):
         return LexicalContender(model, name=name)
     raise TypeError(
         f"{name} is of type {type(model).__name__}, expected an object with encode(texts)"
-    )
-
-
-def _run_task(contender: Contender, task: Task, key: str) -> TaskResult | None:
-    outcome = contender.run(task)
-    if outcome is None:
-        return None
-    return TaskResult(
-        name=task.name,
-        set=task.set,
-        kind=task.kind,
-        language=task.language,
-        split=task.split,
-        metric=task.metric,
-        statistic=statistic_of(task),
-        unit=UNITS[task.kind],
-        scores=outcome.scores,
-        gold=gold_of(task),
-        counts=task.counts,
-        notes=task.notes,
-        seconds=outcome.seconds,
-        data_hash=task.data_hash,
-        key=key,
-        neighbors=outcome.neighbors,
     )
 
 
@@ -252,7 +289,7 @@ def _key(contender: Contender, task: Task) -> str:
         "model": contender.fingerprint,
         "asked": contender.asked(),
         "task": [task.name, task.kind, task.language, task.split, task.metric, task.data_hash],
-        "probe": versions(["scikit-learn"]),
+        "versions": versions(["numpy", "scipy", "scikit-learn"]),
     }
     text = json.dumps(parts, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

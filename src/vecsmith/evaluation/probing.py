@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vecsmith._extras import require
 from vecsmith.evaluation.metrics import macro_f1
+from vecsmith.evaluation.tasks.drawing import codes_of, stratified_draw
 
 N_DRAWS = 5
 MAX_TRAIN = 2000
@@ -50,40 +51,10 @@ def draw_training(
     there are no more texts than that, there is one draw, of all. The draws are the seeds: draw i
     is that of seed i.
     """
-    names, codes = np.unique(np.asarray(labels, dtype=object).astype(str), return_inverse=True)
+    codes = codes_of(labels)
     if len(codes) <= max_train:
         return [np.arange(len(codes))]
-    counts = np.bincount(codes, minlength=len(names))
-    quotas = share_out(counts, max_train)
-    by_label = [np.flatnonzero(codes == code) for code in range(len(names))]
-    draws = []
-    for seed in range(n_draws):
-        generator = np.random.default_rng(np.random.SeedSequence([seed, len(codes)]))
-        parts = [
-            generator.choice(places, quota, replace=False)
-            for places, quota in zip(by_label, quotas, strict=True)
-        ]
-        draws.append(np.sort(np.concatenate(parts)))
-    return draws
-
-
-def share_out(counts: NDArray[np.int64], total: int) -> NDArray[np.int64]:
-    """`total` shared out in proportion to `counts`, each at least 1 and at most its count.
-
-    Largest remainders first. Where there are more counts than `total`, each gets 1.
-    """
-    exact = counts * (total / counts.sum())
-    shares: NDArray[np.int64] = np.clip(np.floor(exact).astype(np.int64), 1, counts)
-    order = np.argsort(-(exact - np.floor(exact)), kind="stable")
-    while shares.sum() < min(total, counts.sum()):
-        for place in order:
-            if shares.sum() == total:
-                break
-            shares[place] += shares[place] < counts[place]
-    while shares.sum() > max(total, len(counts)):
-        # the ones raised to 1 are paid for by the largest
-        shares[np.argmax(shares)] -= 1
-    return shares
+    return [stratified_draw(codes, max_train, seed, at_least=1) for seed in range(n_draws)]
 
 
 def probe(
@@ -104,8 +75,9 @@ def probe(
     Raises:
         MissingExtraError: If scikit-learn is not installed.
     """
-    gold = np.asarray(test_labels, dtype=object).astype(str)
-    labels = np.asarray(train_labels, dtype=object).astype(str)
+    # as numbers: in an array of text the longest label would set the room for all
+    codes = codes_of([*train_labels, *test_labels])
+    labels, gold = codes[: len(train_labels)], codes[len(train_labels) :]
     correct = np.zeros(len(gold))
     accuracies, macro_f1s, n_unfinished = [], [], 0
     for rows in draws:
@@ -123,7 +95,7 @@ def probe(
     )
 
 
-def _predict(train: Any, labels: NDArray[np.str_], test: Any) -> tuple[NDArray[np.str_], bool]:
+def _predict(train: Any, labels: NDArray[np.int64], test: Any) -> tuple[NDArray[np.int64], bool]:
     """Predicted labels of `test`, and whether the fit converged."""
     if len(np.unique(labels)) == 1:
         return np.full(test.shape[0], labels[0]), True
@@ -137,5 +109,5 @@ def _predict(train: Any, labels: NDArray[np.str_], test: Any) -> tuple[NDArray[n
         warnings.simplefilter("always", exceptions.ConvergenceWarning)
         classifier.fit(train, labels)
     converged = not any(issubclass(w.category, exceptions.ConvergenceWarning) for w in caught)
-    predicted: NDArray[np.str_] = classifier.predict(test)
+    predicted: NDArray[np.int64] = classifier.predict(test)
     return predicted, converged

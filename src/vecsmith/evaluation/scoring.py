@@ -6,7 +6,7 @@ The one rule: pure functions of a task, its vectors and a view; nothing is encod
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from vecsmith._typing import FloatArray
 from vecsmith.evaluation import metrics
-from vecsmith.evaluation.clustering import cluster_draws
-from vecsmith.evaluation.encoding import Role, apply_view, is_unit
+from vecsmith.evaluation.clustering import cluster
+from vecsmith.evaluation.encoding import Role, apply_view, features_of
 from vecsmith.evaluation.probing import draw_training, probe
+from vecsmith.evaluation.ranking import answerable_queries, rank_documents, score_ranking
 from vecsmith.evaluation.tasks.settings import METRICS
 from vecsmith.evaluation.tasks.task import (
     BitextData,
@@ -30,18 +31,11 @@ from vecsmith.evaluation.tasks.task import (
     TripletData,
 )
 from vecsmith.results import Kind, Scores, Statistic, View
-from vecsmith.retrieval import search
+from vecsmith.results.statistics import value
+from vecsmith.retrieval import Similarity, search
 
-# Documents ranked for each query: what MTEB takes, and enough for MAP
-DEPTH = 1000
-N_NEIGHBORS = 10
 Vectors = Mapping[str, FloatArray]
 
-_NDCG_AT = (1, 3, 5, 10, 20, 100)
-_MAP_AT = (10, 100, DEPTH)
-_MRR_AT = (10, DEPTH)
-_RECALL_AT = (1, 5, 10, 100)
-_PRECISION_AT = (1, 3, 5, 10)
 _SIMILARITIES: tuple[Literal["cosine", "dot", "euclidean"], ...] = ("cosine", "dot", "euclidean")
 
 UNITS: Mapping[Kind, str] = {
@@ -50,7 +44,7 @@ UNITS: Mapping[Kind, str] = {
     "classification": "texts",
     "pair-classification": "pairs",
     "triplets": "triplets",
-    "clustering": "draws",
+    "clustering": "texts",
     "bitext": "sentences",
 }
 
@@ -129,22 +123,34 @@ def columns_of(task: Task) -> dict[str, Column]:
 
 
 def score_vectors(
-    task: Task, vectors: Vectors, view: View
+    task: Task, vectors: Vectors, view: View, *, unit: bool
 ) -> tuple[Scores, NDArray[np.int32] | None]:
     """Scores of `task` for the vectors of its columns under `view`.
 
     The second value is, for retrieval, the ranking they come from: places in the corpus, [Q, K].
+
+    Args:
+        task: What is asked.
+        vectors: Of each column, all dims.
+        view: Which prefix, and in which precision.
+        unit: Whether the vectors have length 1.
     """
-    unit = all(is_unit(rows) for rows in vectors.values())
     seen = {name: apply_view(rows, view, unit=unit) for name, rows in vectors.items()}
+    scores, places = _score(task, seen, view)
+    return with_subsets(task, scores), places
+
+
+def _score(task: Task, seen: Vectors, view: View) -> tuple[Scores, NDArray[np.int32] | None]:
     match task.data:
         case SimilarityData() as pairs:
             return _score_similarity(pairs, seen, task.metric), None
         case RetrievalData() as collection:
-            places = rank_documents(collection, seen)
+            found = seen["queries"], seen["documents"]
+            places = rank_documents(collection, *found, _similarity(view))
             return score_ranking(collection, places, task.metric), places
         case ClassificationData() as labelled:
-            return score_features(labelled, seen["train"], seen["test"]), None
+            train, test = (features_of(seen[name], view) for name in ("train", "test"))
+            return score_features(labelled, train, test), None
         case PairData() as labelled_pairs:
             return _score_pairs(labelled_pairs, seen), None
         case TripletData():
@@ -152,7 +158,37 @@ def score_vectors(
         case ClusteringData() as clusters:
             return _score_clusters(clusters, seen), None
         case BitextData() as bitext:
-            return _score_bitext(bitext, seen), None
+            return _score_bitext(bitext, seen, _similarity(view)), None
+
+
+def with_subsets(task: Task, scores: Scores) -> Scores:
+    """The scores with the main metric of each subset, as in "ndcg@10/news", where there are any."""
+    subsets = _subsets_of_items(task)
+    if subsets is None:
+        return scores
+    parts = np.asarray(subsets, dtype=object)
+    gold, statistic = gold_of(task), statistic_of(task)
+    figures = dict(scores.figures)
+    for name in sorted(set(subsets)):
+        rows = parts == name
+        part = None if gold is None else gold[rows]
+        figures[f"{task.metric}/{name}"] = value(scores.items[rows], part, statistic)
+    return replace(scores, figures=figures)
+
+
+def _subsets_of_items(task: Task) -> Texts | None:
+    """Subset of each item of `task`. Clusters have none: a part of a clustering is none."""
+    if isinstance(task.data, ClusteringData) or task.data.subsets is None:
+        return None
+    if isinstance(task.data, RetrievalData):
+        rows = answerable_queries(task.data)
+        return [task.data.subsets[row] for row in rows]
+    return task.data.subsets
+
+
+def _similarity(view: View) -> Similarity:
+    """What ranks as the cosine does. The dot product of signs is exact, so equals stay equal."""
+    return "dot" if view.precision == "binary" else "cosine"
 
 
 def _score_similarity(pairs: SimilarityData, seen: Vectors, metric: str) -> Scores:
@@ -164,90 +200,9 @@ def _score_similarity(pairs: SimilarityData, seen: Vectors, metric: str) -> Scor
     for kind, values in similarities.items():
         figures[f"spearman_{kind}"] = metrics.spearman(values, pairs.scores)
         figures[f"pearson_{kind}"] = metrics.pearson(values, pairs.scores)
-    correlation, _, named = metric.partition("_")
+    named = metric.partition("_")[2]
     items = next(values for kind, values in similarities.items() if kind == named)
-    if pairs.subsets is not None:
-        measure = metrics.pearson if correlation == "pearson" else metrics.spearman
-        subsets = np.asarray(pairs.subsets, dtype=object)
-        for subset in sorted(set(pairs.subsets)):
-            rows = subsets == subset
-            figures[f"{metric}/{subset}"] = measure(items[rows], pairs.scores[rows])
     return Scores(figures=figures, items=items)
-
-
-def rank_documents(collection: RetrievalData, seen: Vectors) -> NDArray[np.int32]:
-    """Places of the best documents of each query by cosine, int32 [Q, DEPTH at most].
-
-    Equal scores in descending order of the document's id, as trec_eval has it.
-    """
-    order = id_order(collection)
-    depth = max(1, min(DEPTH, len(order)))
-    found, _ = search(seen["queries"], seen["documents"][order], depth)
-    return in_corpus(found, order)
-
-
-def id_order(collection: RetrievalData) -> NDArray[np.int64]:
-    """Places of the documents in descending order of their ids."""
-    ids = collection.document_ids
-    return np.array(sorted(range(len(ids)), key=ids.__getitem__, reverse=True), dtype=np.int64)
-
-
-def in_corpus(found: NDArray[np.int32], order: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Places among documents in `order` as places in the corpus; -1 stays."""
-    if not len(order):
-        return np.full_like(found, -1)
-    places: NDArray[np.int32] = np.where(found < 0, -1, order[found]).astype(np.int32)
-    return places
-
-
-def score_ranking(collection: RetrievalData, places: NDArray[np.int32], metric: str) -> Scores:
-    """Figures of a ranking, int32 [Q, K] of places in the corpus, -1 for none.
-
-    The items are the values of `metric` of the queries that have a relevant document; the others
-    could score nothing but 0 and are left out.
-    """
-    grades = _grades(collection, places)
-    ideal = _ideal(collection)
-    n_relevant = (ideal > 0).sum(axis=1)
-    answerable = n_relevant > 0
-    grades, ideal, n_relevant = grades[answerable], ideal[answerable], n_relevant[answerable]
-    values: dict[str, NDArray[np.float64]] = {}
-    values |= {f"ndcg@{k}": metrics.ndcg(grades, ideal, k) for k in _NDCG_AT}
-    values |= {f"map@{k}": metrics.average_precision_at(grades, n_relevant, k) for k in _MAP_AT}
-    values |= {f"mrr@{k}": metrics.reciprocal_rank(grades, k) for k in _MRR_AT}
-    values |= {f"recall@{k}": metrics.recall(grades, n_relevant, k) for k in _RECALL_AT}
-    values |= {f"precision@{k}": metrics.precision(grades, k) for k in _PRECISION_AT}
-    figures = {name: float(rows.mean()) if len(rows) else 0.0 for name, rows in values.items()}
-    return Scores(figures=figures, items=values[metric])
-
-
-def _grades(collection: RetrievalData, places: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Grade of the document at each rank, 0 where it is unjudged or there is none, [Q, K]."""
-    n_documents = len(collection.documents)
-    keys = collection.judged_queries * n_documents + collection.judged_documents
-    order = np.argsort(keys, kind="stable")
-    keys, relevance = keys[order], collection.relevance[order]
-    if not len(keys):
-        return np.zeros(places.shape)
-    asked = np.arange(len(places), dtype=np.int64)[:, None] * n_documents + places
-    found = np.minimum(np.searchsorted(keys, asked), len(keys) - 1)
-    grades: NDArray[np.float64] = np.where(
-        (keys[found] == asked) & (places >= 0), relevance[found], 0.0
-    )
-    return grades
-
-
-def _ideal(collection: RetrievalData) -> NDArray[np.float64]:
-    """Positive grades of each query, largest first, padded with 0, [Q, most of any query]."""
-    good = collection.relevance > 0
-    queries, relevance = collection.judged_queries[good], collection.relevance[good]
-    order = np.lexsort((-relevance, queries))
-    queries, relevance = queries[order], relevance[order]
-    counts = np.bincount(queries, minlength=len(collection.queries))
-    ideal = np.zeros((len(counts), max(1, int(counts.max(initial=0)))))
-    ranks = np.arange(len(queries)) - np.repeat(np.cumsum(counts) - counts, counts)
-    ideal[queries, ranks] = relevance
-    return ideal
 
 
 def score_features(labelled: ClassificationData, train: Any, test: Any) -> Scores:
@@ -269,10 +224,11 @@ def score_features(labelled: ClassificationData, train: Any, test: Any) -> Score
     )
     figures = {
         "accuracy": float(np.mean(probed.accuracies)),
-        "accuracy_std": float(np.std(probed.accuracies)),
         "macro_f1": float(np.mean(probed.macro_f1s)),
         "unfinished_fits": float(probed.n_unfinished),
     }
+    if len(draws) > 1:
+        figures["accuracy_std"] = float(np.std(probed.accuracies))
     return Scores(figures=figures, items=probed.correct)
 
 
@@ -299,14 +255,17 @@ def _score_triplets(seen: Vectors) -> Scores:
 
 
 def _score_clusters(clusters: ClusteringData, seen: Vectors) -> Scores:
-    values = cluster_draws(seen["texts"], clusters.labels)
-    figures = {"v_measure": float(values.mean()), "v_measure_std": float(values.std())}
-    return Scores(figures=figures, items=values)
+    found = cluster(seen["texts"], clusters.labels)
+    figures = {
+        "v_measure": float(np.mean(found.v_measures)),
+        "v_measure_std": float(np.std(found.v_measures)),
+    }
+    return Scores(figures=figures, items=found.shares)
 
 
-def _score_bitext(bitext: BitextData, seen: Vectors) -> Scores:
-    forward = _match(seen["sources"], seen["targets"], bitext.targets)
-    backward = _match(seen["targets"], seen["sources"], bitext.sources)
+def _score_bitext(bitext: BitextData, seen: Vectors, similarity: Similarity) -> Scores:
+    forward = _match(seen["sources"], seen["targets"], bitext.targets, similarity)
+    backward = _match(seen["targets"], seen["sources"], bitext.sources, similarity)
     items = metrics.bitext_f1(*forward)
     figures = {
         "f1": float(items.mean()) if len(items) else 0.0,
@@ -317,11 +276,11 @@ def _score_bitext(bitext: BitextData, seen: Vectors) -> Scores:
 
 
 def _match(
-    sources: FloatArray, targets: FloatArray, texts: Texts
+    sources: FloatArray, targets: FloatArray, texts: Texts, similarity: Similarity
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Nearest target of each source, and the right one; equal texts are one target."""
     first: dict[str, int] = {}
     gold = np.array([first.setdefault(text, row) for row, text in enumerate(texts)], dtype=np.int64)
     kept = np.array(list(first.values()), dtype=np.int64)
-    found, _ = search(sources, targets[kept], 1)
+    found, _ = search(sources, targets[kept], 1, similarity=similarity)
     return kept[found[:, 0]], gold
