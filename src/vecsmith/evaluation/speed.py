@@ -1,16 +1,18 @@
 """How fast encoders are, side by side in one run.
 
 The one rule: all get the same texts in the same order, in turns, each text once; a slow one stops
-early in each turn and so sees a part of them.
+early in each turn and so sees a part of them. Memory is looked at in a call that is not timed.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import re
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +42,11 @@ def measure_speeds(
     In each turn every encoder gets the turn's own texts in one call, or as many of the first of
     them as take it about `seconds_per_turn`. The order of the encoders moves on with the turns.
 
+    Peak memory is the model's own bytes, where it tells them, and how far the process's resident
+    memory rose, while the model encoded some of the texts, above what it was just before: so what
+    else is in memory does not count, other models included. It is None where the system does not
+    tell (it is read from /proc).
+
     There is no rate where a turn lasts less than a millisecond: then the texts are too few.
 
     Args:
@@ -59,23 +66,24 @@ def measure_speeds(
     warm, timed = mixed[:n_warm], mixed[n_warm:] or mixed
     parts = [timed[turn::n_turns] or timed for turn in range(n_turns)]
     rates = {name: _warm_up(encoder, warm) for name, encoder in encoders.items()}
+    peaks = {
+        name: _peak(encoder, warm[: max(1, int(rates[name] * seconds_per_turn))])
+        for name, encoder in encoders.items()
+    }
     turns: dict[str, list[float]] = {name: [] for name in encoders}
-    peaks: dict[str, list[int]] = {name: [] for name in encoders}
     names = list(encoders)
     for turn, part in enumerate(parts):
         first = turn % max(1, len(names))
         for name in names[first:] + names[:first]:
             n_texts = max(1, min(len(part), int(rates[name] * seconds_per_turn)))
-            rate, peak = _time(encoders[name], part[:n_texts])
-            turns[name].append(rate)
-            peaks[name] += [] if peak is None else [peak]
+            turns[name].append(_time(encoders[name], part[:n_texts]))
     return {
         name: SpeedResult(
             texts_per_second=_rate(turns[name], len(parts[0])),
             n_texts=len(texts),
             turns=tuple(turns[name]),
             model_bytes=_model_bytes(encoders[name]),
-            peak_bytes=max(peaks[name], default=None),
+            peak_bytes=peaks[name],
         )
         for name in encoders
     }
@@ -100,20 +108,37 @@ def _warm_up(encoder: Encoder, texts: Sequence[str]) -> float:
         n_texts = min(4 * n_texts, len(texts))
 
 
-def _time(encoder: Encoder, texts: Sequence[str]) -> tuple[float, int | None]:
-    """Texts a second, and the process's peak memory meanwhile."""
+def _time(encoder: Encoder, texts: Sequence[str]) -> float:
+    """Texts a second."""
     gc.collect()
-    is_reset = _reset_peak()
     start = time.perf_counter()
     vectors = np.asarray(encoder.encode(texts))
     seconds = max(time.perf_counter() - start, 1e-9)
-    peak = _read_peak() if is_reset else None
     del vectors
-    return len(texts) / seconds, peak
+    return len(texts) / seconds
+
+
+def _peak(encoder: Encoder, texts: Sequence[str]) -> int | None:
+    """Bytes of the model and of what encoding `texts` takes beside it, None if unknown."""
+    gc.collect()
+    _return_free_memory()
+    before = _read_peak() if _reset_peak() else None
+    if before is None:
+        return None
+    vectors = np.asarray(encoder.encode(texts))
+    after = _read_peak()
+    del vectors
+    return None if after is None else max(0, after - before) + (_model_bytes(encoder) or 0)
+
+
+def _return_free_memory() -> None:
+    """Gives back what the C library keeps of earlier calls, which hides what the next takes."""
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _reset_peak() -> bool:
-    """Makes the system forget the process's peak memory so far; whether it could."""
+    """Brings the process's peak memory down to what it is now; whether the system could."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
