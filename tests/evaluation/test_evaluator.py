@@ -105,10 +105,10 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     model = Counting(tiny_model)
     run = contender.VectorContender.run
 
-    def interrupted(self: Any, task: Any) -> Any:
+    def interrupted(self: Any, task: Any, tell: Any) -> Any:
         if task.name == "search":
             raise KeyboardInterrupt
-        return run(self, task)
+        return run(self, task, tell)
 
     with monkeypatch.context() as patch:
         patch.setattr(contender.VectorContender, "run", interrupted)

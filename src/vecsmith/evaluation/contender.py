@@ -7,7 +7,7 @@ folders or records.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -29,6 +29,7 @@ from vecsmith.evaluation.tasks.task import ClassificationData, RetrievalData, Ta
 from vecsmith.results import Precision, Scores, View
 
 TEXT_VIEW = View(0, "text")
+Tell = Callable[[str], object]
 
 
 @runtime_checkable
@@ -98,14 +99,18 @@ class VectorContender:
         dims = ["all"] if self._dims is None else [str(dim) for dim in self._dims]
         return [*dims, *self._precisions]
 
-    def run(self, task: Task) -> Outcome:
+    def run(self, task: Task, tell: Tell | None = None) -> Outcome:
         """Scores of the encoder on `task`.
+
+        Args:
+            task: What is scored.
+            tell: Told, as chunks of texts end, how many are encoded: a slow encoder takes hours.
 
         Raises:
             ValueError: If the encoder gives no vectors, or fewer dims than were asked for.
         """
         start = time.perf_counter()
-        vectors = self._encode(columns_of(task))
+        vectors = self._encode(columns_of(task), tell)
         encoded = time.perf_counter()
         dim = next(iter(vectors.values())).shape[1]
         scores: dict[View, Scores] = {}
@@ -124,13 +129,13 @@ class VectorContender:
             raise ValueError(f"dims {dims} of {self.name}, which has {dim}, expected at most {dim}")
         return [View(d, precision) for d in dims for precision in self._precisions]
 
-    def _encode(self, columns: Mapping[str, Column]) -> dict[str, FloatArray]:
+    def _encode(self, columns: Mapping[str, Column], tell: Tell | None) -> dict[str, FloatArray]:
         """Vectors of each column; a text that comes twice in a role is encoded once."""
         vectors: dict[str, FloatArray] = {}
         for role in dict.fromkeys(column.role for column in columns.values()):
             names = [name for name, column in columns.items() if column.role == role]
             texts, places = distinct([text for name in names for text in columns[name].texts])
-            rows = self._encode_distinct(texts, role)
+            rows = self._encode_distinct(texts, role, tell)
             stop = 0
             for name in names:
                 start, stop = stop, stop + len(columns[name].texts)
@@ -140,10 +145,21 @@ class VectorContender:
                 vectors[name] = rows if whole else rows[own]
         return vectors
 
-    def _encode_distinct(self, texts: Sequence[str], role: Role) -> FloatArray:
+    def _encode_distinct(self, texts: Sequence[str], role: Role, tell: Tell | None) -> FloatArray:
         if self._cache is None:
             return encode_role(self.encoder, texts, role)
-        return self._cache.encode(self.encoder, texts, role, fingerprint=self.fingerprint)
+        n_done = 0
+
+        def advance(n_texts: int) -> None:
+            nonlocal n_done
+            n_done += n_texts
+            if tell is not None:
+                tell(f"{self.name} encodes, {n_done:,} of {len(texts):,} texts")
+
+        advance(0)
+        return self._cache.encode(
+            self.encoder, texts, role, fingerprint=self.fingerprint, advance=advance
+        )
 
 
 class LexicalContender:
@@ -159,7 +175,7 @@ class LexicalContender:
         """What decides the views, for a key."""
         return ["text"]
 
-    def run(self, task: Task) -> Outcome | None:
+    def run(self, task: Task, tell: Tell | None = None) -> Outcome | None:
         """Scores of the baseline on `task`, None where words alone say nothing of it."""
         start = time.perf_counter()
         neighbors = None

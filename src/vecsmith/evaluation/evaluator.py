@@ -20,7 +20,7 @@ import numpy as np
 
 from vecsmith import __version__
 from vecsmith._machine import machine, versions
-from vecsmith._progress import progress_bar
+from vecsmith._progress import Advance, progress_bar
 from vecsmith._typing import Encoder, PathLike
 from vecsmith.evaluation.contender import (
     Contender,
@@ -125,7 +125,7 @@ def evaluate(
             n_before = len(run.tasks)
             for task in source.load(split, languages):
                 advance(0, task.name)
-                run.add(task)
+                run.add(task, advance)
             if len(run.tasks) == n_before:
                 skipped[source.set] = source.why_skipped(split, languages) or "nothing to score"
             advance(1, source.set)
@@ -146,8 +146,8 @@ class _Run:
         self._versions = {"vecsmith": __version__, **versions(_PACKAGES)}
         self.tasks: list[Task] = []
 
-    def add(self, task: Task) -> None:
-        """Runs all contenders on `task`, or reads what they did."""
+    def add(self, task: Task, advance: Advance) -> None:
+        """Runs all contenders on `task`, or reads what they did; a bar says how far they are."""
         check_metric(task)
         if any(task.name == other.name for other in self.tasks):
             raise ValueError(
@@ -161,7 +161,7 @@ class _Run:
             key = _key(contender, task)
             found = store.find(key) if store and key else None
             if found is None:
-                found = self._score(contender, task, key)
+                found = self._score(contender, task, key, advance)
                 if found is not None and store:
                     store.add(found)
             if found is not None:
@@ -198,8 +198,11 @@ class _Run:
             self._store.finish(result)
         return result
 
-    def _score(self, contender: Contender, task: Task, key: str) -> TaskResult | None:
-        outcome = contender.run(task)
+    def _score(
+        self, contender: Contender, task: Task, key: str, advance: Advance
+    ) -> TaskResult | None:
+        # in the text of the one bar: a second would be drawn over it
+        outcome = contender.run(task, lambda detail: advance(0, f"{task.name}: {detail}"))
         if outcome is None:
             return None
         return TaskResult(
