@@ -180,11 +180,6 @@ QREL = SETS["search"]["qrels"][0]
             r"test rows and no train rows, expected train rows to fit a classifier on; add "
             r"them, take",
         ),
-        (
-            "m.csv",
-            [{"text": "a", "label": "b", "split": s} for s in ("test", "train")],
-            r"1 label in the train rows, expected two or more",
-        ),
     ],
 )
 def test_a_broken_table_is_refused(

@@ -24,7 +24,7 @@ STS = {"sentence1": "a", "sentence2": "b", "score": 1.0}
 
 
 @pytest.fixture
-def sets(tmp_path: Path) -> Path:
+def sets(tmp_path: Path, of_any_size: None) -> Path:
     """Sets in several languages, in one of which the language is not known."""
     rows: Mapping[str, list[dict[str, Any]]] = {
         "ours": [STS],

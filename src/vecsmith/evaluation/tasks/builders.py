@@ -82,6 +82,12 @@ class Portion:
             return notes
         return (*notes, f"{self.n_elsewhere} rows that are test rows of stsb are left out")
 
+    @property
+    def where(self) -> str:
+        """File and split, for an error about all the rows."""
+        path = self.table.file_of(int(self.rows[0]))
+        return f"{path}" if self.scored == "all" else f"{path}: split {self.scored}"
+
     def texts(self, place: int, rows: Rows | None = None) -> list[str]:
         """Texts of the column at `place`, of the scored rows or others."""
         return texts_of(self.table, self.columns[place], self.rows if rows is None else rows)
@@ -236,11 +242,6 @@ def classification(portion: Portion) -> Asking:
         subsets=portion.subsets(test),
     )
     known = set(data.train_labels)
-    if len(known) < 2:
-        raise FormatError(
-            f"{portion.table.parts[0].path}: {len(known)} label in the train rows, expected two or "
-            "more"
-        )
     strangers = sum(label not in known for label in labels)
     if strangers:
         notes = (*notes, f"{strangers} texts have a label that no train row has")

@@ -14,6 +14,7 @@ import numpy as np
 from vecsmith.errors import FormatError
 from vecsmith.evaluation.tasks import builders
 from vecsmith.evaluation.tasks.builders import Asking, Portion
+from vecsmith.evaluation.tasks.enough import check_enough
 from vecsmith.evaluation.tasks.hashing import data_hash
 from vecsmith.evaluation.tasks.kinds import CORPUS, JUDGEMENTS, QUERIES
 from vecsmith.evaluation.tasks.languages import is_of
@@ -136,7 +137,8 @@ class TaskSource:
             languages: Codes of languages to keep, ISO 639-1 or 639-3; None keeps all.
 
         Raises:
-            FormatError: If a file is broken, or a value is not what its column is for.
+            FormatError: If a file is broken, a value is not what its column is for, or there is
+                too little to score.
             TypeError: If `languages` is one text.
             ValueError: If `split` is neither.
         """
@@ -171,6 +173,7 @@ class TaskSource:
         assert self.kind is not None
         settings = self.settings
         metric = settings.metric or METRICS[self.kind][0]
+        check_enough(asking.data, portion.where if lang is None else f"{portion.where} in {lang}")
         return Task(
             name=self.set if lang is None else f"{self.set}[{lang}]",
             set=self.set,

@@ -72,8 +72,15 @@ class Table:
 
     def where(self, row: int) -> str:
         """File and row, for an error about the row at place `row`."""
-        part = bisect_right(self.starts, row) - 1
+        part = self._part(row)
         return f"{self.parts[part].path}: row {row - self.starts[part] + 1}"
+
+    def file_of(self, row: int) -> Path:
+        """The file that holds the row at place `row`."""
+        return self.parts[self._part(row)].path
+
+    def _part(self, row: int) -> int:
+        return bisect_right(self.starts, row) - 1
 
 
 def table_stem(path: Path) -> str | None:
