@@ -12,11 +12,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
 from vecsmith.evaluation.probing import MAX_TRAIN, N_DRAWS, draw_training, probe
+from vecsmith.evaluation.tasks.drawing import stratified_draw
 
 GENERATOR = np.random.default_rng(5)
 CENTERS = GENERATOR.normal(size=(4, 16))
 GOLD = GENERATOR.integers(0, 4, 900)
 FEATURES = (CENTERS[GOLD] + GENERATOR.normal(scale=1.5, size=(900, 16))).astype(np.float32)
+SCALED = FEATURES / np.sqrt((FEATURES[:600] ** 2).sum(axis=1).mean())
 LABELS = [f"label {code}" for code in GOLD]
 
 
@@ -26,9 +28,9 @@ def test_the_probe_is_scikit_learns_logistic_regression() -> None:
     scores = probe(FEATURES[train], LABELS[train], FEATURES[test], LABELS[test], draws)
     accuracies, f1s = [], []
     for rows in draws:
-        classifier = LogisticRegression(max_iter=1000)
-        classifier.fit(FEATURES[train][rows], np.array(LABELS[train])[rows])
-        predicted = classifier.predict(FEATURES[test])
+        classifier = LogisticRegression(max_iter=1000, C=scores.strength)
+        classifier.fit(SCALED[train][rows], np.array(LABELS[train])[rows])
+        predicted = classifier.predict(SCALED[test])
         accuracies.append(accuracy_score(LABELS[test], predicted))
         f1s.append(f1_score(LABELS[test], predicted, average="macro"))
     assert scores.accuracies == pytest.approx(accuracies, abs=1e-12)
@@ -84,3 +86,38 @@ def test_labels_that_differ_by_what_numpy_strips_are_two() -> None:
     features = np.array([[1.0, 0.0], [0.0, 1.0]] * 50)
     scores = probe(features, labels, features[:3], [*labels[:2], "a "], [np.arange(100)])
     assert scores.correct.tolist() == [1.0, 1.0, 0.0]
+
+
+def test_how_long_vectors_are_does_not_matter() -> None:
+    parts = (LABELS[:600], LABELS[600:], [np.arange(600)])
+    plain, long = (
+        probe(FEATURES[:600] * scale, parts[0], FEATURES[600:] * scale, parts[1], parts[2])
+        for scale in (np.float32(1), np.float32(64))  # a power of two rounds nothing
+    )
+    assert np.array_equal(plain.correct, long.correct)
+
+
+def test_the_strength_is_the_best_on_a_quarter_of_the_first_draw() -> None:
+    generator = np.random.default_rng(8)
+    codes = np.arange(1200) % 60
+    features = np.eye(60)[codes] + generator.normal(scale=0.4, size=(1200, 60))
+    features /= np.sqrt((features**2).sum(axis=1).mean())
+    held = stratified_draw(codes, 300)
+    rest = np.setdiff1d(np.arange(1200), held)
+    scores = [
+        LogisticRegression(C=c, max_iter=1000)
+        .fit(features[rest], codes[rest])
+        .score(features[held], codes[held])
+        for c in (1, 10, 100)
+    ]
+    assert len(set(scores)) == 3
+    # labels in the order of their numbers
+    labels = [f"{code:02}" for code in codes]
+    found = probe(features, labels, features[:5], labels[:5], [np.arange(1200)])
+    assert found.strength == (1, 10, 100)[int(np.argmax(scores))]
+
+
+def test_too_few_texts_to_choose_by_leave_the_strength_as_it_is() -> None:
+    labels = ["a", "b", "a"]
+    found = probe(np.eye(3), labels, np.eye(3), labels, [np.arange(3)])
+    assert found.strength == 1

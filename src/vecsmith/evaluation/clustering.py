@@ -103,8 +103,9 @@ def _v_of(
     of_rows, of_columns = np.log(n) - rows / n, np.log(n) - columns / n
     shared = of_rows + of_columns - (np.log(n) - cells / n)
     total = of_rows + of_columns
-    ones: NDArray[np.float64] = np.ones(np.shape(total))
-    return np.divide(2 * shared, total, out=ones, where=total > 1e-12)
+    ratios: NDArray[np.float64] = np.ones(np.shape(total))
+    np.divide(2 * shared, total, out=ratios, where=total > 1e-12)
+    return ratios
 
 
 def _n_log_n(counts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -116,18 +116,6 @@ def apply_view(vectors: FloatArray, view: View, *, unit: bool) -> FloatArray:
     return kept
 
 
-def features_of(rows: FloatArray, view: View) -> FloatArray:
-    """Rows of a view as features of a classifier: signs scaled to length 1.
-
-    The strength of a penalty is relative to the length of the features, so those of every view
-    have the length of the vectors they stand for.
-    """
-    if view.precision != "binary":
-        return rows
-    scaled: FloatArray = rows * np.float32(view.dim**-0.5)
-    return scaled
-
-
 def _blocks(rows: FloatArray) -> Iterator[FloatArray]:
     """The rows, so many at a time that what is made of them is small."""
     for start in range(0, len(rows), _BLOCK_ROWS):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vecsmith._typing import FloatArray
 from vecsmith.evaluation import metrics
 from vecsmith.evaluation.clustering import cluster
-from vecsmith.evaluation.encoding import Role, apply_view, features_of
+from vecsmith.evaluation.encoding import Role, apply_view
 from vecsmith.evaluation.probing import draw_training, probe
 from vecsmith.evaluation.ranking import answerable_queries, rank_documents, score_ranking
 from vecsmith.evaluation.tasks.settings import METRICS
@@ -149,8 +149,7 @@ def _score(task: Task, seen: Vectors, view: View) -> tuple[Scores, NDArray[np.in
             places = rank_documents(collection, *found, _similarity(view))
             return score_ranking(collection, places, task.metric), places
         case ClassificationData() as labelled:
-            train, test = (features_of(seen[name], view) for name in ("train", "test"))
-            return score_features(labelled, train, test), None
+            return score_features(labelled, seen["train"], seen["test"]), None
         case PairData() as labelled_pairs:
             return _score_pairs(labelled_pairs, seen), None
         case TripletData():
@@ -225,6 +224,7 @@ def score_features(labelled: ClassificationData, train: Any, test: Any) -> Score
     figures = {
         "accuracy": float(np.mean(probed.accuracies)),
         "macro_f1": float(np.mean(probed.macro_f1s)),
+        "strength": probed.strength,
         "unfinished_fits": float(probed.n_unfinished),
     }
     if len(draws) > 1:
