@@ -12,6 +12,7 @@ import pytest
 from vecsmith.errors import FormatError
 from vecsmith.evaluation.tasks import find_tasks, tables
 from vecsmith.evaluation.tasks.task import Task
+from vecsmith.evaluation.tasks.values import all_rows, texts_of
 
 Write = Callable[[str, Any], Path]
 Load = Callable[..., list[Task]]
@@ -372,3 +373,10 @@ def test_a_split_or_languages_of_no_sort_are_the_callers_mistake(write: Write, l
         load("train")
     with pytest.raises(TypeError, match=r"languages are 'ko', expected a list such as \['ko'\]"):
         load(languages="ko")
+
+
+def test_a_column_that_is_not_there_is_told_with_those_that_are(write: Write) -> None:
+    path = write("set/data.csv", [{"id": 1, "body": "a"}])
+    table = tables.read_table([tables.Part(path)], ["id", "text"])
+    with pytest.raises(FormatError, match=r"data\.csv: columns id, body, expected 'text'; name"):
+        texts_of(table, "text", all_rows(table))

@@ -41,6 +41,42 @@ def test_it_states_language_licence_source_and_metric(write: Write, load: Load) 
     assert [len(load(languages=[code])) for code in ("ko", "kor", "ko-KR", "en")] == [1, 1, 1, 0]
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        STS,
+        {"sentence1": "a", "sentence2": "b", "label": 1},
+        PAIR | {"negative": "n"},
+        PAIR | {"split": "test"},
+        PAIR | {"lang": "en-ko"},
+        {"text": "a", "group": "g"},
+        {"text": "a", "label": "g"},
+    ],
+)
+def test_licence_and_source_are_told_of_every_kind(
+    write: Write, load: Load, row: dict[str, Any]
+) -> None:
+    labels = [{"label": i % 2} if "label" in row else {} for i in range(8)]
+    texts = [{"text": f"text {i}"} if "text" in row else {} for i in range(8)]
+    rows = [row | label | text for label, text in zip(labels, texts, strict=True)]
+    write("one/data.jsonl", rows)
+    write("two/first.jsonl", rows)
+    write("two/second.jsonl", rows)
+    write("one/task.toml", 'license = "CC0"\nsource = "us"')
+    write("two/task.toml", 'licence = "CC0"\nsource = "us"\n[files."second.jsonl"]\nsource = "you"')
+    told = {task.set: (task.license, task.source) for task in load()}
+    assert told == {"one": ("CC0", "us"), "two/first": ("CC0", "us"), "two/second": ("CC0", "you")}
+
+
+def test_licence_and_source_are_told_of_a_collection(write: Write, load: Load) -> None:
+    write("search/corpus.jsonl", [{"id": "d", "text": "a"}])
+    write("search/queries.jsonl", [{"id": "q", "text": "a"}])
+    write("search/qrels/test.tsv", [{"query_id": "q", "doc_id": "d", "relevance": 1}])
+    write("search/task.toml", 'license = "CC0"\nsource = "us"')
+    (task,) = load()
+    assert (task.license, task.source) == ("CC0", "us")
+
+
 def test_the_languages_of_the_rows_come_before_that_of_the_set(write: Write, load: Load) -> None:
     write("sts/data.jsonl", [STS | {"lang": "de"}])
     write("sts/task.toml", 'language = "ko"')

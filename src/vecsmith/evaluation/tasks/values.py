@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith.errors import FormatError
-from vecsmith.evaluation.tasks.tables import Table
+from vecsmith.evaluation.tasks.tables import Table, column_names
 
 Rows = NDArray[np.int64]
 _Value = TypeVar("_Value")
@@ -107,7 +107,12 @@ def _read(
 
 def _column(table: Table, name: str) -> list[Any]:
     if name not in table.columns:
-        raise FormatError(f"{table.parts[0].path}: no column {name!r}, expected one")
+        path = table.parts[0].path
+        there = ", ".join(column_names(path)) or "none"
+        raise FormatError(
+            f"{path}: columns {there}, expected {name!r}; name yours in task.toml, as in columns = "
+            f'{{{name} = "my_column"}}'
+        )
     return table.columns[name]
 
 
