@@ -189,7 +189,7 @@ def test_what_a_model_does_not_say_stays_unknown() -> None:
     [
         ("me/words", "me/words"),
         ("words", "vecsmith/words"),
-        ("/home/me/words", "vecsmith/words"),
+        ("/models/me/words", "vecsmith/words"),
         ("./me/words/", "vecsmith/words"),
         ("a/b/c", "vecsmith/c"),
     ],
