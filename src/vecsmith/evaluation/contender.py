@@ -187,7 +187,7 @@ class LexicalContender:
             found, _ = self._baseline.rank(
                 collection.queries, documents, depth, language=task.language
             )
-            places = in_corpus(found, order)
+            places = in_corpus(collection, found, order)
             neighbors = places[:, :N_NEIGHBORS]
             scores = score_ranking(collection, places, task.metric)
         elif isinstance(task.data, ClassificationData):

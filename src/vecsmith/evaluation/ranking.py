@@ -45,7 +45,7 @@ def rank_documents(
     order = id_order(collection)
     depth = max(1, min(DEPTH, len(order)))
     found, _ = search(queries, documents[order], depth, similarity=similarity)
-    return in_corpus(found, order)
+    return in_corpus(collection, found, order)
 
 
 def id_order(collection: RetrievalData) -> NDArray[np.int64]:
@@ -54,11 +54,21 @@ def id_order(collection: RetrievalData) -> NDArray[np.int64]:
     return np.array(sorted(range(len(ids)), key=ids.__getitem__, reverse=True), dtype=np.int64)
 
 
-def in_corpus(found: NDArray[np.int32], order: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Places among documents in `order` as places in the corpus; -1 stays."""
+def in_corpus(
+    collection: RetrievalData, found: NDArray[np.int32], order: NDArray[np.int64]
+) -> NDArray[np.int32]:
+    """Places among documents in `order` as places in the corpus; -1 stays.
+
+    What is a query itself goes, where the task says so: MTEB, too, takes it out of the ranking.
+    """
     if not len(order):
         return np.full_like(found, -1)
     places: NDArray[np.int32] = np.where(found < 0, -1, order[found]).astype(np.int32)
+    if collection.own_documents is not None:
+        own = (places == collection.own_documents[:, None]) & (places >= 0)
+        for query in np.flatnonzero(own.any(axis=1)):
+            others = places[query, ~own[query]]
+            places[query] = np.append(others, -1)
     return places
 
 

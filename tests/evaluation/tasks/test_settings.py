@@ -77,6 +77,35 @@ def test_licence_and_source_are_told_of_a_collection(write: Write, load: Load) -
     assert (task.license, task.source) == ("CC0", "us")
 
 
+def test_documents_with_the_ids_of_queries_are_told_where_it_says_so(
+    write: Write, load: Load
+) -> None:
+    write("search/corpus.jsonl", [{"id": id_, "text": id_} for id_ in ("d", "q2", "q1")])
+    write("search/queries.jsonl", [{"id": id_, "text": id_} for id_ in ("q1", "q2", "q3")])
+    judgements = [{"query_id": f"q{i}", "doc_id": "d", "relevance": 1} for i in (1, 2, 3)]
+    write("search/qrels/test.jsonl", judgements)
+    (without,) = load()
+    write("search/task.toml", "ignore_identical_ids = true")
+    (task,) = load()
+    assert isinstance(task.data, RetrievalData)
+    assert isinstance(without.data, RetrievalData)
+    assert task.data.own_documents is not None
+    assert task.data.own_documents.tolist() == [2, 1, -1]
+    assert without.data.own_documents is None
+    assert task.data_hash != without.data_hash
+    assert "a document that has the query's id is not ranked for it" in task.notes
+
+
+def test_only_a_collection_has_ids_to_ignore(write: Write, load: Load) -> None:
+    write("sts/data.jsonl", [STS])
+    write("sts/task.toml", "ignore_identical_ids = true")
+    with pytest.raises(FormatError, match=r"expected only of corpus, queries and qrels; data\."):
+        load()
+    write("sts/task.toml", 'ignore_identical_ids = "no"')
+    with pytest.raises(FormatError, match="ignore_identical_ids is 'no', expected true or false"):
+        load()
+
+
 def test_the_languages_of_the_rows_come_before_that_of_the_set(write: Write, load: Load) -> None:
     write("sts/data.jsonl", [STS | {"lang": "de"}])
     write("sts/task.toml", 'language = "ko"')

@@ -237,6 +237,11 @@ def _single(
     for part in parts[1:]:
         check_columns(part.path, column_names(part.path), meaning.columns, settings.columns)
     _check_filters(path, shown, settings)
+    if settings.ignore_identical_ids:
+        raise FormatError(
+            f"{path.parent / FILE_NAME}: ignore_identical_ids is true, expected only of corpus, "
+            f"queries and qrels; {path.name} has no ids"
+        )
     if settings.language is None:
         settings = replace(settings, language=meaning.language)
     return TaskSource(

@@ -46,8 +46,8 @@ def _add(digest: blake2b, value: Any) -> None:
 
 def _is_later(value: Any, name: str) -> bool:
     """Whether a field says nothing and was not there when hashes were first written down."""
-    of_old = isinstance(value, SimilarityData)
-    return name == "subsets" and value.subsets is None and not of_old
+    later = name == "own_documents" or (name == "subsets" and type(value) is not SimilarityData)
+    return later and getattr(value, name) is None
 
 
 def _add_texts(digest: blake2b, texts: list[str]) -> None:

@@ -6,7 +6,7 @@ The one rule: a judgement points at rows that are there, once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,8 +111,18 @@ def judged_retrieval(portion: Portion, collection: Collection, lang: str | None)
         relevance=grades,
         subsets=subsets and _chosen(subsets, asked),
     )
+    if portion.settings.ignore_identical_ids:
+        data = replace(data, own_documents=_own_documents(data))
+        notes = (*notes, "a document that has the query's id is not ranked for it")
     more = {"judgements across languages": int((~within).sum()), "repeated": int((~once).sum())}
     return Asking(data=data, counts=_counts(data, more), notes=(*portion.notes, *notes))
+
+
+def _own_documents(data: RetrievalData) -> Rows:
+    """Place of the document that has the id of each query; -1 where there is none."""
+    place_of = {id_: place for place, id_ in enumerate(data.document_ids)}
+    found = (place_of.get(id_, -1) for id_ in data.query_ids)
+    return np.fromiter(found, np.int64, len(data.query_ids))
 
 
 def paired_retrieval(portion: Portion) -> Asking:

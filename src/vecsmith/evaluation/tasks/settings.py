@@ -65,6 +65,7 @@ class TaskSettings:
         include: Rows to keep, all others left out: values by column.
         positive: Labels of pairs that belong together.
         negative: Labels of pairs that do not.
+        ignore_identical_ids: Whether the document that has a query's id is not ranked for it.
     """
 
     kind: Kind | None = None
@@ -77,6 +78,7 @@ class TaskSettings:
     include: Values = field(default_factory=dict)
     positive: tuple[str, ...] = ()
     negative: tuple[str, ...] = ()
+    ignore_identical_ids: bool = False
 
 
 def read_settings(folder: Path) -> Mapping[str | None, TaskSettings]:
@@ -121,6 +123,7 @@ def _settings(block: dict[str, Any], base: TaskSettings, *, source: str) -> Task
         "include": _values,
         "positive": _strings,
         "negative": _strings,
+        "ignore_identical_ids": _truth,
     }
     read: dict[str, Any] = {}
     for key, value in block.items():
@@ -156,6 +159,12 @@ def _string(value: Any, source: str) -> str:
     if isinstance(value, str) and value:
         return value
     raise FormatError(f"{source} is {value!r:.60}, expected a text")
+
+
+def _truth(value: Any, source: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise FormatError(f"{source} is {value!r:.60}, expected true or false")
 
 
 def _language(value: Any, source: str) -> str:

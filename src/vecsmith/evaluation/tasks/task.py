@@ -50,6 +50,8 @@ class RetrievalData:
         judged_documents: Place of its document, int64 [J].
         relevance: Grades, float64 [J]; 0 and less is not relevant.
         subsets: Name of the part that each query is from, Q of them, or None.
+        own_documents: Place of the document that is the query itself and is not to be ranked, -1
+            where there is none, int64 [Q]; None where all are ranked.
     """
 
     query_ids: Texts
@@ -60,6 +62,7 @@ class RetrievalData:
     judged_documents: NDArray[np.int64]
     relevance: NDArray[np.float64]
     subsets: Texts | None = None
+    own_documents: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
