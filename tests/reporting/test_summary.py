@@ -142,7 +142,7 @@ def test_the_reference_can_be_named(pair: Pair) -> None:
 
 
 def test_folders_are_named_without_their_path(pair: Pair) -> None:
-    run = replace(pair[0], settings={"tasks": ["/home/someone/my-tasks", "b"], "dims": [256, 64]})
+    run = replace(pair[0], settings={"tasks": ["/srv/someone/my-tasks", "b"], "dims": [256, 64]})
     first, _, teacher, _ = build_report([run, pair[1]]).contenders
     assert first.settings["tasks"] == "my-tasks, b"
     assert first.settings["dims"] == "256, 64"
