@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from vecsmith.reporting.report import Contender, Difference, Estimate, Report, Versus
 from vecsmith.reporting.wording import (
     bytes_words,
+    count_words,
     half_width,
     interval,
     judgements,
@@ -126,3 +129,43 @@ def test_groups_and_families_are_listed_by_verdict() -> None:
 def test_a_long_name_is_shortened_in_sentences() -> None:
     (judgement,) = judgements(report_of(("mean", "sets", "better"), names=("x" * 500, "y")))
     assert len(judgement.headline) < 300
+
+
+def versus_of(difference: Difference, counts: dict[Verdict, int], *weak: str) -> Report:
+    report = report_of(("mean", "sets", "better"))
+    versus = Versus(
+        letter="B", averages={("mean", "sets"): (7, difference)}, counts=counts, weak_sets=weak
+    )
+    return replace(report, versus=(versus,))
+
+
+OPEN = Difference(value=0.027, low=-0.01, high=0.066, p_value=0.002, verdict="no difference shown")
+
+
+def test_the_headline_counts_the_sets_that_the_average_hides() -> None:
+    (judgement,) = judgements(versus_of(OPEN, {"better": 4, "no difference shown": 3}))
+    assert plain(judgement.headline).endswith(
+        "A is better on 4 of 7 sets, worse on none, no difference shown on 3."
+    )
+
+
+def test_a_test_and_an_interval_that_disagree_are_said_to_do_so() -> None:
+    (judgement,) = judgements(versus_of(OPEN, {}, "sim-ko has 12 pairs."))
+    assert "test and interval disagree" in judgement.headline
+    assert judgement.details == (
+        "The test says there is a difference, the interval does not leave out zero: too few or "
+        "too small sets.",
+        "sim-ko has 12 pairs.",
+    )
+    sure = replace(OPEN, low=0.01, verdict="better")
+    (judgement,) = judgements(versus_of(sure, {}))
+    assert "disagree" not in judgement.headline
+    assert judgement.details == ()
+
+
+@pytest.mark.parametrize(
+    ("n", "noun", "expected"),
+    [(1, "pairs", "1 pair"), (1, "queries", "1 query"), (2, "queries", "2 queries")],
+)
+def test_one_of_a_thing_is_said_in_the_singular(n: int, noun: str, expected: str) -> None:
+    assert count_words(n, noun) == expected

@@ -97,12 +97,13 @@ class Row:
         n_sets: Sets averaged; 1 for a task.
         n_items: Items the score is over.
         unit: What an item is.
-        scores: Of each contender, None where it has not run.
+        scores: Of each contender, None where it has not run, or on other texts.
         differences: The first contender's less each opponent's, None where they share no items.
         kind: Family of a task.
         split: Rows of a task that were scored, as in "test".
         language: Of a task, if it has one.
         notes: What a reader must know, a sentence each.
+        marks: Of each contender why its score is not beside the others, "" mostly.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Row:
     split: str = ""
     language: str = ""
     notes: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:
@@ -131,10 +133,16 @@ class Versus:
     Attributes:
         letter: Of the other.
         averages: Differences by row, with the number of sets each is over.
+        counts: How many tasks have each verdict.
+        are_sets: Whether each of these tasks is a set of its own, not one language of it.
+        weak_sets: Which sets leave the average unsure, a sentence each.
     """
 
     letter: str
     averages: Mapping[Key, tuple[int, Difference]]
+    counts: Mapping[Verdict, int] = field(default_factory=dict)
+    are_sets: bool = True
+    weak_sets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +173,21 @@ class NeighborList:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A set that was not scored.
+
+    Attributes:
+        set: Its name.
+        reason: Why.
+        letters: Of the contenders whose runs left it out.
+    """
+
+    set: str
+    reason: str
+    letters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Everything a page shows.
 
@@ -178,6 +201,9 @@ class Report:
         ratio_notes: What the ratios leave out, a sentence each.
         reference: Name of the model that retention is relative to, or None.
         caveats: What must be known before the figures are read, a sentence each.
+        notes: What explains single rows, a sentence each.
+        left_out: Sets that were not scored.
+        is_one_run: Whether all speeds were measured in one run, in turns: else none is faster.
         neighbors: Queries and what the models return for them.
         neighbors_missing: Why there are none, if there are none.
     """
@@ -191,5 +217,8 @@ class Report:
     ratio_notes: tuple[str, ...] = ()
     reference: str | None = None
     caveats: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    is_one_run: bool = True
     neighbors: tuple[NeighborList, ...] = ()
     neighbors_missing: str = ""

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import get_args
 
+from vecsmith.reporting.cautions import (
+    busy_machines,
+    clustering_notes,
+    is_one_run,
+    same_runs,
+    sets_left_out,
+    weak_sets,
+)
 from vecsmith.reporting.entries import Entry, common_tasks, entries_of, within
 from vecsmith.reporting.facts import date_of, machine_of, settings_of
 from vecsmith.reporting.report import (
@@ -33,7 +42,7 @@ from vecsmith.results.averages import (
     mean_selections,
     task_alone,
 )
-from vecsmith.results.comparison import Comparison, ComparisonRow, compare
+from vecsmith.results.comparison import Comparison, ComparisonRow, Verdict, compare
 from vecsmith.results.matching import difference as mismatch
 from vecsmith.results.retention import Ratio
 
@@ -67,12 +76,18 @@ def build_report(
     keys, ratios, ratio_notes = _retention(entries, teacher, selections)
     return Report(
         contenders=tuple(
-            _contender(entry, selections, ratios.get(entry.letter, {}), is_run=place < len(runs))
-            for place, entry in enumerate(entries)
+            _contender(
+                entry,
+                name,
+                selections,
+                ratios.get(entry.letter, {}),
+                is_run=place < len(runs),
+            )
+            for place, (entry, name) in enumerate(zip(entries, _names(entries), strict=True))
         ),
         opponents=tuple(places),
         versus=tuple(
-            _versus(entries[place], comparison)
+            _versus(entries[0], entries[place], comparison)
             for place, comparison in zip(places, comparisons, strict=True)
         ),
         summary=tuple(_summary_row(each, entries, comparisons) for each in selections),
@@ -80,7 +95,10 @@ def build_report(
         ratios=keys,
         ratio_notes=ratio_notes,
         reference=teacher.result.model if teacher else None,
-        caveats=tuple(_caveats(runs, entries, comparisons)),
+        caveats=(*same_runs(entries, places), *_caveats(runs, entries, comparisons)),
+        notes=tuple(clustering_notes(comparisons)),
+        left_out=sets_left_out(runs, entries),
+        is_one_run=is_one_run(entries),
     )
 
 
@@ -109,10 +127,16 @@ def _compared(first: Entry, other: Entry) -> Comparison:
     return compare(first.result, other.result, view_a=first.view, view_b=other.view)
 
 
-def _versus(entry: Entry, comparison: Comparison) -> Versus:
+def _versus(first: Entry, entry: Entry, comparison: Comparison) -> Versus:
     rows = (*comparison.means, *comparison.groups, *comparison.families)
     averages = {(row.role, row.name): (row.n_sets, _difference(row)) for row in rows}
-    return Versus(letter=entry.letter, averages=averages)
+    return Versus(
+        letter=entry.letter,
+        averages=averages,
+        counts={verdict: comparison.count(verdict) for verdict in get_args(Verdict)},
+        are_sets=all(row.n_sets == len(comparison.tasks) for row in comparison.means),
+        weak_sets=weak_sets(comparison, first.result.tasks),
+    )
 
 
 def _difference(row: ComparisonRow) -> Difference:
@@ -178,11 +202,14 @@ def _task_row(
 ) -> Row:
     selection = task_alone(task)
     scores: list[Estimate | None] = []
+    marks: list[str] = []
     notes = list(task.notes)
     for entry, result in zip(entries, whole, strict=True):
         own = result.tasks.get(task.name)
-        reason = "" if own is None else mismatch(task, own)
-        if own is None or (entry.view is not None and entry.view not in own.scores):
+        reason = "" if own is None else mismatch(task, own) or ""
+        marks.append(_mark(reason))
+        lacks = own is None or (entry.view is not None and entry.view not in own.scores)
+        if lacks or reason:  # a figure of other texts is not to stand beside the others
             scores.append(None)
         else:
             scores.append(replace(entry, result=result).estimate(selection))
@@ -201,23 +228,49 @@ def _task_row(
         split=task.split,
         language=task.language or "",
         notes=tuple(notes),
+        marks=tuple(marks),
     )
+
+
+def _mark(reason: str) -> str:
+    """Why a score is left out of its row, in a cell."""
+    if not reason:
+        return ""
+    return f"{'other texts' if reason.startswith('other texts') else reason}: not compared"
 
 
 # Contenders
 
 
+def _names(entries: Sequence[Entry]) -> list[str]:
+    """Names of the models, with their sizes where one name stands for several sizes."""
+    names = [entry.result.model for entry in entries]
+    views = {name: {_view(e) for e in entries if e.result.model == name} for name in names}
+    return [
+        f"{name}, {_view(entry)}" if len(views[name]) > 1 and not entry.is_baseline else name
+        for name, entry in zip(names, entries, strict=True)
+    ]
+
+
+def _view(entry: Entry) -> View:
+    first_task = next(iter(entry.result.tasks.values()), None)
+    return entry.view or (first_task.main_view if first_task else View(0, "text"))
+
+
 def _contender(
-    entry: Entry, selections: Sequence[Selection], ratios: Mapping[Key, Estimate], *, is_run: bool
+    entry: Entry,
+    name: str,
+    selections: Sequence[Selection],
+    ratios: Mapping[Key, Estimate],
+    *,
+    is_run: bool,
 ) -> Contender:
     result = entry.result
-    first_task = next(iter(result.tasks.values()), None)
-    view = entry.view or (first_task.main_view if first_task else View(0, "text"))
     return Contender(
         letter=entry.letter,
-        name=result.model,
+        name=name,
         is_baseline=entry.is_baseline,
-        view=view,
+        view=_view(entry),
         views=tuple(_points(entry, selections)),
         retention=ratios,
         speed=result.speed,
@@ -324,8 +377,8 @@ def _caveats(
             "because not all runs have them on the same texts under these sizes; the table of "
             "tasks shows them."
         )
-    measured = [each for each in comparisons if each.speed_ratio is not None]
-    if not all(comparison.same_run for comparison in measured):
-        same = all(comparison.same_machine for comparison in measured)
+    if not is_one_run(entries):
+        same = all(comparison.same_machine for comparison in comparisons)
         where = "on machines of the same kind" if same else "on different machines"
-        yield f"Speeds were measured in different runs, {where}: small differences say nothing."
+        yield f"Speeds were measured in different runs, {where}: they cannot be ranked."
+    yield from busy_machines(runs, entries)

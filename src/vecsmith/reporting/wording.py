@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vecsmith.reporting.report import Contender, Difference, Estimate, Key, Report, Versus
-from vecsmith.results.comparison import Verdict
+from vecsmith.results.comparison import SIGNIFICANCE, Verdict
 
 _SPACE, _MINUS = "\N{NARROW NO-BREAK SPACE}", "\N{MINUS SIGN}"
 _BREAKLESS = "\N{NO-BREAK SPACE}"
@@ -20,6 +20,11 @@ _METRICS = {
     "pearson_cosine": "Pearson",
     "spearman_cosine": "Spearman",
     "v_measure": "V-measure",
+}
+_RATIOS = {
+    "sets": "mean over all sets",
+    "families": "mean over families",
+    "groups": "mean over named groups",
 }
 _MEANS = {"sets": "all sets", "families": "all families", "groups": "all groups"}
 _FAMILIES = {
@@ -45,6 +50,11 @@ def row_words(key: Key) -> str:
     level, name = key
     known = {"mean": _MEANS, "family": _FAMILIES}.get(level, {})
     return known.get(name, name)
+
+
+def ratio_words(key: Key) -> str:
+    """A row of the retention: a mean of ratios says over what it is."""
+    return _RATIOS.get(key[1], key[1]) if key[0] == "mean" else row_words(key)
 
 
 def points(fraction: float) -> str:
@@ -118,7 +128,9 @@ def rate_words(rate: float) -> str:
 
 def count_words(n: int, noun: str) -> str:
     """A count and its noun: "1 set", "7 sets"."""
-    return f"{number(n)} {noun}" if n != 1 else f"1 {noun.removesuffix('s')}"
+    if n != 1:
+        return f"{number(n)} {noun}"
+    return f"1 {noun[:-3]}y" if noun.endswith("ies") else f"1 {noun.removesuffix('s')}"
 
 
 def called(contender: Contender) -> str:
@@ -162,13 +174,38 @@ def _headline(first: str, other: Contender, versus: Versus) -> str:
     n_sets, difference = versus.averages["mean", "sets"]
     where = f"over the {n_sets} sets that both ran" if n_sets > 1 else "on the one set both ran"
     words = f"{where} ({_numbers(difference)})"
-    if difference.verdict == "no difference shown":
-        return f"{first} and {called(other)}: no difference shown {words}."
-    return f"{first} is {difference.verdict} than {called(other)} {words}."
+    shown = difference.verdict != "no difference shown"
+    opening = (
+        f"{first} is {difference.verdict} than {called(other)} {words}."
+        if shown
+        else f"{first} and {called(other)}: no difference shown {words}."
+    )
+    return f"{opening}{_count(first.split()[0], versus)}"
+
+
+def _count(letter: str, versus: Versus) -> str:
+    """On how many sets which verdict was given: the average alone may hide it."""
+    n_tasks = sum(versus.counts.values())
+    if n_tasks < 2:
+        return ""
+    noun = "sets" if versus.are_sets else "tasks"
+    better, worse, open_ = (
+        versus.counts.get(verdict, 0) for verdict in ("better", "worse", "no difference shown")
+    )
+    return (
+        f" {letter} is better on {_none(better)} of {count_words(n_tasks, noun)}, worse on "
+        f"{_none(worse)}, no difference shown on {_none(open_)}."
+    )
+
+
+def _none(count: int) -> str:
+    return number(count) if count else "none"
 
 
 def _details(versus: Versus) -> Iterator[str]:
-    """One sentence for each verdict, over named groups and families."""
+    """Why the average is unsure; then a sentence for each verdict, on groups and families."""
+    doubt = _doubt(versus.averages["mean", "sets"][1])
+    yield from filter(None, (doubt, *versus.weak_sets))
     groups = [
         (n_sets, difference.value)
         for key, (n_sets, difference) in versus.averages.items()
@@ -201,11 +238,36 @@ def _is_among(groups: Sequence[tuple[int, float]], n_sets: int, difference: Diff
     return any(n == n_sets and abs(value - difference.value) < 1e-9 for n, value in groups)
 
 
-def _numbers(difference: Difference) -> str:
+def _doubt(difference: Difference) -> str:
+    """What it means that test and interval disagree; empty where they do not."""
+    if not disagree(difference):
+        return ""
+    if difference.p_value < SIGNIFICANCE:
+        return (
+            "The test says there is a difference, the interval does not leave out zero: too few "
+            "or too small sets."
+        )
     return (
-        f"{signed(difference.value)}, 95{_SPACE}% interval{_BREAKLESS}"
-        f"{signed_interval(difference)}, {p_words(difference.p_value)}"
+        "The interval leaves out zero, the test does not say there is a difference: it is at the "
+        "edge of what so many items can show."
     )
+
+
+def disagree(difference: Difference) -> bool:
+    """Whether of the test and the interval only one says that there is a difference."""
+    if difference.verdict != "no difference shown":
+        return False
+    leaves_out_zero = difference.low > 0 or difference.high < 0
+    return (difference.p_value < SIGNIFICANCE) != leaves_out_zero
+
+
+def _numbers(difference: Difference) -> str:
+    words = (
+        f"{signed(difference.value)}, 95{_SPACE}% interval{_BREAKLESS}{signed_interval(difference)}"
+    )
+    if disagree(difference):  # a bare p would pass for an answer
+        return f"{words}; test and interval disagree, {p_words(difference.p_value)}"
+    return f"{words}, {p_words(difference.p_value)}"
 
 
 def listed(words: Sequence[str]) -> str:
