@@ -68,17 +68,19 @@ def read_text(path: PathLike, *, max_bytes: int = MAX_JSON_BYTES) -> str:
         ) from error
 
 
-def read_json(path: PathLike, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """Value of a JSON file.
+def read_json(
+    path: PathLike, *, max_bytes: int = MAX_JSON_BYTES, remedy: str = "fetch it again"
+) -> Any:
+    """Value of a JSON file; `remedy` is what to do about one that is cut short.
 
     Raises:
         FormatError: If it is too long, not UTF-8 or not JSON; the message gives line and column.
     """
-    return parse_json(read_text(path, max_bytes=max_bytes), source=str(path))
+    return parse_json(read_text(path, max_bytes=max_bytes), source=str(path), remedy=remedy)
 
 
-def parse_json(text: str, *, source: str) -> Any:
-    """Value of JSON `text`; `source` names it in errors.
+def parse_json(text: str, *, source: str, remedy: str = "fetch it again") -> Any:
+    """Value of JSON `text`; `source` names it in errors, `remedy` says what to do about it.
 
     Raises:
         FormatError: If it is not JSON, or nested too deeply.
@@ -88,7 +90,7 @@ def parse_json(text: str, *, source: str) -> Any:
     except json.JSONDecodeError as error:
         raise FormatError(
             f"{source}: line {error.lineno} column {error.colno}: {error.msg.lower()}, "
-            "expected JSON; the file may be cut short, fetch it again"
+            f"expected JSON; the file may be cut short, {remedy}"
         ) from error
     except ValueError as error:  # a number of thousands of digits
         raise FormatError(f"{source}: {error!s:.100}, expected plain JSON") from error

@@ -167,6 +167,27 @@ def test_a_second_run_reads_the_first(
     assert written == again
 
 
+def test_another_models_run_folder_is_refused_in_one_line_unless_it_is_restarted(
+    run: Run, call: Run, model_folder: Path, tasks: Path, tmp_path: Path
+) -> None:
+    model = StaticModel.from_pretrained(model_folder, truncate_dim=8)
+    model.save_pretrained(tmp_path / "other")
+    to_run = ("--out", "run", "--tasks")
+    assert run("eval", model_folder, *to_run, tasks).returncode == 0
+    refused = call("eval", "other", *to_run, tasks)
+    assert refused.returncode == 1
+    assert "run: holds a run of tiny (fingerprint " in refused.stderr
+    assert "choose another folder, or pass --restart" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    fewer = call("eval", str(model_folder), *to_run, tasks / "mood")
+    assert "no longer in the result: pairs; ask for them again" in fewer.stderr
+    assert run("eval", "other", *to_run, tasks, "--restart").returncode == 0
+    assert EvalResult.open(tmp_path / "run").model == "other"
+    alone = call("eval", "other", "--tasks", tasks, "--restart")
+    assert alone.returncode == 2
+    assert "--restart gives up the run in a folder, expected --out" in alone.stderr
+
+
 def test_quiet_prints_nothing(run: Run, model_folder: Path, tasks: Path) -> None:
     done = run("eval", model_folder, "--tasks", tasks, "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -93,10 +93,40 @@ def test_what_has_changed_is_run_again(
     assert n_encoded(model) == 0
     assert n_encoded(model, dims=[8]) == whole  # other views
     model.fingerprint = "another"
-    assert n_encoded(model, dims=[8]) == whole  # other weights
+    assert n_encoded(model, dims=[8], restart=True) == whole  # other weights
+    assert n_encoded(model, dims=[8]) == 0
+    assert n_encoded(model, dims=[8], restart=True) == whole  # asked for
     model.fingerprint = ""
-    assert n_encoded(model, dims=[8]) == whole  # unknown weights: nothing may be reused
+    assert n_encoded(model, dims=[8], restart=True) == whole  # unknown weights: nothing is reused
     assert n_encoded(model, dims=[8]) == whole
+
+
+def test_another_models_run_is_refused_before_anything_is_scored(
+    tiny_model: StaticModel, small_sets: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    first = evaluate(Counting(tiny_model), small_sets, out=run, measure_speed=False)
+    other = Counting(tiny_model, "distilled again")
+    with pytest.raises(
+        FileExistsError, match=r"Counting \(fingerprint counting\), expected the sa"
+    ):
+        evaluate(other, small_sets, out=run, measure_speed=False)
+    assert other.n_texts == 0
+    assert figures(EvalResult.open(run)) == figures(first)
+    with pytest.raises(ValueError, match="restart is True and out is None"):
+        evaluate(other, small_sets, restart=True)
+
+
+def test_what_a_result_no_longer_holds_is_named(
+    tiny_model: StaticModel, small_sets: Path, tmp_path: Path
+) -> None:
+    def dropped(tasks: Path, **options: Any) -> tuple[str, ...]:
+        out = tmp_path / "run"
+        return evaluate(tiny_model, tasks, out=out, measure_speed=False, **options).dropped
+
+    assert dropped(small_sets, baselines={"bm25": Bm25()}) == ()
+    assert dropped(small_sets / "pairs", dims=[4]) == ("mood", "search", "baseline bm25")
+    assert dropped(small_sets) == ()
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(

@@ -13,7 +13,9 @@ import pytest
 from tests.results.builders import make_result, make_task
 from vecsmith.errors import FormatError
 from vecsmith.results import EvalResult, RunStore
+from vecsmith.results.ownership import Owner
 
+OURS = Owner("minilm-256", "f" * 64)
 TASKS = [make_task(name) for name in ("a", "b")]
 
 
@@ -131,6 +133,35 @@ def test_a_result_file_that_was_never_ours_is_not_written_over(run: Path, conten
     with pytest.raises(FormatError, match=r"result\.json"):
         RunStore(run)
     assert (run / "result.json").read_text() == content
+
+
+def test_a_run_whose_result_file_is_lost_is_taken_up_again(run: Path) -> None:
+    for result in (run / "result.json", next((run / "baselines").glob("*/result.json"))):
+        result.unlink()
+    store = RunStore(run, owner=OURS)
+    assert store.find(TASKS[0].key) is not None
+    assert store.baseline("bm25").find(TASKS[0].key) is not None
+    store.finish(make_result(*TASKS))
+    assert list(EvalResult.open(run).tasks) == ["a", "b"]
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_tasks_say_whose_run_it_is_where_the_result_file_does_not(run: Path, is_cut: bool) -> None:
+    (run / "result.json").unlink()
+    if is_cut:
+        (run / "result.json").write_text('{\n  "format')
+    with pytest.raises(FileExistsError, match=r"another model \(fingerprint ffffffffffff\)"):
+        RunStore(run, owner=Owner("minilm-256", "e" * 64))
+    assert RunStore(run, owner=OURS).find(TASKS[0].key) is not None
+
+
+def test_a_cut_file_of_a_run_is_to_be_deleted_and_not_fetched(run: Path) -> None:
+    for path in (run / "result.json", file_of(run, ".json")):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:99])
+        with pytest.raises(FormatError, match=f"{path.name}.*delete it and evaluate again$"):
+            EvalResult.open(run)
+        path.write_bytes(whole)
 
 
 def test_an_empty_result_file_without_tasks_is_not_ours(run: Path) -> None:

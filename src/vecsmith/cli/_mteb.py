@@ -23,6 +23,7 @@ NOT_WITH_MTEB = (
     "split",
     "languages",
     "precisions",
+    "restart",
     "cache",
     "cache_size",
 )

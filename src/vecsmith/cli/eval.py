@@ -104,6 +104,9 @@ def evaluate(
         Path | None,
         typer.Option("--out", help="Run folder; what is there and unchanged is not run again."),
     ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Give up the run in --out, of whatever model.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="Name of the model in tables.")] = None,
     cache: Annotated[
         Path | None,
@@ -140,6 +143,8 @@ def evaluate(
         refuse_options(given)
     elif not tasks:
         raise typer.BadParameter("give either --tasks FOLDER or --mteb NAME")
+    if restart and out is None:
+        raise typer.BadParameter("--restart gives up the run in a folder, expected --out FOLDER")
     from vecsmith.cli._encoders import names_of, open_encoder
 
     own_name, *baseline_names = names_of(model, name, baseline or [])
@@ -167,6 +172,7 @@ def evaluate(
         },
         name=own_name,
         out=out,
+        restart=restart,
         cache=EmbeddingCache(cache, max_bytes=int(cache_size * 1e9)) if cache_size else None,
         show_progress_bar=not quiet,
     )
@@ -176,6 +182,7 @@ def evaluate(
         print(result.table())
         _print_costs(result)
     if out is not None:
+        _note_kept(result, quiet=quiet)
         note(f"written to {out}; compare runs with: vecsmith compare {out} OTHER", quiet=quiet)
 
 
@@ -241,6 +248,15 @@ def _task_facts(task: TaskResult) -> dict[str, Any]:
         "data_hash": task.data_hash,
         "views": {str(view): dict(scores.figures) for view, scores in task.scores.items()},
     }
+
+
+def _note_kept(result: EvalResult, *, quiet: bool) -> None:
+    """Says what the run folder no longer shows, and what it cannot give back."""
+    if result.dropped:
+        again = "; ask for them again, they are not run again" if result.fingerprint else ""
+        note(f"no longer in the result: {', '.join(result.dropped)}{again}", quiet=quiet)
+    if not result.fingerprint:
+        note(f"{result.model} has no fingerprint: nothing of this run is reused", quiet=quiet)
 
 
 def _print_costs(result: EvalResult) -> None:

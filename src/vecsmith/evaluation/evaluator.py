@@ -41,6 +41,7 @@ from vecsmith.evaluation.tasks.finder import TaskSource, find_tasks
 from vecsmith.evaluation.tasks.suites import Suite, complete_groups, find_suite
 from vecsmith.evaluation.tasks.task import BitextData, Task
 from vecsmith.results import EvalResult, Precision, SpeedResult, TaskResult
+from vecsmith.results.ownership import Owner
 from vecsmith.results.store import RunStore
 
 Split = Literal["test", "dev"]
@@ -67,6 +68,7 @@ def evaluate(
     baselines: Mapping[str, Encoder | LexicalBaseline] | None = None,
     name: str | None = None,
     out: PathLike | None = None,
+    restart: bool = False,
     cache: EmbeddingCache | PathLike | None = None,
     measure_speed: bool = True,
     show_progress_bar: bool = False,
@@ -92,12 +94,14 @@ def evaluate(
         name: The model's name as shown; its own, or its class, when None.
         out: Run folder. Tasks are written as they finish; those there that have not changed are
             not run again. It needs a model with a `fingerprint`, as ours have.
+        restart: Whether the run in `out`, of this or another model, is given up for a new one.
         cache: Folder, or cache, for the vectors of slow encoders with a `fingerprint`.
         measure_speed: Whether texts a second and memory are measured, on texts of the tasks.
         show_progress_bar: Whether to show a bar on a terminal.
 
     Raises:
         FormatError: If a set is broken (file and row are named), or `out` is no run folder.
+        FileExistsError: If `out` holds another model's run, or is a folder of something else.
         ValueError: If there is nothing to score, or `dims` do not fit the model.
         MissingExtraError: If the extra `eval` is not installed.
     """
@@ -109,7 +113,7 @@ def evaluate(
     for label, baseline in (baselines or {}).items():
         contenders.append(_contender(baseline, label, None, ("float32",), cache))
     _check_names(contenders)
-    run = _Run(contenders, None if out is None else Path(out))
+    run = _Run(contenders, _store(out, contenders[0], restart=restart))
     skipped: dict[str, str] = {}
     settings = {
         "tasks": [str(Path(folder).resolve()) for folder in _folders(tasks)],
@@ -137,9 +141,9 @@ def evaluate(
 class _Run:
     """What has been found so far, in memory and on disk."""
 
-    def __init__(self, contenders: Sequence[Contender], out: Path | None) -> None:
+    def __init__(self, contenders: Sequence[Contender], store: RunStore | None) -> None:
         self._contenders = contenders
-        self._store = None if out is None else RunStore(out)
+        self._store = store
         self._results: list[dict[str, TaskResult]] = [{} for _ in contenders]
         self._sample: list[str] = []
         self._machine = machine()
@@ -195,7 +199,7 @@ class _Run:
         )
         result = replace(model, baselines={other.model: other for other in baselines})
         if self._store is not None:
-            self._store.finish(result)
+            result = replace(result, dropped=self._store.finish(result))
         return result
 
     def _score(
@@ -255,6 +259,15 @@ def _check_names(contenders: Sequence[Contender]) -> None:
             f"two models are called {twice[0]!r}, expected each name once: pass name=... or call "
             "the baseline something else"
         )
+
+
+def _store(out: PathLike | None, contender: Contender, *, restart: bool) -> RunStore | None:
+    """The run folder, which must be of that model or of none."""
+    if out is None:
+        if restart:
+            raise ValueError("restart is True and out is None, expected the folder of the run")
+        return None
+    return RunStore(out, owner=Owner(contender.name, contender.fingerprint), restart=restart)
 
 
 def _now() -> str:

@@ -44,7 +44,10 @@ class Block:
         Raises:
             FormatError: If it is another kind of file, or of a later version.
         """
-        block = cls(read_json(regular_file(path), max_bytes=MAX_RECORD_BYTES), str(path))
+        values = read_json(
+            regular_file(path), max_bytes=MAX_RECORD_BYTES, remedy="delete it and evaluate again"
+        )
+        block = cls(values, str(path))
         _check_text(block)
         if block.values.get("format") != format_name:
             raise FormatError(

@@ -38,6 +38,8 @@ class EvalResult:
         run: What a model and its baselines have in common that were run together, and no other
             run; "" where that is not known.
         baselines: Results of the baselines on the same tasks, by name.
+        dropped: Tasks and baselines that the result in the run folder had until this one replaced
+            it, and that this one has not; known only where it was just written.
     """
 
     model: str
@@ -51,6 +53,7 @@ class EvalResult:
     date: str = ""
     run: str = ""
     baselines: Mapping[str, EvalResult] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, folder: PathLike) -> EvalResult:
@@ -63,7 +66,7 @@ class EvalResult:
         return read_run(folder, cls)
 
     def save(self, folder: PathLike) -> None:
-        """Writes the run to `folder`, or over the run that is there.
+        """Writes the run to `folder`, or over the run that is there, of whatever model.
 
         Raises:
             FileExistsError: If the folder holds something that is no run.

@@ -8,6 +8,7 @@
 The one rule: `result.json` names the files that belong to the run, so a reader sees the old run
 until the new one is finished, and a run that is killed goes on where it stopped.
 
+It also says whose run it is, from its first writing on: another model is refused, or restarts it.
 Files of the model that was run stay, asked for this time or not (another split, other dims): they
 are small, and asking for them again costs nothing. Those of an earlier model are deleted when the
 run is finished, once nobody has used them for an hour: they may be another process's.
@@ -27,8 +28,9 @@ from vecsmith._files import read_json, write_json
 from vecsmith._typing import PathLike
 from vecsmith.errors import FormatError
 from vecsmith.results.fields import MAX_RECORD_BYTES, Block, plain, regular_file
+from vecsmith.results.ownership import Owner, names_in, owner_in, refuse_other
 from vecsmith.results.records import SpeedResult, TaskResult
-from vecsmith.results.sweeping import holds_only_tasks, mark_used, sweep, task_files
+from vecsmith.results.sweeping import discard, holds_only_tasks, mark_used, sweep, task_files
 from vecsmith.results.task_files import (
     is_safe_name,
     read_label,
@@ -56,26 +58,41 @@ logger = logging.getLogger(__name__)
 class RunStore:
     """The folder of one run, open for writing.
 
-    There is no lock. Two processes in one folder may run the same task twice; neither loses one,
-    and the result of the one that finishes last is what the folder holds.
+    There is no lock. Two processes of one model in one folder may run the same task twice; neither
+    loses one, and the result of the one that finishes last is what the folder holds.
     """
 
-    def __init__(self, folder: PathLike) -> None:
+    def __init__(
+        self, folder: PathLike, *, owner: Owner | None = None, restart: bool = False
+    ) -> None:
         """Opens the run in `folder`, or starts one there.
 
+        Args:
+            folder: Of the run.
+            owner: The model that is run; None for whatever is saved there at once.
+            restart: Whether a run that is there, of any model, is given up for a new one. What
+                baselines did stays, and is found by its key.
+
         Raises:
-            FileExistsError: If the folder holds something that is no run, or is a file.
+            FileExistsError: If the folder holds another model's run, or something that is no run,
+                or is a file.
             FormatError: If the result that is there is of something else, or of a later version.
             OSError: If the folder cannot be written.
         """
         self.folder = Path(folder)
+        self._owner = owner
         self._keys: dict[str, Path] | None = None
         self._baselines: dict[str, RunStore] = {}
-        if not _is_run(self.folder):
+        is_run = _is_run(self.folder)
+        if owner is not None and not restart:
+            header = _header(self.folder) if is_run else None
+            refuse_other(self.folder, owner_in(header, self.folder / TASK_FOLDER, owner), owner)
+        if restart or not is_run:
             self.folder.mkdir(parents=True, exist_ok=True)
             # the first thing written: it says whose folder this is
-            unfinished = {"format": FORMAT, "version": VERSION, "finished": False}
-            write_json(self.folder / RESULT_FILE, unfinished)
+            write_json(self.folder / RESULT_FILE, _unfinished(owner))
+        if restart:
+            discard(self.folder / TASK_FOLDER)
         (self.folder / TASK_FOLDER).mkdir(exist_ok=True)
 
     def find(self, key: str) -> TaskResult | None:
@@ -110,20 +127,41 @@ class RunStore:
             self._baselines[name] = RunStore(_baseline_folder(self.folder, name))
         return self._baselines[name]
 
-    def finish(self, result: EvalResult) -> None:
+    def finish(self, result: EvalResult) -> tuple[str, ...]:
         """Writes the result with its baselines, and what of its tasks is not there yet.
 
+        Returns:
+            Names of the tasks and baselines that the finished run there had before and that
+            `result` has not.
+
         Raises:
+            FileExistsError: If another model restarted the run in the meantime.
             ValueError: If a baseline has baselines of its own, or a value cannot be written.
             OSError: If it cannot be written.
         """
         _check_depth(result)
+        before = self._names_before()
         for name, baseline in result.baselines.items():
             self.baseline(name).finish(baseline)
         stems = {name: self._ensure(task) for name, task in result.tasks.items()}
         write_json(self.folder / RESULT_FILE, _record(result, stems))
         self._keys = None
         sweep(self.folder / TASK_FOLDER, stems, result.fingerprint)
+        kept = {*result.tasks, *(f"baseline {name}" for name in result.baselines)}
+        return tuple(name for name in before if name not in kept)
+
+    def _names_before(self) -> tuple[str, ...]:
+        """Names in the result that is about to be replaced, which must be of the same model."""
+        if self._owner is None:
+            return ()
+        try:
+            header = _header(self.folder)
+            names = names_in(header)
+            owner = owner_in(header, self.folder / TASK_FOLDER, self._owner)
+        except FormatError:  # it is replaced by one that is whole
+            return ()
+        refuse_other(self.folder, owner, self._owner)
+        return names
 
     def _ensure(self, task: TaskResult) -> str:
         """The file name of a task that is there, and whole."""
@@ -152,6 +190,17 @@ def read_run(folder: PathLike, make: type[EvalResult]) -> EvalResult:
     return _result_of(block, make, baselines)
 
 
+def _unfinished(owner: Owner | None) -> dict[str, Any]:
+    """What the result file says until the run is finished."""
+    record = {"format": FORMAT, "version": VERSION, "finished": False}
+    if owner is None:
+        return record
+    named: dict[str, Any] = plain(
+        {**record, "model": owner.model, "fingerprint": owner.fingerprint}, "run"
+    )
+    return named
+
+
 def _is_run(folder: Path) -> bool:
     """Whether `folder` is a run whose result file is whole; raises if it may not become one."""
     if not folder.exists():
@@ -166,10 +215,13 @@ def _is_run(folder: Path) -> bool:
             return False
         _header(folder)
         return True
+    ours = {MTEB_FILE}
+    if holds_only_tasks(folder / TASK_FOLDER):  # a run whose result file is lost
+        ours |= {TASK_FOLDER, BASELINE_FOLDER}
     foreign = sorted(
         path.name
         for path in folder.iterdir()
-        if not path.name.startswith(".") and path.name != MTEB_FILE
+        if not path.name.startswith(".") and path.name not in ours
     )
     if foreign:
         raise FileExistsError(
@@ -190,8 +242,8 @@ def _is_damaged(folder: Path) -> bool:
         return False
     try:
         read_json(path, max_bytes=MAX_RECORD_BYTES)
-    except FormatError as error:
-        logger.warning("%s; it is written anew from the tasks that are there", error)
+    except FormatError:
+        logger.warning("%s is not whole; it is written anew from the tasks that are there", path)
         return True
     return False
 

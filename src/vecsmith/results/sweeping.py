@@ -32,6 +32,12 @@ def holds_only_tasks(folder: Path) -> bool:
     )
 
 
+def discard(folder: Path) -> None:
+    """Deletes the files of all tasks in `folder`, in use or not."""
+    for path in task_files(folder):
+        _delete([path, path.with_suffix(".safetensors")])
+
+
 def mark_used(path: Path) -> None:
     """Makes the two files of a task as young as if they were written now."""
     for file in (path, path.with_suffix(".safetensors")):
