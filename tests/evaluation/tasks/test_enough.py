@@ -81,6 +81,10 @@ def labelled(labels: str, split: str, text: str = "a{}") -> Rows:
             r"data\.jsonl: one distinct text, 'a'",
         ),
         (
+            [{"sentence1": "a", "sentence2": f"b{i}", "label": 0} for i in range(5)],
+            r"data\.jsonl: 0 positive pairs of 5, expected some of both, by labels that task\.toml",
+        ),
+        (
             [{"anchor": f"a{i}", "positive": "p", "negative": "p"} for i in range(5)],
             r"data\.jsonl: one distinct text, 'p'",
         ),

@@ -150,11 +150,6 @@ QREL = SETS["search"]["qrels"][0]
             r"row 1: label is 'yes', expected 1 or 0, true or false",
         ),
         (
-            "p.jsonl",
-            [{"sentence1": "a", "sentence2": "b", "label": 1}],
-            r"p\.jsonl: 1 positive pairs and no others, expected positive and negative ones",
-        ),
-        (
             "m.jsonl",
             '{"text": "a", "label": NaN, "split": "train"}',
             r"row 1: label is nan \(float\), expected a label",

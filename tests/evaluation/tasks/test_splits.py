@@ -140,6 +140,16 @@ def test_a_set_with_nothing_but_test_pairs_of_stsb_is_not_chosen_by(
     assert [task.split for task in load()] == ["dev"]
 
 
+def test_no_threshold_is_chosen_on_pairs_that_are_all_alike(write: Write, load: Load) -> None:
+    rows = [{"sentence1": f"a{i}", "sentence2": "b", "label": i % 2} for i in range(4)]
+    write("p/test.jsonl", rows)
+    write("p/train.jsonl", [row | {"label": 1} for row in rows])
+    (task,) = load()
+    assert isinstance(task.data, PairData)
+    assert task.data.tuning is None
+    assert "train rows are all alike, so no threshold is chosen" in task.notes
+
+
 def labelled(n_texts: int, **columns: str) -> list[dict[str, Any]]:
     """Distinct texts, a tenth of them "rare", the others "common"."""
     return [

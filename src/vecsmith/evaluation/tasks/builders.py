@@ -175,12 +175,6 @@ def _pairs(portion: Portion, rows: Rows) -> tuple[PairData, Counter[str]]:
     kept = np.array([label in is_positive for label in labels], dtype=np.bool_)
     chosen = rows[kept]
     truth = np.array([is_positive[each] for each in labels if each in is_positive], dtype=np.bool_)
-    if truth.all() or not truth.any():
-        found = "positive" if len(truth) and truth[0] else "negative"
-        raise FormatError(
-            f"{portion.table.parts[0].path}: {len(truth)} {found} pairs and no others, expected "
-            "positive and negative ones"
-        )
     data = PairData(
         first=portion.texts(0, chosen),
         second=portion.texts(1, chosen),
@@ -212,15 +206,18 @@ def _unknown_label(portion: Portion, row: int) -> FormatError:
 
 
 def _tuning(portion: Portion) -> tuple[PairData | None, tuple[str, ...]]:
-    """Pairs of dev, else of train, that are not scored themselves."""
+    """Pairs of dev, else of train, that are not scored themselves; None without both labels."""
     others = portion.splits.keys() - {portion.scored}
     split = next((split for split in ("dev", "train") if split in others), None)
     if split is None:
         return None, ()
     rows = portion.splits[split]
     drawn = rows[draw(len(rows), MAX_TUNING_PAIRS)]
+    tuning = replace(_pairs(portion, drawn)[0], subsets=None)
+    if tuning.labels.all() or not tuning.labels.any():
+        return None, (f"{split} rows are all alike, so no threshold is chosen",)
     note = () if len(drawn) == len(rows) else (f"{len(drawn)} of {len(rows)} pairs tune",)
-    return replace(_pairs(portion, drawn)[0], subsets=None), note
+    return tuning, note
 
 
 # Labelled texts

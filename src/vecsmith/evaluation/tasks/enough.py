@@ -50,6 +50,10 @@ def _lacks(asked: Data) -> Iterator[tuple[str, str]]:
             yield from _alike(chain(asked.first, asked.second), "text")
         case PairData():
             yield from _few(len(asked.first), "pairs")
+            n_positive = int(asked.labels.sum())
+            if n_positive in (0, len(asked.labels)):
+                found = f"{n_positive} positive pairs of {len(asked.labels)}"
+                yield found, "some of both, by labels that task.toml may name"
             yield from _alike(chain(asked.first, asked.second), "text")
         case TripletData():
             yield from _few(len(asked.anchors), "triplets")

@@ -211,7 +211,10 @@ class TaskSource:
     def _table(self, role: str, names: Sequence[str]) -> Table:
         table = read_table(self.tables[role], names, self.settings.columns)
         if not table.n_rows:
-            raise FormatError(f"{table.parts[0].path}: no rows, expected at least one")
+            raise FormatError(
+                f"{table.parts[0].path}: no rows, expected at least one; add rows, or leave the "
+                "set out"
+            )
         return table
 
     def _langs_of_judgements(self, judgements: Table) -> list[str]:
