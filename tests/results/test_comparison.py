@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import ttest_rel
 
 from tests.results.builders import FULL, SHORT, make_result, make_sts, make_task
-from vecsmith.results import EvalResult, SpeedResult, View, compare
+from vecsmith.results import EvalResult, Kind, SpeedResult, View, compare
 from vecsmith.results.comparison import verdict_of
 from vecsmith.results.resampling import (
     PairedItems,
@@ -139,6 +139,29 @@ def test_a_clear_difference_shows_among_hundreds_of_tasks() -> None:
     comparison = compare(b, a)
     assert [row.name for row in comparison.tasks if row.verdict != "no difference shown"] == ["t7"]
     assert comparison.count("better") == 1
+
+
+def test_clustering_alone_is_given_no_verdict_however_clear_the_test() -> None:
+    of_kinds: dict[Kind, str] = {"retrieval": "r", "clustering": "c"}
+    a, b = (
+        make_result(
+            *(make_task(name, items_of(5) + shift, kind=kind) for kind, name in of_kinds.items()),
+            groups={"CLU": ("c",)},
+        )
+        for shift in (0.3, 0.0)
+    )
+    comparison = compare(a, b)
+    verdicts = {(row.role, row.name): row.verdict for row in comparison.rows}
+    for place in (("task", "c"), ("family", "clustering"), ("group", "CLU")):
+        assert verdicts.pop(place) == "no difference shown"
+    assert len(verdicts) == 4
+    assert set(verdicts.values()) == {"better"}  # averages with other kinds are tested
+    assert max(row.p_adjusted for row in comparison.tasks) < 0.05
+    assert "Clustering alone is given no verdict: the luck of k-means" in comparison.table()
+    alone = compare(make_result(a.tasks["c"]), make_result(b.tasks["c"]))
+    assert {row.verdict for row in alone.rows} == {"no difference shown"}
+    rest = compare(make_result(a.tasks["r"]), make_result(b.tasks["r"]))
+    assert "Clustering" not in rest.table()
 
 
 def test_five_draws_that_all_agree_are_too_few_for_a_verdict() -> None:

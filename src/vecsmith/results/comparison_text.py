@@ -91,6 +91,11 @@ def _closing(comparison: Comparison) -> Iterator[str]:
         f"{comparison.count('worse')}; on {comparison.count('no difference shown')} no difference "
         "is shown."
     )
+    if any(row.kind == "clustering" for row in comparison.tasks):
+        yield (
+            "Clustering alone is given no verdict: the luck of k-means' starts is larger than what "
+            "a test over texts sees."
+        )
     if comparison.speed_ratio is not None:
         times = _times(comparison.speed_ratio)
         yield f"A encodes {times} as many texts per second{_where(comparison)}."
