@@ -5,11 +5,15 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.stats import ConstantInputWarning, spearmanr
 
 from tests.results.builders import FULL, SHORT, make_result, make_sts, make_task
-from vecsmith.results import EvalResult, View, compare, table_of
+from vecsmith.results import EvalResult, Scores, TaskResult, View, compare, table_of
 from vecsmith.results.rendering import align, shorten, text_width
+from vecsmith.results.statistics import value
 
 LONG = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -109,6 +113,50 @@ def test_notes_become_footnotes_each_once(result: EvalResult) -> None:
     text = result.table()
     assert "xquad[ko] [1] [2]" in text
     assert text.endswith("[1] 5 of 9 documents are empty\n[2] no query of it is judged\n")
+
+
+def flat(task: TaskResult, *views: View, gold: NDArray[np.float64] | None = None) -> TaskResult:
+    """The task with one and the same similarity for all pairs under `views`, and other gold."""
+    gold = task.gold if gold is None else gold
+    scores = dict(task.scores)
+    for view in scores:
+        items = np.full(task.n_items, 0.5) if view in views else scores[view].items
+        score = value(items, gold, task.statistic)
+        scores[view] = Scores(figures={task.metric: score}, items=items)
+    return replace(task, scores=scores, gold=gold)
+
+
+def test_a_correlation_that_is_not_defined_is_no_certain_zero() -> None:
+    told = "the correlation is not defined and counts as 0"
+    task = make_sts("t")
+    for broken, note in (
+        (flat(task, FULL, SHORT), f"all similarities are equal: {told}"),
+        (flat(task, SHORT), f"all similarities under 64 float32 are equal: {told}"),
+        (flat(task, gold=np.full(40, 3.0)), f"all gold scores are equal: {told}"),
+    ):
+        with pytest.warns(ConstantInputWarning):
+            assert np.isnan(spearmanr(broken.scores[SHORT].items, broken.gold).statistic)
+        assert table_of(make_result(broken)).footnotes == (note,)
+        assert "t [1]" in make_result(broken).table()
+    zeros = make_result(flat(task, FULL, SHORT), model="zeros")
+    beside = make_result(task, baselines={"zeros": zeros})
+    assert table_of(beside).footnotes == (f"all similarities of zeros are equal: {told}",)
+    assert table_of(make_result(task)).footnotes == ()
+
+
+@pytest.mark.parametrize(
+    ("positive", "note"),
+    [
+        (0.0, "no pair is positive: average precision is not defined and counts as 0"),
+        (1.0, "every pair is positive: average precision is 1 for any model"),
+    ],
+)
+def test_pairs_of_one_class_are_told(positive: float, note: str) -> None:
+    pairs = replace(make_sts("p"), statistic="average_precision", kind="pair-classification")
+    one = flat(pairs, gold=np.full(40, positive))
+    assert one.score() == positive
+    assert table_of(make_result(one)).footnotes == (note,)
+    assert table_of(make_result(flat(pairs, gold=np.arange(40.0) % 2))).footnotes == ()
 
 
 def test_scores_are_percent_with_one_decimal_beside_the_number_of_items(

@@ -26,6 +26,7 @@ from vecsmith.results.averages import (
 from vecsmith.results.matching import match_tasks
 from vecsmith.results.records import Kind, TaskResult, View
 from vecsmith.results.retention import GROUPS, Ratio, retention_of
+from vecsmith.results.undefined import notes_of
 
 if TYPE_CHECKING:
     from vecsmith.results.result import EvalResult
@@ -125,7 +126,9 @@ def table_of(result: EvalResult, views: Sequence[View] = ()) -> Table:
         ValueError: If no task was scored under one of the views.
     """
     views = _known(result, views) or result.views or _all_views(result)
-    footnotes = list(dict.fromkeys(note for task in result.tasks.values() for note in task.notes))
+    footnotes = list(
+        dict.fromkeys(note for name in result.tasks for note in notes_of(result, name))
+    )
     columns = _Columns(result, views)
     rows = [
         *_family_rows(result, columns, footnotes),
@@ -181,7 +184,7 @@ def _family_rows(
                 unit=task.unit,
                 n_sets=1,
                 cells=columns.cells(task_alone(task)),
-                notes=tuple(sorted({1 + footnotes.index(note) for note in task.notes})),
+                notes=tuple(sorted(1 + footnotes.index(n) for n in notes_of(result, task.name))),
             )
         if len(members) > 1:
             kind = next(kind for kind in families if kind == selection.name)
