@@ -31,7 +31,7 @@ from vecsmith.reporting.report import (
     Row,
     Versus,
 )
-from vecsmith.reporting.wording import row_words
+from vecsmith.reporting.wording import ratio_words
 from vecsmith.results import EvalResult, TaskResult, View
 from vecsmith.results.averages import (
     Selection,
@@ -336,7 +336,7 @@ def _retention(
             if ratio.role == "mean" or (ratio.role, ratio.name) in averages
         ]
         notes |= {
-            f"{entry.letter}, {row_words((each.role, each.name))}: {each.note}.": None
+            f"{entry.letter}, {ratio_words((each.role, each.name))}: {each.note}.": None
             for each in ratios
             if each.note
         }

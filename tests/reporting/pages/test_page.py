@@ -63,7 +63,7 @@ def test_retention_and_cost_are_those_of_the_records(pair: Pair) -> None:
     page = open_page(*pair)
     kept = pair[0].retention("all-MiniLM-L6-v2")
     assert page.row("STS", 2)[1].startswith(shown(kept.of("STS").value or 0))
-    assert page.row("all groups", 2)[1].startswith(shown(kept.mean.value or 0))
+    assert page.row("mean over named groups", 2)[1].startswith(shown(kept.mean.value or 0))
     words = page.row("A minilm-256", 1)
     assert [" ".join(word.split()) for word in words[1:]] == [
         *("256 float32", "1 024", "1.0 GB", "31.0 MB", "150 000", "250 MB")

@@ -15,6 +15,7 @@ from vecsmith.reporting.pages.tables import (
     Column,
     Table,
     cost_table,
+    left_out_table,
     retention_table,
     scope_words,
     size_tables,
@@ -68,6 +69,11 @@ def _lines(report: Report, pictures: Mapping[str, str]) -> Iterator[str]:
     if sizes:
         yield from _section("Quality by dims and precision", *sizes)
     yield from _section("Every task", task_table(report))
+    for note in report.notes:
+        yield from (plain(note, 300), "")
+    left_out = left_out_table(report)
+    if left_out:
+        yield from _section("Sets left out", left_out)
     yield from _neighbors(report)
     yield from ("## How to read this", "")
     for note in HOW_TO_READ:

@@ -16,6 +16,7 @@ from vecsmith.reporting.pages.tables import (
     Line,
     Table,
     cost_table,
+    left_out_table,
     retention_table,
     scope_words,
     size_tables,
@@ -120,7 +121,11 @@ class _Setter:
         sizes = [self.table(table) for table in size_tables(report)]
         if sizes:
             yield self._section("Quality by dims and precision", *sizes)
-        yield self._section("Every task", self.table(task_table(report)))
+        notes = [element("p", foreign(note, 300), class_="small") for note in report.notes]
+        yield self._section("Every task", self.table(task_table(report)), *notes)
+        left_out = left_out_table(report)
+        if left_out:
+            yield self._section("Sets left out", self.table(left_out))
         yield self._section("What the models return", *self._neighbors())
         yield self._section("How to read this", *(element("p", note) for note in HOW_TO_READ))
         yield self._section("What was run", *map(self._provenance, report.contenders))
@@ -145,7 +150,7 @@ class _Setter:
             "div",
             element(
                 "table",
-                element("caption", foreign(table.caption, 300)),
+                element("caption", element("div", foreign(table.caption, 300))),
                 element("thead", head),
                 element("tbody", *(self._line(line, width, _reach(table)) for line in table.lines)),
                 class_="tight" if many else None,
@@ -176,6 +181,8 @@ class _Setter:
     def _cell(self, cell: Cell, reach: float) -> Html:
         if cell.contender:
             return element("td", self.name(cell.contender))
+        if cell.is_mark:
+            return element("td", foreign(cell.text, 120), class_="mark")
         if cell.is_note:
             return element("td", foreign(cell.text, 400), class_="note")
         small = element("span", cell.range, class_="range") if cell.range else Html()
@@ -186,7 +193,8 @@ class _Setter:
     def _picture(self, name: str, picture: bytes) -> Html:
         # an image, not markup: what is in it can neither clash with the page nor run
         source = "data:image/svg+xml;base64," + base64.b64encode(picture).decode("ascii")
-        return element("figure", _image(source, name))
+        hint = element("p", "Wider than the screen: it scrolls sideways.", class_="hint small")
+        return element("div", hint, element("figure", _image(source, name), tabindex="0"))
 
     def _neighbors(self) -> Iterator[Html]:
         if not self.report.neighbors:
@@ -244,7 +252,7 @@ def _reach(table: Table) -> float:
 def _difference(cell: Cell, difference: Difference, reach: float) -> Iterator[Html]:
     kind = {"better": "better", "worse": "worse"}.get(difference.verdict, "faint")
     yield _whisker(difference, kind, reach)
-    yield element("span", f"{cell.text} {difference.verdict}", class_=kind)
+    yield element("span", f"{cell.text} ", difference.verdict, class_=kind)
     yield element("span", cell.range, class_="range")
 
 

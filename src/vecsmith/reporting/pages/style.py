@@ -5,7 +5,7 @@ CSS = """
   --wash: #f5f7f9; --better: #0b6e4f; --worse: #b3400a; }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
-body { margin: 0 auto; max-width: 68rem; padding: 1.5rem 1.25rem 4rem; background: #fff;
+body { margin: 0 auto; max-width: 78rem; padding: 1.5rem 1.25rem 4rem; background: #fff;
   color: var(--ink); font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans",
   "Noto Sans CJK KR", "Malgun Gothic", sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .25rem; }
@@ -23,7 +23,11 @@ ul { margin: .4rem 0; padding-left: 1.2rem; }
 .verdict .headline { font-size: 1.1rem; font-weight: 600; }
 .verdict p + .headline { margin-top: 1rem; }
 .caveat { border-left: 4px solid var(--worse); padding: .3rem 1rem; margin: .6rem 0; }
-.scroll { overflow-x: auto; margin: .6rem 0; }
+/* shadows at the edges beyond which a table goes on; those of the ends scroll away with it */
+.scroll { overflow-x: auto; margin: .6rem 0; background:
+  linear-gradient(to right, #fff 30%, #fff0) left / 2.5rem 100% no-repeat local,
+  linear-gradient(to left, #fff 30%, #fff0) right / 2.5rem 100% no-repeat local,
+  linear-gradient(to left, #1f29334d, #1f293300) right / .9rem 100% no-repeat scroll; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-size: .85rem; padding-bottom: .3rem; }
 th, td { padding: .3rem .65rem; text-align: right; vertical-align: baseline;
@@ -37,15 +41,22 @@ th.model { min-width: 6.2rem; max-width: 9rem; overflow-wrap: anywhere; }
 thead th { border-bottom: 1.5px solid var(--ink); }
 tr.section th { text-align: left; padding-top: .9rem; border-bottom-color: var(--ink); }
 td .range { display: block; font-size: .75rem; color: var(--faint); white-space: nowrap; }
+td.mark { font-size: .8rem; color: var(--faint); min-width: 6rem; }
+caption div { position: sticky; left: 0; display: inline-block; max-width: calc(100vw - 2.5rem); }
 td.difference { text-align: left; white-space: nowrap; }
 td.difference svg { vertical-align: middle; margin-right: .5rem; }
 table.tight td.difference svg { display: none; }
-table.tight td.difference .range { white-space: normal; min-width: 9rem; }
+table.tight td.difference, table.tight td .range { white-space: normal; }
+table.tight th, table.tight td { padding: .3rem .4rem; }
+table.tight th:first-child, table.tight td:first-child { padding-left: 0; min-width: 6rem; }
+table.tight td.difference { min-width: 8.5rem; }
+table.tight th.model { min-width: 5rem; max-width: 6.5rem; font-size: .8rem; }
 .better { color: var(--better); font-weight: 600; }
 .worse { color: var(--worse); font-weight: 600; }
 .letter { display: inline-block; min-width: 1.35em; padding: 0 .25em; border-radius: .25em;
   color: #fff; font-weight: 700; font-size: .85em; text-align: center; }
 figure { margin: 1.2rem 0; overflow-x: auto; }
+.hint { display: none; color: var(--faint); margin: 1.2rem 0 -.9rem; }
 figure img { display: block; width: 100%; min-width: 38rem; height: auto; }
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .15rem 1rem;
   font-size: .9rem; margin: .5rem 0; }
@@ -61,11 +72,13 @@ dt { color: var(--faint); } dd { margin: 0; }
   padding-left: 1.85rem; }
 .sides li.relevant .rank { left: .25rem; color: var(--better); font-weight: 700; }
 .tick { color: var(--better); font-weight: 700; white-space: nowrap; }
+@media (max-width: 41rem) { .hint { display: block; }
+  figure { border: 1px solid var(--rule); } }
 @media (max-width: 40rem) { body { padding: 1rem .8rem 3rem; font-size: 15px; }
   th:first-child, td:first-child { min-width: 7.5rem; max-width: 9rem; } }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; }
   h2, h3 { break-after: avoid; } tr, figure, .query li { break-inside: avoid; }
-  .scroll, figure { overflow: visible; } figure img { min-width: 0; }
+  .scroll, figure { overflow: visible; background: none; } figure img { min-width: 0; }
   th:first-child, td:first-child { position: static; } table { font-size: 8pt; }
   .verdict, .letter, .sides li.relevant { print-color-adjust: exact; } }
 """

@@ -5,6 +5,7 @@ The one rule: a cell holds what is shown, as text; how it is set is the business
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vecsmith.reporting.report import Contender, Difference, Estimate, Report, Row
@@ -20,6 +21,7 @@ from vecsmith.reporting.wording import (
     percent,
     points,
     rate_words,
+    ratio_words,
     row_words,
     signed,
     signed_interval,
@@ -40,6 +42,7 @@ class Cell:
         difference: Drawn and coloured where the medium can.
         is_text: Whether it is set left.
         is_note: Whether it is set small, and may be long.
+        is_mark: Whether it says why there is no figure.
     """
 
     text: str
@@ -49,6 +52,7 @@ class Cell:
     difference: Difference | None = None
     is_text: bool = False
     is_note: bool = False
+    is_mark: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +139,11 @@ def _difference_columns(report: Report) -> list[Column]:
 
 
 def _scores(row: Row) -> list[Cell]:
-    return [_estimate(estimate) for estimate in row.scores]
+    marks = row.marks or ("",) * len(row.scores)
+    return [
+        Cell(text=mark, is_mark=True) if mark else _estimate(estimate)
+        for estimate, mark in zip(row.scores, marks, strict=True)
+    ]
 
 
 def _estimate(estimate: Estimate | None) -> Cell:
@@ -178,7 +186,7 @@ def task_table(report: Report) -> Table:
         for row in rows:
             cells = [Cell(text=row.name, is_text=True)]
             cells += [Cell(text=row.language, is_text=True)] if has_language else []
-            cells += [Cell(text=f"{number(row.n_items)} {row.unit}")]
+            cells += [Cell(text=count_words(row.n_items, row.unit))]
             cells += [*_scores(row), *_differences(row)]
             cells += [Cell(text=" ".join(row.notes), is_note=True)] if has_notes else []
             lines.append(Line(cells=tuple(cells)))
@@ -204,7 +212,7 @@ def retention_table(report: Report) -> Table | None:
     lines = [
         Line(
             cells=(
-                Cell(text=row_words(key), is_text=True),
+                Cell(text=ratio_words(key), is_text=True),
                 *(_share(contender.retention.get(key)) for contender in shown),
             )
         )
@@ -228,8 +236,10 @@ def _share(estimate: Estimate | None) -> Cell:
 
 def cost_table(report: Report) -> Table:
     """What each model costs: bytes, memory, time."""
+    order = "" if report.is_one_run else ", in different runs: they cannot be ranked"
     return Table(
-        caption="sizes in decimal units; an index of plain vectors, without any graph or lists",
+        caption="sizes in decimal units; an index of plain vectors, without any graph or lists; "
+        f"texts per second: median of the turns, slowest to fastest{order}",
         columns=(
             Column(heading="model", is_text=True),
             Column(heading="vector", is_text=True),
@@ -237,7 +247,7 @@ def cost_table(report: Report) -> Table:
             Column(heading="index of a million"),
             Column(heading="weights"),
             Column(heading="texts per second"),
-            Column(heading="peak memory"),
+            Column(heading="memory while encoding"),
         ),
         lines=tuple(
             Line(cells=(Cell(text=contender.name, contender=contender), *_costs(contender)))
@@ -255,9 +265,15 @@ def _costs(contender: Contender) -> list[Cell]:
         Cell(text=number(size) if size else _NONE),
         Cell(text=bytes_words(1e6 * size) if size else _NONE),
         Cell(text=_NONE if speed.model_bytes is None else bytes_words(speed.model_bytes)),
-        Cell(text=_NONE if rate is None else rate_words(rate)),
+        Cell(text=_NONE if rate is None else rate_words(rate), range=_turns(speed.turns)),
         Cell(text=_NONE if speed.peak_bytes is None else bytes_words(speed.peak_bytes)),
     ]
+
+
+def _turns(turns: Sequence[float]) -> str:
+    """The slowest and the fastest turn; empty where there is nothing between them."""
+    ends = [rate_words(rate) for rate in (min(turns), max(turns))] if turns else []
+    return " to ".join(ends) if len(set(ends)) == 2 else ""
 
 
 def size_tables(report: Report) -> list[Table]:
@@ -314,3 +330,27 @@ def scope_words(report: Report) -> str:
     if dates:
         words += f" Run on {listed(dates)}" + (f": {'; '.join(machines)}." if machines else ".")
     return words
+
+
+def left_out_table(report: Report) -> Table | None:
+    """Sets that were found and not scored; None if there are none."""
+    if not report.left_out:
+        return None
+    return Table(
+        caption="sets that were found and not scored",
+        columns=(
+            Column(heading="set", is_text=True),
+            Column(heading="in the runs of", is_text=True),
+            Column(heading="why", is_text=True),
+        ),
+        lines=tuple(
+            Line(
+                cells=(
+                    Cell(text=each.set, is_text=True),
+                    Cell(text=", ".join(each.letters), is_text=True),
+                    Cell(text=each.reason, is_note=True),
+                )
+            )
+            for each in report.left_out
+        ),
+    )

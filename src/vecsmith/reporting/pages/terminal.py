@@ -13,6 +13,7 @@ from vecsmith.reporting.pages.tables import (
     Column,
     Table,
     cost_table,
+    retention_table,
     summary_table,
     task_table,
 )
@@ -20,7 +21,7 @@ from vecsmith.reporting.report import Report
 from vecsmith.reporting.wording import judgements, signed_interval
 from vecsmith.results.rendering import shorten, text_width
 
-_MOST_NAME = 32
+_LEAST_NAME, _MOST_NAME = 20, 48
 _GAP = "  "
 
 
@@ -44,12 +45,20 @@ def _lines(report: Report, width: int) -> Iterator[str]:
     for title, table in (
         ("Averages", summary_table(report)),
         ("Tasks", task_table(report)),
+        ("Retention", retention_table(report)),
         ("Cost", cost_table(report)),
     ):
+        if table is None:
+            continue
         yield from ("", *_wrapped(f"{title}: {table.caption}", width))
-        for piece in _pieces(_columns(table), width):
+        for piece in _pieces(_columns(table, width), width):
             yield ""
             yield from _set(piece)
+    for note in (*report.ratio_notes, *report.notes):
+        yield from ("", *_wrapped(f"Note: {note}", width))
+    if report.left_out:
+        names = ", ".join(dict.fromkeys(each.set for each in report.left_out))
+        yield from ("", _shown(f"Left out (--html or --json say why): {names}", width))
     if report.neighbors_missing:
         yield from ("", *_wrapped(report.neighbors_missing, width))
 
@@ -70,7 +79,7 @@ class _Set:
         return text + space if self.to_left else space + text
 
 
-def _columns(table: Table) -> list[_Set]:
+def _columns(table: Table, width: int) -> list[_Set]:
     """Columns without notes, which are for the page; the first one carries the sections."""
     columns: list[_Set] = []
     for place, column in enumerate(table.columns):
@@ -79,9 +88,12 @@ def _columns(table: Table) -> list[_Set]:
         texts = [_text(line.cells[place]) if line.cells else "" for line in table.lines]
         columns.append(_Set(column, texts))
     first = columns[0]
+    # the names take what the widest of the others leaves them
+    most = width - len(_GAP) - max((column.width for column in columns[1:]), default=0)
+    most = max(_LEAST_NAME, min(most, _MOST_NAME))
     for place, line in enumerate(table.lines, 1):
-        if line.section:
-            first.texts[place] = f"[{_shown(line.section, _MOST_NAME)}]"
+        section = f"[{_shown(line.section, _MOST_NAME)}]" if line.section else ""
+        first.texts[place] = shorten(section or first.texts[place], most)
     first.width = max(map(text_width, first.texts))
     return columns
 
@@ -109,6 +121,8 @@ def _text(cell: Cell) -> str:
     if cell.difference:
         words = f"{cell.text} ({signed_interval(cell.difference)}) {cell.difference.verdict}"
         return _shown(words, 200)
+    if cell.range and not cell.half:
+        return _shown(f"{cell.text} ({cell.range})", _MOST_NAME)
     return _shown(f"{cell.text} {cell.half}", _MOST_NAME)
 
 

@@ -24,11 +24,11 @@ from vecsmith.reporting.pictures.drawing import (
     panels,
 )
 from vecsmith.reporting.report import Contender, Estimate, Key, Report
-from vecsmith.reporting.wording import row_words
+from vecsmith.reporting.wording import ratio_words
 
 _BAR = 0.17  # inches
 _BETWEEN = 0.16
-_LEFT = 1.75
+_LEFT = 1.95
 
 
 def retention_figure(report: Report) -> Any | None:
@@ -70,7 +70,7 @@ def _draw_groups(axes: Any, rows: Sequence[Key], shown: Sequence[tuple[Contender
     for number, key in enumerate(rows):
         start = number * step + _BETWEEN / 2
         axes.annotate(
-            drawable(row_words(key), 24), xy=(0, start + len(shown) * _BAR / 2),
+            drawable(ratio_words(key), 24), xy=(0, start + len(shown) * _BAR / 2),
             xycoords=("axes fraction", "data"), xytext=(-20, 0), textcoords="offset points",
             ha="right", va="center", fontsize=9.5, color=INK, annotation_clip=False,
         )  # fmt: skip

@@ -26,6 +26,7 @@ from vecsmith.reporting.pictures.drawing import (
     own_style,
     panels,
     readable,
+    widened,
 )
 from vecsmith.reporting.pictures.placement import spread
 from vecsmith.reporting.report import Contender, Estimate, Key, Point, Report, Row
@@ -163,7 +164,8 @@ def _limits(seen: Sequence[Estimate], levels: Sequence[float]) -> tuple[float, f
     span = max(high - low, 2.0)
     near = [level for level in levels if low - 0.75 * span <= level <= high + 0.75 * span]
     low, high = min([low, *near]), max([high, *near])
-    pad = 0.07 * max(high - low, 2.0)
+    low, high = widened(low, high, 2.0)
+    pad = 0.07 * (high - low)
     return low - pad, high + pad
 
 

@@ -287,6 +287,12 @@ def draw_bar_sample(figure: Any, x: float, y: float, width: float, *, look: Look
     )  # fmt: skip
 
 
+def widened(low: float, high: float, least: float) -> tuple[float, float]:
+    """Limits at least so far apart: equal scores stand in the middle, not on a line of noise."""
+    missing = max(0.0, least - (high - low)) / 2
+    return low - missing, high + missing
+
+
 def clean_axes(axes: Any, title: str, *, grid: str = "y") -> None:
     """Takes away what carries nothing; `title` stands left above the panel."""
     for side in ("top", "right"):
@@ -297,6 +303,10 @@ def clean_axes(axes: Any, title: str, *, grid: str = "y") -> None:
     if grid != "x":
         ticker = require("matplotlib.ticker", extra="plot", purpose="draw figures")
         axes.yaxis.set_major_locator(ticker.MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+        # else "62.05" may be written as 0.05 beside a "+6.2e1" in the corner
+        formatter = ticker.ScalarFormatter(useOffset=False)
+        formatter.set_scientific(False)
+        axes.yaxis.set_major_formatter(formatter)
     axes.grid(axis=grid, color=RULE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_title(title, loc="left", fontsize=9.5, color=INK, fontweight="bold", pad=7)

@@ -1,6 +1,7 @@
 """Quality against speed: which models nothing else beats on both.
 
-The one rule: every point is named beside itself, and no name covers a point or another name.
+The one rule: every point is named beside itself, and no name covers a point or another name. No
+line joins speeds that cannot be ranked: of different runs, or of turns that overlap.
 """
 
 from __future__ import annotations
@@ -23,13 +24,19 @@ from vecsmith.reporting.pictures.drawing import (
     looks,
     own_style,
     panels,
+    widened,
 )
 from vecsmith.reporting.pictures.placement import Box, free_box
 from vecsmith.reporting.report import Contender, Estimate, Report, Row
 from vecsmith.reporting.wording import points, row_words
 
-_SIZES = PanelSizes(n_columns=1, height=3.9, left=0.55, right=0.35, above=0.06, below=0.45)
+_SIZES = PanelSizes(n_columns=1, height=3.9, left=0.55, right=0.35, above=0.22, below=0.45)
+_JOINED = "stepped line: no other is both faster and better; it is broken where turns overlap"
+_APART = "the speeds were measured in different runs and cannot be ranked: no line joins the points"
 _SMALLEST, _LARGEST = 45.0, 360.0  # points squared
+
+
+_Line = tuple[list[float], list[float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +44,14 @@ class _Spot:
     contender: Contender
     look: Look
     rate: float
+    slowest: float
+    fastest: float
     estimate: Estimate
     area: float
+
+    def overlaps(self, other: _Spot) -> bool:
+        """Whether the turns of the two leave open which is faster."""
+        return self.slowest <= other.fastest and other.slowest <= self.fastest
 
 
 def speed_figure(report: Report) -> Any | None:
@@ -53,13 +66,17 @@ def speed_figure(report: Report) -> Any | None:
             1,
             _SIZES,
             title="Quality and speed",
-            subtitle=f"{drawable(row_words(row.key), 40)}, score × 100, 95 % intervals; area: "
-            "bytes of the model; stepped line: no other is both faster and better",
+            subtitle=f"{drawable(row_words(row.key), 40)}, score × 100, 95 % intervals; level "
+            "bars: slowest to fastest turn; area: bytes of the model\n"
+            + (_JOINED if report.is_one_run else _APART),
             key=[],
         )
         _draw_spots(axes, spots)
+        lines = _front(axes, spots) if report.is_one_run else []
+        for xs, ys in lines:
+            axes.plot(xs, ys, color=FAINT, linewidth=1.0, linestyle=(0, (3, 2)), zorder=1)
         _note_below(axes, below)
-        _name_spots(figure, axes, spots)
+        _name_spots(figure, axes, spots, lines)
     return figure
 
 
@@ -77,6 +94,8 @@ def _spots(report: Report, row: Row) -> list[_Spot]:
             contender=contender,
             look=look,
             rate=rate,
+            slowest=min([rate, *contender.speed.turns]),
+            fastest=max([rate, *contender.speed.turns]),
             estimate=estimate,
             area=max(_SMALLEST, _LARGEST * (contender.speed.model_bytes or 0) / max(largest, 1)),
         )
@@ -96,10 +115,11 @@ def _told_apart(spots: Sequence[_Spot]) -> tuple[list[_Spot], list[_Spot]]:
 
 def _draw_spots(axes: Any, spots: Sequence[_Spot]) -> None:
     clean_axes(axes, "", grid="both")
-    rates = [spot.rate for spot in spots]
+    rates = [rate for spot in spots for rate in (spot.slowest, spot.fastest) if rate > 0]
     values = [100 * bound for spot in spots for bound in _bounds(spot.estimate)]
-    pad = 0.14 * max(max(values) - min(values), 4.0)
-    low, high = min(values) - pad, max(values) + pad
+    low, high = widened(min(values), max(values), 2.0)
+    pad = 0.14 * max(high - low, 4.0)
+    low, high = low - pad, high + pad
     axes.set_xscale("log")
     left, right = log10(min(rates)), log10(max(rates))
     margin = max(0.16 * (right - left), (1.0 - right + left) / 2)
@@ -107,8 +127,11 @@ def _draw_spots(axes: Any, spots: Sequence[_Spot]) -> None:
     axes.set_ylim(low, high)
     _set_rates(axes)
     axes.set_xlabel("texts per second", fontsize=8.5, color=FAINT, labelpad=3)
-    _draw_front(axes, spots)
     for spot in sorted(spots, key=lambda s: -s.area):
+        axes.plot(
+            [spot.slowest, spot.fastest], [100 * spot.estimate.value] * 2,
+            color=spot.look.color, linewidth=1.2, zorder=3,
+        )  # fmt: skip
         axes.plot(
             [spot.rate, spot.rate], [100 * bound for bound in _bounds(spot.estimate)[1:]],
             color=spot.look.color, linewidth=1.2, zorder=3,
@@ -155,34 +178,33 @@ def _thousands(number: float) -> str:
     return f"{number:,.0f}".replace(",", "\N{THIN SPACE}")
 
 
-def _draw_front(axes: Any, spots: Sequence[_Spot]) -> None:
-    """A stepped line through the points that no other beats on both."""
-    xs, ys = _front(axes, spots)
-    axes.plot(xs, ys, color=FAINT, linewidth=1.0, linestyle=(0, (3, 2)), zorder=1)
-
-
-def _front(axes: Any, spots: Sequence[_Spot]) -> tuple[list[float], list[float]]:
-    """Corners of the stepped line, from the foot of the fastest to the edge beside the best."""
+def _front(axes: Any, spots: Sequence[_Spot]) -> list[_Line]:
+    """Stepped lines through the points that no other beats on both, broken where turns overlap."""
     front: list[_Spot] = []
     for spot in sorted(spots, key=lambda s: (-s.rate, -s.estimate.value)):
         if not front or spot.estimate.value > front[-1].estimate.value:
             front.append(spot)
-    left = axes.get_xlim()[0]
-    bottom = axes.get_ylim()[0]
-    xs, ys = [front[0].rate], [bottom]
+    left, bottom = axes.get_xlim()[0], axes.get_ylim()[0]
+    lines: list[_Line] = []
+    xs, ys = [front[0].rate], [bottom]  # from the foot of the fastest
     for spot, following in zip(front, [*front[1:], None], strict=True):
-        xs += [spot.rate, following.rate if following else left]
-        ys += [100 * spot.estimate.value] * 2
-    return xs, ys
+        xs, ys = [*xs, spot.rate], [*ys, 100 * spot.estimate.value]
+        if following is not None and spot.overlaps(following):
+            lines.append((xs, ys))
+            xs, ys = [], []
+        else:  # to above the next, or to the edge beside the best
+            xs = [*xs, following.rate if following else left]
+            ys = [*ys, 100 * spot.estimate.value]
+    return [line for line in [*lines, (xs, ys)] if len(line[0]) > 1]
 
 
-def _name_spots(figure: Any, axes: Any, spots: Sequence[_Spot]) -> None:
+def _name_spots(figure: Any, axes: Any, spots: Sequence[_Spot], lines: Sequence[_Line]) -> None:
     """Writes each name at the first free place around its point, joined to it if far away."""
     texts = require("matplotlib.text", extra="plot", purpose="draw figures")
     renderer = figure.canvas.get_renderer()
     scale = figure.dpi / 72
     frame = Box(*axes.get_window_extent().extents)
-    taken = list(_obstacles(axes, spots, scale))
+    taken = list(_obstacles(axes, spots, lines, scale))
     for spot in sorted(spots, key=lambda s: -s.rate):
         text = axes.annotate(
             label_of(spot.contender, 40), xy=(spot.rate, 100 * spot.estimate.value),
@@ -201,17 +223,22 @@ def _name_spots(figure: Any, axes: Any, spots: Sequence[_Spot]) -> None:
         text.arrow_patch.set_visible(is_far)
 
 
-def _obstacles(axes: Any, spots: Sequence[_Spot], scale: float) -> Iterator[Box]:
-    """Points, intervals and the stepped line."""
+def _obstacles(
+    axes: Any, spots: Sequence[_Spot], lines: Sequence[_Line], scale: float
+) -> Iterator[Box]:
+    """Points, intervals, turns and the stepped lines."""
     transform = axes.transData.transform
     for spot in spots:
         yield _point_box(axes, spot, scale)
         x, low = transform((spot.rate, 100 * _bounds(spot.estimate)[1]))
         _, high = transform((spot.rate, 100 * _bounds(spot.estimate)[2]))
         yield Box(x - 2 * scale, low, x + 2 * scale, high)
-    corners = transform(list(zip(*_front(axes, spots), strict=True)))
-    for (x0, y0), (x1, y1) in pairwise(corners):
-        yield Box(min(x0, x1) - 1, min(y0, y1) - 1, max(x0, x1) + 1, max(y0, y1) + 1)
+        left, y = transform((spot.slowest, 100 * spot.estimate.value))
+        right, _ = transform((spot.fastest, 100 * spot.estimate.value))
+        yield Box(left, y - 2 * scale, right, y + 2 * scale)
+    for line in lines:
+        for (x0, y0), (x1, y1) in pairwise(transform(list(zip(*line, strict=True)))):
+            yield Box(min(x0, x1) - 1, min(y0, y1) - 1, max(x0, x1) + 1, max(y0, y1) + 1)
 
 
 def _point_box(axes: Any, spot: _Spot, scale: float) -> Box:
