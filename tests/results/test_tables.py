@@ -66,6 +66,7 @@ def test_rows_are_tasks_by_family_then_groups_means_and_retention(result: EvalRe
         ("mean", "mean over sets", 3),
         ("mean", "mean over families", 3),
         ("retention", LONG, 1),  # of the named group
+        ("retention", "bm25", 1),  # of the one task that it has
     ]
 
 
@@ -88,31 +89,69 @@ def test_cells_hold_the_figures_of_the_result(result: EvalResult) -> None:
     assert means.cells[0] is not None
     assert means.cells[0].wide == result.interval(over_sets=True)
     assert (means.n_items, means.unit, means.metric) == (52, "items", None)
-    kept = table.rows[-1].cells
+    kept = table.rows[-2].cells
     assert kept[0] is not None
     assert kept[0].score == result.retention(LONG).mean.value
     assert kept[2:] == (None, None)
 
 
-def test_a_baseline_with_nothing_to_keep_has_no_row_of_retention() -> None:
+def test_what_is_kept_of_a_baseline_that_lacks_tasks_is_said_to_be_partial(
+    result: EvalResult,
+) -> None:
+    table = table_of(result)
+    row = table.rows[-1]
+    assert (row.label, row.n_items, row.notes) == ("bm25", 4, (3,))
+    assert row.metric == "retention, mean over families"
+    assert row.cells[0] is not None
+    assert row.cells[0].score == result.retention("bm25").mean.value == 1
+    assert table.footnotes[2] == (
+        "retention of bm25 is partial, over 1 of 4 tasks: without stsb (not scored), xquad[en] "
+        "(not scored), xquad[ko] (not scored)"
+    )
+    text = " ".join(result.table(width=60).split())
+    assert "bm25 [3] 4 items" in text
+    assert table.footnotes[2] in text
+    nothing = make_result(make_task("a"), baselines={"b": make_result(make_task("c"), model="b")})
+    assert table_of(nothing).footnotes == (
+        "no retention of b: no task can be compared, a (not scored)",
+    )
+
+
+def test_groups_that_a_baseline_lacks_are_not_in_what_is_kept_of_it() -> None:
+    words = make_result(make_task("r"), model="bm25")
+    model = make_result(
+        make_task("r"),
+        make_sts("s"),
+        groups={"RET": ("r",), "STS": ("s",)},
+        baselines={"bm25": words},
+    )
+    row = table_of(model).rows[-1]
+    assert (row.metric, row.n_items) == ("retention, mean over named groups", 4)
+    (note,) = table_of(model).footnotes
+    assert note == "retention of bm25 is partial, over 1 of 2 tasks: without s (not scored)"
+
+
+def test_a_baseline_with_nothing_to_keep_has_no_row_of_retention_but_the_reason() -> None:
     random = make_result(make_task("a", [0.02] * 4), make_task("c", kind="clustering"))
     model = make_result(
         make_task("a"), make_task("c", kind="clustering"), baselines={"random": random}
     )
     assert model.retention().mean.note == "without retrieval: no ratio"
     assert "retention" not in {row.role for row in table_of(model).rows}
+    reason = "its scores on retrieval are not clearly above zero"
+    assert table_of(model).footnotes == (f"no retention of random: {reason}",)
 
 
 def test_notes_become_footnotes_each_once(result: EvalResult) -> None:
     table = table_of(result)
-    assert table.footnotes == ("5 of 9 documents are empty", "no query of it is judged")
-    assert {row.label: row.notes for row in table.rows if row.notes} == {
+    assert table.footnotes[:2] == ("5 of 9 documents are empty", "no query of it is judged")
+    assert {row.label: row.notes for row in table.rows if row.notes and row.role == "task"} == {
         "xquad[ko]": (1, 2),
         "scifact": (2,),
     }
     text = result.table()
     assert "xquad[ko] [1] [2]" in text
-    assert text.endswith("[1] 5 of 9 documents are empty\n[2] no query of it is judged\n")
+    assert "\n\n[1] 5 of 9 documents are empty\n[2] no query of it is judged\n[3] reten" in text
 
 
 def flat(task: TaskResult, *views: View, gold: NDArray[np.float64] | None = None) -> TaskResult:
@@ -140,7 +179,7 @@ def test_a_correlation_that_is_not_defined_is_no_certain_zero() -> None:
         assert "t [1]" in make_result(broken).table()
     zeros = make_result(flat(task, FULL, SHORT), model="zeros")
     beside = make_result(task, baselines={"zeros": zeros})
-    assert table_of(beside).footnotes == (f"all similarities of zeros are equal: {told}",)
+    assert table_of(beside).footnotes[0] == f"all similarities of zeros are equal: {told}"
     assert table_of(make_result(task)).footnotes == ()
 
 

@@ -32,10 +32,8 @@ def render(table: Table, *, width: int = 120) -> str:
     title = f"{visible(table.model)}: scores x 100, ± half of the 95 % interval"
     blocks = [title, *(align(panel) for panel in _panels(lines, width))]
     if table.footnotes:
-        notes = (
-            f"[{number}] {visible(note)}" for number, note in enumerate(table.footnotes, start=1)
-        )
-        blocks.append("\n".join(notes))
+        notes = (f"[{number}] {note}" for number, note in enumerate(table.footnotes, start=1))
+        blocks.append("\n".join(_wrapped(visible(note), width) for note in notes))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -87,6 +85,17 @@ def percent(value: float) -> str:
 def counted_sets(n_sets: int) -> str:
     """How many sets, in words."""
     return "1 set" if n_sets == 1 else f"{n_sets} sets"
+
+
+def _wrapped(text: str, width: int) -> str:
+    """`text` in lines of at most so many columns, later ones indented; a long word stays whole."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and text_width(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"    {word}" if lines else word)
+    return "\n".join(lines)
 
 
 def _letter_width(letter: str) -> int:

@@ -23,9 +23,8 @@ from vecsmith.results.averages import (
     set_of,
     task_alone,
 )
-from vecsmith.results.matching import match_tasks
 from vecsmith.results.records import Kind, TaskResult, View
-from vecsmith.results.retention import GROUPS, Ratio, retention_of
+from vecsmith.results.shares import ShareKept, shares_kept
 from vecsmith.results.undefined import notes_of
 
 if TYPE_CHECKING:
@@ -137,8 +136,12 @@ def table_of(result: EvalResult, views: Sequence[View] = ()) -> Table:
             _average_row(s, _MEAN_LABELS[s.name], columns)
             for s in mean_selections(result.tasks.values())
         ),
-        *_retention_rows(result, columns),
     ]
+    for share in shares_kept(result, views):
+        if share.note:
+            footnotes.append(share.note)
+        if any(share.ratios):
+            rows.append(_retention_row(share, result, (len(footnotes),) if share.note else ()))
     return Table(
         model=result.model,
         columns=columns.described(),
@@ -208,42 +211,23 @@ def _average_row(
     )
 
 
-def _retention_rows(result: EvalResult, columns: _Columns) -> Iterator[TableRow]:
-    """What each view keeps of the baselines that were scored on every task."""
-    grouped = {name for s in group_selections(result.tasks, result.groups) for name in s.weights}
-    for name, baseline in result.baselines.items():
-        if not result.tasks or not set(result.tasks) <= set(baseline.tasks):
-            continue
-        means = [_kept(result, baseline, view) for view in columns.views]
-        if not any(means):
-            continue
-        over = next(mean.name for mean in means if mean is not None)
-        own = [
-            None
-            if mean is None or mean.value is None
-            else Cell(score=mean.value, low=mean.low, high=mean.high)
-            for mean in means
-        ]
-        members = [result.tasks[name] for name in (grouped if over == GROUPS else result.tasks)]
-        yield TableRow(
-            label=name,
-            role="retention",
-            kind=None,
-            metric=f"retention, mean over {'named groups' if over == GROUPS else over}",
-            n_items=sum(task.n_items for task in members),
-            unit="items",
-            n_sets=len(set(map(set_of, members))),
-            cells=(*own, *(None for _ in result.baselines)),
-        )
-
-
-def _kept(result: EvalResult, baseline: EvalResult, view: View) -> Ratio | None:
-    if any(view not in task.scores for task in result.tasks.values()):
-        return None
-    if match_tasks(result, baseline).refused:
-        return None
-    mean = retention_of(result, baseline, view).mean
-    return None if mean.note else mean  # a mean of some alone would be taken for one of all
+def _retention_row(share: ShareKept, result: EvalResult, notes: tuple[int, ...]) -> TableRow:
+    members = [result.tasks[name] for name in share.tasks]
+    own = [
+        None if ratio is None else Cell(score=ratio.value or 0.0, low=ratio.low, high=ratio.high)
+        for ratio in share.ratios
+    ]
+    return TableRow(
+        label=share.baseline,
+        role="retention",
+        kind=None,
+        metric=f"retention, mean over {share.over}",
+        n_items=sum(task.n_items for task in members),
+        unit="items",
+        n_sets=len(set(map(set_of, members))),
+        cells=(*own, *(None for _ in result.baselines)),
+        notes=notes,
+    )
 
 
 def _cell(tasks: Mapping[str, TaskResult], selection: Selection, view: View | None) -> Cell | None:
