@@ -52,6 +52,7 @@ def test_a_run_is_printed_as_a_table_and_written(
     assert re.search(r"pairs +50 pairs +-?[\d.]+ ±[\d.]+ +-?[\d.]+ ±", done.stdout)
     assert re.search(r"mood +10 texts +100.0", done.stdout)
     assert re.search(r"tiny: .*model 6.0 kB, index of a million vectors 64.0 MB", done.stdout)
+    assert "left out: plain: plain text" in done.stderr
     assert "compare runs with: vecsmith compare runs/tiny OTHER" in done.stderr
     assert (tmp_path / "runs" / "tiny" / "result.json").is_file()
 

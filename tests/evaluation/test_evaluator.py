@@ -248,6 +248,8 @@ def test_what_is_no_encoder_is_refused(small_sets: Path) -> None:
         ({"precisions": ["int4"]}, r"precisions is \['int4'\], expected some of"),
         ({"precisions": "int8"}, "precisions is 'int8', expected some of"),
         ({"dims": []}, r"dims is \[\], expected prefix lengths of 1 or more"),
+        ({"dims": 64}, "dims is 64, expected"),
+        ({"dims": "64"}, "dims is '64', expected"),
         ({"dims": [0]}, r"dims is \[0\], expected"),
     ],
 )
@@ -256,6 +258,11 @@ def test_views_that_are_none_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         evaluate(tiny_model, small_sets, **options)
+
+
+def test_baselines_without_names_are_refused(tiny_model: StaticModel, small_sets: Path) -> None:
+    with pytest.raises(TypeError, match=r"of type list, expected models by name, as in \{"):
+        evaluate(tiny_model, small_sets, baselines=[Bm25()])  # type: ignore[arg-type]
 
 
 def test_two_of_one_name_are_refused(tiny_model: StaticModel, small_sets: Path) -> None:

@@ -158,29 +158,36 @@ def evaluate(
         return
     from vecsmith.evaluation import EmbeddingCache, evaluate
 
-    result = evaluate(
-        encoder,
-        tasks or [],
-        suite=suite,
-        dims=wanted_dims,
-        precisions=wanted_precisions,
-        split=split,
-        languages=only,
-        baselines={
-            label: open_encoder(other, **options)
-            for label, other in zip(baseline_names, baseline or [], strict=True)
-        },
-        name=own_name,
-        out=out,
-        restart=restart,
-        cache=EmbeddingCache(cache, max_bytes=int(cache_size * 1e9)) if cache_size else None,
-        show_progress_bar=not quiet,
-    )
+    try:
+        result = evaluate(
+            encoder,
+            tasks or [],
+            suite=suite,
+            dims=wanted_dims,
+            precisions=wanted_precisions,
+            split=split,
+            languages=only,
+            baselines={
+                label: open_encoder(other, **options)
+                for label, other in zip(baseline_names, baseline or [], strict=True)
+            },
+            name=own_name,
+            out=out,
+            restart=restart,
+            cache=EmbeddingCache(cache, max_bytes=int(cache_size * 1e9)) if cache_size else None,
+            show_progress_bar=not quiet,
+        )
+    except KeyboardInterrupt:
+        if out is None:
+            raise
+        kept = f"finished tasks are in {out}, the same command goes on after them"
+        raise KeyboardInterrupt(kept) from None
     if as_json:
         print_json(facts_of(result))
     elif not quiet:
         print(result.table())
         _print_costs(result)
+    _note_left_out(result, quiet=quiet)
     if out is not None:
         _note_kept(result, quiet=quiet)
         note(f"written to {out}; compare runs with: vecsmith compare {out} OTHER", quiet=quiet)
@@ -248,6 +255,22 @@ def _task_facts(task: TaskResult) -> dict[str, Any]:
         "data_hash": task.data_hash,
         "views": {str(view): dict(scores.figures) for view, scores in task.scores.items()},
     }
+
+
+def _note_left_out(result: EvalResult, *, quiet: bool) -> None:
+    """Says which sets are not scored, and which named groups are not quoted, and why."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in result.settings["skipped"].items():
+        by_reason.setdefault(reason, []).append(name)
+    for reason, names in by_reason.items():
+        note(f"left out: {', '.join(names)}: {reason}", quiet=quiet)
+    if result.settings["suite"] == "groups":
+        from vecsmith.evaluation.tasks.suites import GROUPS
+
+        missing = [name for name in GROUPS if name not in result.groups]
+        if missing:
+            reason = "not all of their sets are there with the public test rows"
+            note(f"not quoted: {', '.join(missing)}: {reason}", quiet=quiet)
 
 
 def _note_kept(result: EvalResult, *, quiet: bool) -> None:

@@ -110,6 +110,11 @@ def evaluate(
     if cache is not None and not isinstance(cache, EmbeddingCache):
         cache = EmbeddingCache(cache)
     contenders = [_contender(model, name, dims, precisions, cache)]
+    if baselines is not None and not isinstance(baselines, Mapping):
+        raise TypeError(
+            f"baselines is of type {type(baselines).__name__}, expected models by name, as in "
+            '{"bm25": Bm25()}'
+        )
     for label, baseline in (baselines or {}).items():
         contenders.append(_contender(baseline, label, None, ("float32",), cache))
     _check_names(contenders)
@@ -244,11 +249,14 @@ class _Run:
         return measure_speeds(encoders, [self._sample[place] for place in chosen])
 
 
-def _check_views(dims: Sequence[int] | None, precisions: Sequence[str]) -> None:
+def _check_views(dims: Any, precisions: Sequence[str]) -> None:
     if isinstance(precisions, str) or not precisions or set(precisions) - set(_PRECISIONS):
         raise ValueError(f"precisions is {precisions!r}, expected some of {list(_PRECISIONS)}")
-    if dims is not None and (not len(dims) or min(dims) < 1):
-        raise ValueError(f"dims is {list(dims)}, expected prefix lengths of 1 or more")
+    if dims is None:
+        return
+    whole = isinstance(dims, Sequence) and all(isinstance(dim, int | np.integer) for dim in dims)
+    if not whole or not len(dims) or min(dims) < 1:
+        raise ValueError(f"dims is {dims!r}, expected prefix lengths of 1 or more, as in [256, 64]")
 
 
 def _check_names(contenders: Sequence[Contender]) -> None:
