@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 
 from tests.results.builders import FULL, SHORT, make_result, make_sts, make_task
 from vecsmith.results import EvalResult, Scores, TaskResult, View
@@ -160,3 +160,21 @@ def test_a_view_that_no_vector_can_have_is_refused(dim: int, precision: str, mes
 def test_a_binary_view_takes_an_eighth_of_a_byte_for_each_dim() -> None:
     assert [View(dim, "binary").n_bytes for dim in (0, 1, 8, 9)] == [0, 1, 1, 2]
     assert View(0, "text").n_bytes == 0
+
+
+@pytest.mark.parametrize("n_items", [1, 4, 90, 5000])
+@pytest.mark.parametrize("level", [0.9, 0.95])
+@pytest.mark.parametrize("right", [True, False])
+def test_all_right_or_all_wrong_is_as_sure_as_scipy_says(
+    n_items: int, level: float, right: bool
+) -> None:
+    result = make_result(make_task("t", [float(right)] * n_items))
+    expected = binomtest(n_items * right, n_items).proportion_ci(level, "exact")
+    for over in ("t", "retrieval", "sets"):
+        assert result.interval(over, level=level) == pytest.approx((expected.low, expected.high))
+
+
+def test_equal_items_between_the_ends_and_clustering_have_no_such_interval() -> None:
+    result = make_result(make_task("t", [0.5] * 9), make_task("c", [1.0] * 9, kind="clustering"))
+    assert result.interval("t") == (0.5, 0.5)
+    assert result.interval("c") == (1.0, 1.0)

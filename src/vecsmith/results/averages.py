@@ -174,6 +174,10 @@ def interval_of(
 ) -> tuple[float, float]:
     """Low and high end of the interval of a task's figure or of an average.
 
+    Of one task on which every item is right, or every one wrong, resamples are all the same, which
+    does not make the figure certain: there the interval is the exact one of Clopper and Pearson
+    1934, "The use of confidence or fiducial limits illustrated in the case of the binomial".
+
     Args:
         tasks: Of the result, by name.
         selection: Which of them.
@@ -185,7 +189,30 @@ def interval_of(
     Raises:
         ValueError: If a task was not scored under that view, or the level is no share.
     """
-    return interval(average_bootstrapped(tasks, selection, view, over_sets=over_sets), level)
+    low, high = interval(average_bootstrapped(tasks, selection, view, over_sets=over_sets), level)
+    if len(selection.weights) == 1 and low == high:
+        task = tasks[next(iter(selection.weights))]
+        return _interval_at_the_edge(task, view, level) or (low, high)
+    return low, high
+
+
+def _interval_at_the_edge(
+    task: TaskResult, view: View | None, level: float
+) -> tuple[float, float] | None:
+    """The interval where all items are 1 or all are 0; None elsewhere.
+
+    It holds for graded items too: the mean of what lies between 0 and 1 is at least the share of
+    ones. What each text adds to v-measure does not lie between.
+    """
+    if task.statistic != "mean" or task.kind == "clustering":
+        return None
+    items = task.scores_of(view).items
+    missed = 1 - float(((1 - level) / 2) ** (1 / len(items)))
+    if (items == 1).all():
+        return 1 - missed, 1.0
+    if (items == 0).all():
+        return 0.0, missed
+    return None
 
 
 def set_of(task: TaskResult) -> str:
