@@ -195,7 +195,7 @@ def test_words_that_no_query_has_are_said_to_be_missing(call: Run, folder: Path)
         (["--view", "many"], 2, "'many', expected dims such as 64"),
         (["--view", "16 float8"], 2, "'16 float8', expected dims such as 64"),
         (["--view", "16,8,4"], 2, "3 sizes for 2 runs, expected one, or one for each"),
-        (["--view", "12"], 1, "was not scored under 12 float32"),
+        (["--view", "12"], 1, "was not scored under 12 float32, expected one of: 16 float32, 16"),
         (
             ["--reference", "teacher"],
             1,
@@ -225,3 +225,30 @@ def test_one_run_without_baselines_has_nothing_to_be_held_against(call: Run, fol
     done = call("compare", runs(folder)[0])
     assert done.returncode == 1
     assert "one run, good, and it has no baselines, expected another run" in done.stderr
+
+
+def test_one_run_against_itself_is_said_to_be_so_unless_sizes_differ(
+    call: Run, folder: Path
+) -> None:
+    good, _ = runs(folder)
+    done = call("compare", good, good)
+    assert "A and B are the same run at the same size" in " ".join(done.stdout.split())
+    done = call("compare", good, good, "--view", "16,8")
+    assert done.returncode == 0, done.stderr
+    assert "same run" not in done.stdout
+    assert "A  good (16 float32)" in done.stdout
+    assert "B  good (8 float32)" in done.stdout
+
+
+def test_retention_and_sets_left_out_are_printed_too(
+    call: Run, folder: Path, tmp_path: Path
+) -> None:
+    good, poor = map(EvalResult.open, runs(folder))
+    skipped = {"papers": "material to train on", "plain": "nothing is asked of it"}
+    replace(good, settings={**good.settings, "skipped": skipped}).save(tmp_path / "with")
+    done = call("compare", "with", runs(folder)[1], "--reference", "poor")
+    assert done.returncode == 0, done.stderr
+    kept = good.retention(poor).of("sets").value
+    line = next(x for x in done.stdout.splitlines() if x.startswith("mean over all sets"))
+    assert f"{100 * (kept or 0):.1f} %" in line
+    assert "Left out (--html or --json say why): papers, plain" in done.stdout.splitlines()

@@ -61,6 +61,8 @@ def entries_of(runs: Sequence[EvalResult], views: Sequence[View | None]) -> list
             f"one run, {runs[0].model}, and it has no baselines, expected another run, or a run "
             "made with --baseline"
         )
+    for run, view in zip(runs, views, strict=True):
+        _check_view(run, view)
     chosen = [*runs, *baselines]
     if len(chosen) > MAX_CONTENDERS:
         raise ValueError(
@@ -76,6 +78,15 @@ def entries_of(runs: Sequence[EvalResult], views: Sequence[View | None]) -> list
         )
         for place, (letter, result) in enumerate(zip(_LETTERS, chosen, strict=False))
     ]
+
+
+def _check_view(run: EvalResult, view: View | None) -> None:
+    """Raises ValueError where no task of `run` was scored under `view`."""
+    found = dict.fromkeys(str(each) for task in run.tasks.values() for each in task.scores)
+    if view is not None and str(view) not in found and not _is_on_words(run):
+        raise ValueError(
+            f"{run.model} was not scored under {view}, expected one of: {', '.join(found)}"
+        )
 
 
 def _is_on_words(result: EvalResult) -> bool:

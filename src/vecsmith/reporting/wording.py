@@ -192,6 +192,8 @@ def _count(letter: str, versus: Versus) -> str:
     better, worse, open_ = (
         versus.counts.get(verdict, 0) for verdict in ("better", "worse", "no difference shown")
     )
+    if not better and not worse:
+        return f" On none of {count_words(n_tasks, noun)} a difference is shown."
     return (
         f" {letter} is better on {_none(better)} of {count_words(n_tasks, noun)}, worse on "
         f"{_none(worse)}, no difference shown on {_none(open_)}."

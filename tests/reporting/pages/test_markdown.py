@@ -40,6 +40,13 @@ def test_scores_are_those_of_the_records_and_every_row_is_whole(pair: Pair) -> N
         assert tasks[name][2].startswith(f"{100 * task.score():.1f} (")
 
 
+def test_sets_left_out_are_listed_with_the_reason(pair: Pair) -> None:
+    skipped = {"papers": "material | to train on"}
+    first = replace(pair[0], settings={**pair[0].settings, "skipped": skipped})
+    page = markdown_page(build_report([first, pair[1]]), {})
+    assert "| papers | A | material \\| to train on |" in page.splitlines()
+
+
 def test_pictures_are_named_by_relative_path_or_left_out(pair: Pair) -> None:
     report = build_report(pair)
     assert "![Retention](r-retention.png)" in markdown_page(

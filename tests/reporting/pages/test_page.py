@@ -182,6 +182,28 @@ def test_neighbors_stand_side_by_side_with_the_relevant_ones_marked(pair: Pair) 
     assert "✓ relevant it rains" in page.words
 
 
+def test_sets_left_out_are_listed_with_the_reason(pair: Pair) -> None:
+    skipped = {"papers": "material <to> train on"}
+    first = replace(pair[0], settings={**pair[0].settings, "skipped": skipped})
+    page = open_page(first, pair[1])
+    assert page.row("papers", len(page.tables) - 1) == ["papers", "A", "material <to> train on"]
+
+
+def test_a_task_on_other_texts_has_no_figure_beside_the_others(pair: Pair) -> None:
+    first, second = pair
+    other = replace(second.tasks["scifact"], data_hash="changed")
+    page = open_page(first, replace(second, tasks={**second.tasks, "scifact": other}))
+    cells = page.row("scifact", len(page.tables) - 1)
+    assert cells[2].startswith(shown(first.tasks["scifact"].score()))
+    assert cells[3] == "other texts: not compared"
+
+
+def test_a_speed_comes_with_its_slowest_and_fastest_turn(pair: Pair) -> None:
+    speed = replace(pair[0].speed, turns=(140_000.0, 150_000.0, 163_000.0))
+    words = open_page(replace(pair[0], speed=speed), pair[1]).row("A minilm-256", 1)[5]
+    assert " ".join(words.split()) == "150 000140 000 to 163 000"
+
+
 def test_why_there_are_no_neighbors_is_said(pair: Pair) -> None:
     report = with_neighbors(build_report(pair), [], "The sets have gone.")
     assert "The sets have gone." in take_apart(html_page(report, {})).words

@@ -28,6 +28,19 @@ def test_the_verdict_comes_first_and_figures_are_those_of_the_records(pair: Pair
     assert line.endswith("better")
 
 
+@pytest.mark.parametrize("width", [80, 120])
+def test_names_of_averages_are_whole(pair: Pair, width: int) -> None:
+    lines = terminal_text(build_report(pair), width=width).splitlines()
+    assert any(line.startswith("pair classification, average precision ") for line in lines)
+
+
+def test_retention_is_printed_and_says_over_what(pair: Pair) -> None:
+    text = terminal_text(build_report(pair), width=160)
+    kept = pair[0].retention("all-MiniLM-L6-v2").mean.value or 0
+    line = next(x for x in text.splitlines() if x.startswith("mean over named groups"))
+    assert line.split("groups")[1].split()[0] == f"{100 * kept:.1f}"
+
+
 def test_columns_stand_under_each_other_in_any_script() -> None:
     runs = [make_multilingual(name, seed=seed) for seed, name in enumerate(("한국어", "b"))]
     lines = terminal_text(build_report(runs), width=160).splitlines()

@@ -16,7 +16,7 @@ from vecsmith.reporting.pictures import Picture, draw_pictures
 from vecsmith.reporting.pictures.drawing import looks
 from vecsmith.reporting.report import Report
 from vecsmith.reporting.summary import build_report
-from vecsmith.results import EvalResult, View
+from vecsmith.results import EvalResult, Scores, View
 
 VIEWS = tuple(View(dim, precision) for dim in (256, 64) for precision in ("float32", "binary"))
 NAMES = (
@@ -163,6 +163,50 @@ def test_a_baseline_far_below_is_named_under_the_picture_of_speed() -> None:
     figure = next(p for p in draw_pictures(build_report(runs)) if p.stem == "speed").figure
     assert len(figure.axes[0].collections) == 2
     assert any(text.startswith("below: C  random ") for text, _ in drawn_texts(figure))
+
+
+def steps(*runs: EvalResult) -> list[Any]:
+    """The dashed stepped lines in the picture of speed."""
+    figure = next(p for p in draw_pictures(build_report(runs)) if p.stem == "speed").figure
+    return [line for line in figure.axes[0].lines if line.get_linestyle() == "--"]
+
+
+def with_turns(run: EvalResult, *turns: float, run_id: str = "1" * 32) -> EvalResult:
+    speed = replace(run.speed, texts_per_second=float(np.median(turns)), turns=turns)
+    return replace(run, speed=speed, run=run_id)
+
+
+def test_no_line_joins_speeds_that_cannot_be_ranked() -> None:
+    slow, fast = make_run("slow and good", 0.8, seed=1), make_run("fast", 0.5, seed=2)
+    apart = with_turns(slow, 90, 100, 110), with_turns(fast, 900, 1000, 1100)
+    assert [len(line.get_xdata()) for line in steps(*apart)] == [5]
+    overlapping = with_turns(slow, 90, 100, 950), with_turns(fast, 900, 1000, 1100)
+    ends = [(min(x), max(x)) for x in (line.get_xdata() for line in steps(*overlapping))]
+    assert all(not low <= 500 <= high for low, high in ends)
+    other_run = with_turns(slow, 90, 100, 110, run_id="2" * 32), apart[1]
+    assert steps(*other_run) == []
+
+
+def test_equal_scores_are_written_whole() -> None:
+    runs = [make_run(name, 0.6, seed=1, views=VIEWS) for name in "ab"]
+    tasks = {
+        name: replace(
+            task,
+            scores={
+                view: Scores(figures={task.metric: 0.6205}, items=np.full(task.n_items, 0.6205))
+                for view in VIEWS
+            },
+        )
+        for name, task in runs[0].tasks.items()
+        if task.statistic == "mean"
+    }
+    for picture in draw_pictures(build_report([replace(r, tasks=tasks, groups={}) for r in runs])):
+        texts = [text for text, _ in drawn_texts(picture.figure)]
+        assert not [text for text in texts if "e+" in text or text.startswith("+")]
+        for axes in picture.figure.axes:
+            low, high = axes.get_ylim()
+            assert low < 62.05 < high
+            assert high - low >= 2
 
 
 def test_what_there_is_nothing_of_is_not_drawn() -> None:

@@ -41,7 +41,8 @@ def _lines(report: Report, width: int) -> Iterator[str]:
     for contender in report.contenders:
         role = ", baseline" if contender.is_baseline else ""
         view = "words" if not contender.view.dim else contender.view
-        yield f"{contender.letter}  {_shown(contender.name, width - 30)} ({view}{role})"
+        name = contender.name.removesuffix(f", {view}")  # it follows
+        yield f"{contender.letter}  {_shown(name, width - 30)} ({view}{role})"
     for title, table in (
         ("Averages", summary_table(report)),
         ("Tasks", task_table(report)),
