@@ -189,3 +189,12 @@ def test_three_runs_with_nothing_in_common_are_an_error() -> None:
     ]
     with pytest.raises(ValueError, match="no task is in all of a, b, c"):
         build_report(runs)
+
+
+def test_one_run_at_two_sizes_has_one_curve_and_two_names(pair: Pair) -> None:
+    report = build_report([pair[0], pair[0]], views=[View(256), View(64)])
+    first, second, *_ = report.contenders
+    assert (first.name, second.name) == ("minilm-256, 256 float32", "minilm-256, 64 float32")
+    assert len(first.views) == 4
+    assert [point.view for point in second.views] == [View(64)]
+    assert not any("same run" in caveat for caveat in report.caveats)

@@ -104,17 +104,12 @@ def same_runs(entries: Sequence[Entry], places: Sequence[int]) -> Iterator[str]:
     first = entries[0]
     for place in places:
         other = entries[place]
-        if _identity(first) == _identity(other) and first.view == other.view:
+        if other.is_same_run(first) and first.view == other.view:
             yield (
                 f"{first.letter} and {other.letter} are the same run at the same size: there is "
                 "nothing to tell apart. Two sizes of one run are compared by naming both, as in "
                 "--view 256,64."
             )
-
-
-def _identity(entry: Entry) -> tuple[str, str, str, str]:
-    result = entry.result
-    return result.model, result.fingerprint, result.run, result.date
 
 
 def clustering_notes(comparisons: Sequence[Comparison]) -> Iterator[str]:

@@ -36,6 +36,13 @@ class Entry:
             for name in selection.weights
         )
 
+    def is_same_run(self, other: Entry) -> bool:
+        """Whether both are of the very same run, at whatever sizes."""
+        one, two = self.result, other.result
+        return (one.model, one.fingerprint, one.run, one.date) == (
+            *(two.model, two.fingerprint, two.run, two.date),
+        )
+
     def estimate(self, selection: Selection, view: View | None = None) -> Estimate:
         """The average of a selection with its interval."""
         view = self.view if view is None else view

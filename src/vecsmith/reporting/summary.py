@@ -82,6 +82,8 @@ def build_report(
                 selections,
                 ratios.get(entry.letter, {}),
                 is_run=place < len(runs),
+                # one run at two sizes: its curve is drawn once, the other size is a level
+                has_curve=not any(map(entry.is_same_run, entries[:place])),
             )
             for place, (entry, name) in enumerate(zip(entries, _names(entries), strict=True))
         ),
@@ -264,6 +266,7 @@ def _contender(
     ratios: Mapping[Key, Estimate],
     *,
     is_run: bool,
+    has_curve: bool,
 ) -> Contender:
     result = entry.result
     return Contender(
@@ -271,7 +274,9 @@ def _contender(
         name=name,
         is_baseline=entry.is_baseline,
         view=_view(entry),
-        views=tuple(_points(entry, selections)),
+        views=tuple(
+            point for point in _points(entry, selections) if has_curve or point.view == _view(entry)
+        ),
         retention=ratios,
         speed=result.speed,
         fingerprint=result.fingerprint,

@@ -165,7 +165,7 @@ class _Setter:
     def _heading(self, column: Column) -> Html:
         if column.contender:
             name = column.contender.name
-            short = shortened(name.rstrip("/").rsplit("/", 1)[-1], 26)
+            short = shortened(name.rstrip("/").rsplit("/", 1)[-1], 34)
             words = element("bdi", short, title=None if short == name else cut(name, 400))
             letter = element("div", self.letter(column.contender))
             return element("th", letter, words, class_="model", scope="col")
