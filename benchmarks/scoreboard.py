@@ -183,12 +183,18 @@ def _run_suite(
             suite=suite,
             dims=each.dims,
             name=each.name,
-            out=workshop.folder / "runs" / suite / _slug(each.name),
+            out=_run_folder(workshop, suite, each.name, encoders[each.name]),
             cache=kept,
             measure_speed=False,
             show_progress_bar=True,
         )
     return results
+
+
+def _run_folder(workshop: Workshop, suite: str, name: str, encoder: Any) -> Path:
+    """Where a contender's run is: a model made anew has a folder of its own."""
+    made = hashlib.sha256(encoder.fingerprint.encode()).hexdigest()[:8]
+    return workshop.folder / "runs" / suite / f"{_slug(name)}-{made}"
 
 
 def _measure_speeds(workshop: Workshop, encoders: Mapping[str, Any]) -> Mapping[str, SpeedResult]:
