@@ -62,7 +62,7 @@ def compare(
     Examples:
       vecsmith compare runs/minilm-256 runs/other
       vecsmith compare runs/minilm-256 runs/other --html report.html
-      vecsmith compare runs/minilm-256 --view 64
+      vecsmith compare runs/minilm-256 runs/minilm-256 --view 256,64
       vecsmith compare runs/a runs/b runs/c --markdown report.md --no-pictures
     """
     from vecsmith.reporting.summary import build_report, with_neighbors
@@ -79,6 +79,8 @@ def compare(
     if html or markdown or queries:
         found, missing = _neighbors(report, results, queries or [], tasks or [])
         report = with_neighbors(report, found, missing)
+    # before anything is printed: a reader such as head may close the pipe
+    written = list(_write(report, html, markdown, pictures=pictures))
     if as_json:
         from vecsmith.reporting.facts import facts_of
 
@@ -87,7 +89,7 @@ def compare(
         from vecsmith.reporting.pages.terminal import terminal_text
 
         print(terminal_text(report, width=shutil.get_terminal_size((120, 24)).columns), end="")
-    for path in _write(report, html, markdown, pictures=pictures):
+    for path in written:
         note(f"written to {path}", quiet=quiet or as_json)
 
 

@@ -70,12 +70,13 @@ def busy_machines(runs: Sequence[EvalResult], entries: Sequence[Entry]) -> Itera
         load = _number(run.machine.get("load_average"))
         cores = _number(run.machine.get("cores_usable", run.machine.get("cores")))
         if run.speed.texts_per_second is not None and load > cores > 0:
-            found[entry.letter] = f"load average {load:.1f} on {count_words(int(cores), 'cores')}"
+            found[entry.letter] = f"{load:.1f} on {count_words(int(cores), 'cores')}"
     if found:
         loads = listed(list(dict.fromkeys(found.values())))
         yield (
             f"The machine was busy in the {'runs' if len(found) > 1 else 'run'} of "
-            f"{listed(list(found))} ({loads}): speeds may be too low, by how much is not known."
+            f"{listed(list(found))} (load average {loads}): speeds may be too low, by how much is "
+            "not known."
         )
 
 
