@@ -49,7 +49,8 @@ table.tight td.difference svg { display: none; }
 table.tight td.difference, table.tight td .range { white-space: normal; }
 table.tight th, table.tight td { padding: .3rem .4rem; }
 table.tight th:first-child, table.tight td:first-child { padding-left: 0; min-width: 6rem; }
-table.tight td.difference { min-width: 8.5rem; }
+table.tight td.difference { min-width: 7.4rem; }
+table.tight td.note { min-width: 8rem; }
 table.tight th.model { min-width: 5rem; max-width: 6.5rem; font-size: .8rem; }
 .better { color: var(--better); font-weight: 600; }
 .worse { color: var(--worse); font-weight: 600; }
