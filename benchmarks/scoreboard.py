@@ -228,8 +228,11 @@ def _draw(board: Board, suite: str, path: Path) -> None:
     from vecsmith.reporting.pictures import draw_pictures
     from vecsmith.reporting.summary import build_report
 
-    found = {name: replace(result, speed=board.speeds.get(name, SpeedResult()))
-             for name, result in board.suites[suite].items()}  # fmt: skip
+    # the scores are of several runs, the speeds of this one
+    found = {
+        name: replace(result, speed=board.speeds.get(name, SpeedResult()), run="scoreboard")
+        for name, result in board.suites[suite].items()
+    }
     models = [name for name, role in board.roles.items() if role == "model"]
     others = {
         name: found[name]
