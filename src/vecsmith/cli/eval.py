@@ -295,7 +295,7 @@ def _print_costs(result: EvalResult) -> None:
         if task is not None and task.main_view.n_bytes:
             costs.append(f"index of a million vectors {size(task.main_view.n_bytes * 10**6)}")
         if speed.peak_bytes is not None:
-            costs.append(f"peak memory {size(speed.peak_bytes)}")
+            costs.append(f"memory while encoding {size(speed.peak_bytes)}")
         if costs:
             print(f"{each.model}: {', '.join(costs)}")
 
