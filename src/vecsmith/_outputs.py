@@ -64,7 +64,7 @@ class OutputRows:
         else:
             vectors = np.empty(target.shape, dtype=np.float32)
             yield vectors
-            target[:] = vectors if self._dtype == "float16" else _int8(vectors)
+            target[:] = vectors if self._dtype == "float16" else int8_codes(vectors)[0]
         self._done = end
 
     def finish(self) -> Vectors:
@@ -104,10 +104,14 @@ def _check_out(out: Vectors, n_texts: int | None, dim: int, dtype: OutputDtype) 
         raise ValueError(f"out is {state}, {expected}")
 
 
-def _int8(vectors: FloatArray) -> NDArray[np.int8]:
+def int8_codes(vectors: FloatArray) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """Codes of `vectors` [N, D] with the largest entry of each at 127, and the steps, [N, 1].
+
+    A vector is about its codes times its step.
+    """
     largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
     # float64, because 127 over a subnormal number is no float32
     largest = largest.astype(np.float64)
     scales = np.divide(127, largest, out=np.zeros_like(largest), where=largest > 0)
     rounded: NDArray[np.int8] = np.rint(vectors * scales).clip(-127, 127).astype(np.int8)
-    return rounded
+    return rounded, largest / 127

@@ -32,7 +32,7 @@ def similarity(a: NDArray[Any], b: NDArray[Any], *, kind: SimilarityName) -> Flo
             np.abs(row - rows_b).sum(1, out=distance)
         return -distances
     if kind == "cosine":
-        rows_a, rows_b = _unit(rows_a), _unit(rows_b)
+        rows_a, rows_b = unit_rows(rows_a), unit_rows(rows_b)
     return _float32(rows_a @ rows_b.T)
 
 
@@ -50,8 +50,15 @@ def similarity_pairwise(a: NDArray[Any], b: NDArray[Any], *, kind: SimilarityNam
     if kind == "manhattan":
         return _float32(-np.abs(rows_a - rows_b).sum(1))
     if kind == "cosine":
-        rows_a, rows_b = _unit(rows_a), _unit(rows_b)
+        rows_a, rows_b = unit_rows(rows_a), unit_rows(rows_b)
     return _float32((rows_a * rows_b).sum(1))
+
+
+def unit_rows(rows: FloatArray) -> FloatArray:
+    """The rows [N, D] at length 1; one of zeros stays as it is."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: FloatArray = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return unit
 
 
 def _two_rows(a: NDArray[Any], b: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
@@ -62,12 +69,6 @@ def _two_rows(a: NDArray[Any], b: NDArray[Any]) -> tuple[FloatArray, FloatArray]
             "expected [N, D] and [M, D]"
         )
     return rows_a, rows_b
-
-
-def _unit(rows: FloatArray) -> FloatArray:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: FloatArray = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-    return unit
 
 
 def _float32(values: NDArray[Any]) -> FloatArray:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vecsmith._outputs import int8_codes
+from vecsmith._similarity import unit_rows
 from vecsmith._typing import Encoder, FloatArray
 from vecsmith.results import View
 
@@ -112,7 +114,7 @@ def apply_view(vectors: FloatArray, view: View, *, unit: bool) -> FloatArray:
         return vectors
     kept = np.empty((len(vectors), view.dim), dtype=np.float32)
     for rows, target in zip(_blocks(vectors[:, : view.dim]), _blocks(kept), strict=True):
-        target[:] = _ROUNDINGS[view.precision](_unit(rows) if scale else rows)
+        target[:] = _ROUNDINGS[view.precision](unit_rows(rows) if scale else rows)
     return kept
 
 
@@ -122,18 +124,9 @@ def _blocks(rows: FloatArray) -> Iterator[FloatArray]:
         yield rows[start : start + _BLOCK_ROWS]
 
 
-def _unit(rows: FloatArray) -> FloatArray:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: FloatArray = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-    return unit
-
-
 def _int8(rows: FloatArray) -> NDArray[Any]:
-    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0).astype(np.float64)
-    scales = np.divide(127, largest, out=np.zeros_like(largest), where=largest > 0)
-    # the codes are those of `encode(dtype="int8")`; their scale is that of the vector
-    steps: NDArray[Any] = np.rint(rows * scales) * (largest / 127)
-    return steps
+    codes, steps = int8_codes(rows)
+    return codes * steps  # at the length of the vectors they stand for
 
 
 _ROUNDINGS: Mapping[str, Callable[[FloatArray], NDArray[Any]]] = {

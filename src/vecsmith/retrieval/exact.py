@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from vecsmith._similarity import similarity as similarities
+from vecsmith._similarity import unit_rows
 from vecsmith._typing import FloatArray
 
 Similarity = Literal["cosine", "dot", "euclidean"]
@@ -49,13 +51,16 @@ def search(
         raise ValueError(f"similarity {similarity!r}, expected one of {list(get_args(Similarity))}")
     places = np.full((len(left), k), -1, dtype=np.int32)
     scores = np.full((len(left), k), -np.inf, dtype=np.float32)
+    left = _prepared(left, similarity)
+    # of unit vectors the dot product is the cosine: each vector is scaled once, not once a block
+    kind: Similarity = "dot" if similarity == "cosine" else similarity
     n_block = max(1, min(len(right), _BLOCK_DOCUMENTS))
     step = max(1, _BLOCK_SCORES // n_block)
     for start in range(0, len(right), n_block):
         block = _prepared(right[start : start + n_block], similarity)
         for first in range(0, len(left), step):
             rows = slice(first, first + step)
-            found = _scores(_prepared(left[rows], similarity), block, similarity)
+            found = similarities(left[rows], block, kind=kind)
             _merge(places[rows], scores[rows], *_best(found, k), start)
     return places, scores
 
@@ -68,23 +73,7 @@ def _rows(vectors: NDArray[Any], name: str) -> FloatArray:
 
 
 def _prepared(rows: FloatArray, similarity: Similarity) -> FloatArray:
-    if similarity != "cosine":
-        return rows
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: FloatArray = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-    return unit
-
-
-def _scores(queries: FloatArray, documents: FloatArray, similarity: Similarity) -> FloatArray:
-    """Similarity of each query with each document, [Q, N]."""
-    if similarity != "euclidean":
-        products: FloatArray = queries @ documents.T
-        return products
-    # in float32 the difference of near squares would leave nothing of a small distance
-    left, right = queries.astype(np.float64), documents.astype(np.float64)
-    squares = (left**2).sum(1)[:, None] + (right**2).sum(1) - 2 * left @ right.T
-    distances: FloatArray = np.sqrt(np.maximum(squares, 0)).astype(np.float32)
-    return -distances
+    return unit_rows(rows) if similarity == "cosine" else rows
 
 
 def _best(scores: FloatArray, k: int) -> tuple[NDArray[np.int64], FloatArray]:
