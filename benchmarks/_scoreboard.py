@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vecsmith.reporting.facts import task_facts
 from vecsmith.results import EvalResult, SpeedResult, TaskResult
 from vecsmith.results.averages import (
     Selection,
@@ -97,18 +98,7 @@ def _suite(board: Board, results: Mapping[str, EvalResult]) -> dict[str, Any]:
 
 
 def _task(task: TaskResult) -> dict[str, Any]:
-    return {
-        "set": task.set,
-        "kind": task.kind,
-        "language": task.language,
-        "split": task.split,
-        "metric": task.metric,
-        "items": task.n_items,
-        "unit": task.unit,
-        "counts": dict(task.counts),
-        "notes": list(task.notes),
-        "data_hash": task.data_hash,
-    }
+    return {"set": task.set, **task_facts(task)}
 
 
 def _task_scores(name: str, results: Mapping[str, EvalResult]) -> dict[str, dict[str, Figures]]:

@@ -243,18 +243,10 @@ def _ratio_facts(ratio: Ratio) -> dict[str, Any]:
 
 
 def _task_facts(task: TaskResult) -> dict[str, Any]:
-    return {
-        "kind": task.kind,
-        "language": task.language,
-        "split": task.split,
-        "metric": task.metric,
-        "items": task.n_items,
-        "unit": task.unit,
-        "counts": dict(task.counts),
-        "notes": list(task.notes),
-        "data_hash": task.data_hash,
-        "views": {str(view): dict(scores.figures) for view, scores in task.scores.items()},
-    }
+    from vecsmith.reporting.facts import task_facts
+
+    views = {str(view): dict(scores.figures) for view, scores in task.scores.items()}
+    return task_facts(task) | {"views": views}
 
 
 def _note_left_out(result: EvalResult, *, quiet: bool) -> None:

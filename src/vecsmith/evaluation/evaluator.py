@@ -118,7 +118,8 @@ def evaluate(
     for label, baseline in (baselines or {}).items():
         contenders.append(_contender(baseline, label, None, ("float32",), cache))
     _check_names(contenders)
-    run = _Run(contenders, _store(out, contenders[0], restart=restart))
+    store = _store(out, contenders[0], restart=restart)
+    run = _Run(contenders, store, measure_speed=measure_speed)
     skipped: dict[str, str] = {}
     settings = {
         "tasks": [str(Path(folder).resolve()) for folder in _folders(tasks)],
@@ -140,15 +141,18 @@ def evaluate(
             advance(1, source.set)
     if not run.tasks:
         raise ValueError(_nothing(settings))
-    return run.finish(settings, measure_speed=measure_speed)
+    return run.finish(settings)
 
 
 class _Run:
     """What has been found so far, in memory and on disk."""
 
-    def __init__(self, contenders: Sequence[Contender], store: RunStore | None) -> None:
+    def __init__(
+        self, contenders: Sequence[Contender], store: RunStore | None, *, measure_speed: bool
+    ) -> None:
         self._contenders = contenders
         self._store = store
+        self._measures_speed = measure_speed
         self._results: list[dict[str, TaskResult]] = [{} for _ in contenders]
         self._sample: list[str] = []
         self._machine = machine()
@@ -163,7 +167,8 @@ class _Run:
                 f"two tasks are called {task.name}, expected each name once: rename a folder"
             )
         self.tasks.append(_without_texts(task))
-        self._sample += _sample(task)
+        if self._measures_speed:
+            self._sample += _sample(task)
         for contender, store, results in zip(
             self._contenders, self._stores(), self._results, strict=True
         ):
@@ -182,9 +187,9 @@ class _Run:
         names = [contender.name for contender in self._contenders[1:]]
         return [self._store, *(self._store.baseline(name) for name in names)]
 
-    def finish(self, settings: Mapping[str, Any], *, measure_speed: bool) -> EvalResult:
+    def finish(self, settings: Mapping[str, Any]) -> EvalResult:
         """The record of the run, written if there is a folder for it."""
-        speeds = self._speeds() if measure_speed else {}
+        speeds = self._speeds()
         groups = complete_groups(self.tasks)
         date, run = _now(), uuid4().hex
         model, *baselines = (

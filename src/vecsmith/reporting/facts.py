@@ -11,9 +11,9 @@ from pathlib import PurePath
 from typing import Any
 
 from vecsmith.reporting.report import Report
-from vecsmith.results import EvalResult, View
+from vecsmith.results import EvalResult, TaskResult, View
 
-_SHOWN = ("tasks", "suite", "dims", "precisions", "split", "languages", "seed")
+_SHOWN = ("tasks", "suite", "dims", "precisions", "split", "languages")
 
 
 def settings_of(result: EvalResult) -> dict[str, str]:
@@ -28,6 +28,21 @@ def settings_of(result: EvalResult) -> dict[str, str]:
     return {name: words for name, words in found.items() if words} | (
         {"versions": versions} if versions else {}
     )
+
+
+def task_facts(task: TaskResult) -> dict[str, Any]:
+    """What a task asked, of how much, as values for JSON; without its figures."""
+    return {
+        "kind": task.kind,
+        "language": task.language,
+        "split": task.split,
+        "metric": task.metric,
+        "items": task.n_items,
+        "unit": task.unit,
+        "counts": dict(task.counts),
+        "notes": list(task.notes),
+        "data_hash": task.data_hash,
+    }
 
 
 def machine_of(result: EvalResult) -> str:
