@@ -1,0 +1,112 @@
+"""Any loss summed over prefixes of the embeddings: Matryoshka representation learning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from vecsmith.training.losses.signature import EmbeddingLoss
+
+
+def matryoshka(loss: EmbeddingLoss, weights: Mapping[int, float]) -> Matryoshka:
+    """A loss of the same call shape: `loss` summed over prefixes of the embeddings.
+
+    sum over d of weights[d] * loss(queries[:, :d], candidates[:, :d]), as in MRL (Kusupati et al.,
+    "Matryoshka Representation Learning", NeurIPS 2022, equation 1). Tensors of scores, keys, guides
+    and teachers are passed whole to each prefix.
+
+    Args:
+        loss: Any loss that normalises its own inputs, since a prefix of a unit vector is not a
+            unit vector.
+        weights: Relative importance of each prefix length, e.g. `{64: 1.0, 256: 1.0}`; summed, not
+            averaged.
+
+    Raises:
+        ValueError: If there are no weights, or a length or a weight is not positive.
+
+    Example:
+        >>> from functools import partial
+        >>> from vecsmith.training.losses import info_nce
+        >>> nested = matryoshka(partial(info_nce, temperature=0.05), {256: 1.0, 64: 1.0})
+    """
+    if not weights:
+        raise ValueError("matryoshka needs at least one prefix length")
+    for dim, weight in weights.items():
+        if dim <= 0:
+            raise ValueError(f"prefix length {dim}, expected a positive number of dimensions")
+        if not (weight > 0 and math.isfinite(weight)):
+            raise ValueError(
+                f"weight {weight} of prefix length {dim}, expected a positive number: leave a "
+                "prefix out that should not count"
+            )
+    return Matryoshka(loss=loss, weights=dict(sorted(weights.items())))
+
+
+def halved_prefixes(dim: int, smallest: int = 32) -> dict[int, float]:
+    """Equal weights for `dim` and its halves down to `smallest`, the usual choice.
+
+    Example:
+        >>> halved_prefixes(256)
+        {32: 1.0, 64: 1.0, 128: 1.0, 256: 1.0}
+    """
+    lengths = [dim]
+    while lengths[-1] % 2 == 0 and lengths[-1] // 2 >= smallest:
+        lengths.append(lengths[-1] // 2)
+    return dict.fromkeys(sorted(lengths), 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matryoshka:
+    """A loss over prefixes, made by `matryoshka`.
+
+    Attributes:
+        loss: The loss of one prefix.
+        weights: Weight of each prefix length, lengths ascending.
+    """
+
+    loss: EmbeddingLoss
+    weights: Mapping[int, float]
+
+    def __call__(
+        self,
+        queries: Tensor,
+        candidates: Tensor,
+        *,
+        query_keys: Tensor | None = None,
+        candidate_keys: Tensor | None = None,
+        scores: Tensor | None = None,
+        guide_queries: Tensor | None = None,
+        guide_candidates: Tensor | None = None,
+        teacher_queries: Tensor | None = None,
+        teacher_candidates: Tensor | None = None,
+    ) -> Tensor:
+        """The weighted sum over prefixes, a scalar; tensors that are None are not passed on."""
+        tensors = {
+            "query_keys": query_keys,
+            "candidate_keys": candidate_keys,
+            "scores": scores,
+            "guide_queries": guide_queries,
+            "guide_candidates": guide_candidates,
+            "teacher_queries": teacher_queries,
+            "teacher_candidates": teacher_candidates,
+        }
+        given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+        check_prefixes(self.weights, queries.shape[-1])
+        total = queries.new_zeros(())
+        for dim, weight in self.weights.items():
+            total = total + weight * self.loss(queries[:, :dim], candidates[:, :dim], **given)
+        return total
+
+
+def check_prefixes(weights: Mapping[int, float], dim: int) -> None:
+    """Refuses prefixes that are longer than embeddings of `dim` dimensions.
+
+    Raises:
+        ValueError: Naming them.
+    """
+    too_long = [length for length in weights if length > dim]
+    if too_long:
+        raise ValueError(f"prefix lengths {too_long} do not fit embeddings of {dim} dimensions")
