@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,7 @@ __all__ = [
     "ComputeDtype",
     "Frame",
     "Pooling",
+    "Reading",
     "Teacher",
     "TeacherSource",
     "describe",
@@ -87,6 +88,24 @@ def read_frame(tokenizer_json: str, prompt: str | None = None) -> Frame:
     if prompt:
         before = before + tokenizer.encode(prompt, add_special_tokens=False).ids
     return Frame(before=tuple(before), after=tuple(framed[n_before + len(bare) :]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A batch of sequences as the teacher read it.
+
+    Attributes:
+        places: Of its N sequences among all, shape [N].
+        vectors: Of the sequences, as `embed_padded` gives them, float32 tensor [N, D].
+        states: Last states of all T ids that are no padding, sequence after sequence, frame
+            included, through the modules after the pooling: float32 tensor [T, D].
+        filled: Where ids are and no padding, bool tensor [N, L] with T true.
+    """
+
+    places: NDArray[np.int64]
+    vectors: Tensor
+    states: Tensor
+    filled: Tensor
 
 
 class Teacher:
@@ -192,10 +211,40 @@ class Teacher:
                 those of a prompt may be.
             advance: Called with the number of sequences done since the last call.
         """
-        if batch_tokens is None:
-            batch_tokens = _CPU_BATCH_TOKENS if self._device.type == "cpu" else _GPU_BATCH_TOKENS
-        batches = self._padded_batches(sequences, batch_tokens)
+        batches = self._padded_batches(sequences, batch_tokens or self._batch_tokens)
         return self._embed(sequences, batches, advance=advance, n_left_out=n_left_out)
+
+    def read_padded(
+        self,
+        sequences: Sequence[Sequence[int]],
+        *,
+        batch_tokens: int | None = None,
+        n_left_out: int = 0,
+    ) -> Iterator[Reading]:
+        """What `embed_padded` sees on its way: vectors of sequences and states of their tokens.
+
+        Args:
+            sequences: Ids without the frame.
+            batch_tokens: See `embed_padded`, as for the rest.
+            n_left_out: Ids at the beginning of each sequence that are read and not pooled.
+        """
+        torch = require("torch", extra="distill", purpose="run the teacher")
+        for places, width in self._padded_batches(sequences, batch_tokens or self._batch_tokens):
+            batch = [sequences[i] for i in places]
+            # not around the loop: whoever takes the batches would run in this mode too
+            with torch.inference_mode():
+                with self._precision():
+                    states, mask, pooler = self._states(batch, width)
+                pooled = mask
+                if n_left_out:
+                    pooled = mask.clone()
+                    pooled[:, len(self._frame.before) :][:, :n_left_out] = 0
+                vectors = self._pool(states, pooled, pooler)
+                filled = mask.bool()
+                states = states[filled]
+                for layer in self.head.layers:
+                    vectors, states = layer(vectors), layer(states)
+            yield Reading(places=places, vectors=vectors, states=states, filled=filled)
 
     def _embed(
         self,
@@ -295,6 +344,10 @@ class Teacher:
         output = self._model(**inputs)
         pooler = getattr(output, "pooler_output", None)
         return output.last_hidden_state.float(), mask.float(), pooler
+
+    @property
+    def _batch_tokens(self) -> int:
+        return _CPU_BATCH_TOKENS if self._device.type == "cpu" else _GPU_BATCH_TOKENS
 
     @property
     def _frame_length(self) -> int:

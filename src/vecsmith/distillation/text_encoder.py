@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ from vecsmith.distillation.source import (
     transformer_folder,
     weights_digest,
 )
-from vecsmith.distillation.teacher import ComputeDtype, Teacher
+from vecsmith.distillation.teacher import ComputeDtype, Reading, Teacher
 
 # To be raised with every change here, in the pooling or in the modules after which the same files
 # give other vectors: it is part of the fingerprint, so vectors and figures kept from before go
@@ -247,6 +248,33 @@ class TextEncoder:
             advance=advance,
         )
 
+    def read(
+        self, texts: Sequence[str], prompt: str = ""
+    ) -> Iterator[tuple[Reading, list[list[int]]]]:
+        """What the teacher sees in `texts`, batch by batch, the longest first.
+
+        Args:
+            texts: Texts, with a place each.
+            prompt: Text put before each.
+
+        Yields:
+            The reading of a batch, whose places are those in `texts`, and its token ids, specials
+            and prompt included.
+        """
+        n_left_out = 0
+        if prompt and not self._teacher.head.pools_prompt:
+            n_left_out = self.count_prompt(prompt)
+        lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+        for chunk in _chunks(lengths):
+            sequences = self._tokenize([prompt + texts[i] for i in chunk])
+            for reading in self._teacher.read_padded(sequences, n_left_out=n_left_out):
+                own = [sequences[i] for i in reading.places]
+                yield replace(reading, places=chunk[reading.places]), own
+
+    def prompt_text(self, prompt: str | None = None) -> str:
+        """The text put before each: `prompt`, or for None the encoder's default, if it has one."""
+        return self._prompt(prompt, None)
+
     def __repr__(self) -> str:
         return f"TextEncoder({self.name!r}, {self.dim} dimensions, {self.compute_dtype})"
 
@@ -257,7 +285,7 @@ class TextEncoder:
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
         n_left_out = 0
         if prompt and not self._teacher.head.pools_prompt:
-            n_left_out = self._count_prompt(prompt)
+            n_left_out = self.count_prompt(prompt)
         lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
         for chunk in _chunks(lengths):
             sequences = self._tokenize([prompt + texts[i] for i in chunk])
@@ -279,7 +307,7 @@ class TextEncoder:
                 sequences[i] = self._tokenizer.encode(text).ids
         return sequences
 
-    def _count_prompt(self, prompt: str) -> int:
+    def count_prompt(self, prompt: str) -> int:
         """Ids at the beginning of a sequence that are not the text's own: specials and prompt."""
         ids = self._tokenizer.encode(prompt).ids
         added = self._tokenizer.get_added_tokens_decoder()

@@ -1,0 +1,55 @@
+"""Whitening by the student's own vectors of texts: strong directions shrink, weak ones grow.
+
+Su et al., "Whitening Sentence Representations for Better Semantics and Faster Retrieval",
+arXiv:2103.15316, with a power: E <- E W diag(S^(-w/2)), where S and W are the variances, falling,
+and the principal directions of unit vectors of texts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith._typing import FloatArray
+from vecsmith.distillation.regression.count_rows import CountRows
+from vecsmith.distillation.regression.projection import fix_signs
+
+
+def whiten(table: FloatArray, rows: CountRows, *, power: float, n_texts: int) -> FloatArray:
+    """`table` in the principal directions of its vectors of texts, at its old scale, [V, K].
+
+    Args:
+        table: Rows of tokens, [V, K].
+        rows: Texts; every n-th is taken.
+        power: w above.
+        n_texts: Most texts taken.
+    """
+    covariance = text_covariance(table, rows, n_texts)
+    variances, directions = np.linalg.eigh(covariance)
+    variances = np.maximum(variances[::-1], 0.0)
+    # a direction that is nothing but rounding must not be blown up
+    variances = np.maximum(variances, max(float(variances[0]) * 1e-10, 1e-30))
+    rotation = fix_signs(directions[:, ::-1]) * variances ** (-power / 2)
+    turned: FloatArray = table @ rotation.astype(np.float32)
+    before, after = (float(np.square(t, dtype=np.float64).mean()) for t in (table, turned))
+    turned *= np.float32(np.sqrt(before / after)) if after > 0 else np.float32(1)
+    return turned
+
+
+def text_covariance(table: FloatArray, rows: CountRows, n_texts: int) -> NDArray[np.float64]:
+    """Covariance of the unit vectors that `table` gives to at most `n_texts` texts, [K, K]."""
+    step = -(-rows.n_texts // n_texts)
+    n_columns = table.shape[1]
+    total, moment, n_taken, n_before = np.zeros(n_columns), np.zeros((n_columns,) * 2), 0, 0
+    for group in rows.groups():
+        chosen = group[-n_before % step :: step]
+        n_before += group.shape[0]
+        vectors = chosen @ table
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = vectors[lengths[:, 0] > 0] / lengths[lengths[:, 0] > 0]
+        total += vectors.sum(axis=0, dtype=np.float64)
+        moment += vectors.T @ vectors
+        n_taken += len(vectors)
+    mean = total / max(1, n_taken)
+    covariance: NDArray[np.float64] = moment / max(1, n_taken) - np.outer(mean, mean)
+    return covariance

@@ -1,0 +1,278 @@
+"""One pass of a teacher over many texts, kept on disk: sentence vectors and sums of token states.
+
+The one rule: a pass that was stopped goes on where it was, and ends with the bytes of one that was
+not. Texts are read in shards; a shard counts once its files and then the list of shards are whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith._extras import require
+from vecsmith._files import atomic_file, read_json, write_json
+from vecsmith._progress import progress_bar
+from vecsmith._typing import FloatArray, PathLike
+from vecsmith.errors import FormatError
+from vecsmith.formats.safetensors import TensorFile, write_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# To be raised when a pass over the same texts gives other figures
+PASS_VERSION: Final = 1
+# Texts of about equal length share a batch: of many there are enough; and few enough to lose in a
+# crash (two minutes of a small teacher on two cores)
+SHARD_TEXTS: Final = 8192
+
+
+class PassReader(Protocol):
+    """A teacher, as a pass sees it; `reading.TextReader` is one."""
+
+    dim: int
+    fingerprint: str
+
+    def read(self, texts: Sequence[str]) -> Iterator[ReadTexts]:
+        """Batches of `texts` as the teacher read them, in any order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadTexts:
+    """Some texts as a teacher read them.
+
+    Attributes:
+        places: Of the N texts among those given, shape [N].
+        vectors: Of the texts, unit length, float32 tensor [N, D].
+        ids: Student ids of the tokens of all, text after text, shape [T].
+        lengths: Tokens of each text, shape [N].
+        states: Of the tokens, each divided by the length of its text's pooled vector, [T, D].
+    """
+
+    places: NDArray[np.int64]
+    vectors: Tensor
+    ids: NDArray[np.uint32]
+    lengths: NDArray[np.int64]
+    states: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """Texts of one shard.
+
+    Attributes:
+        vectors: Of the texts, unit length, float16, shape [N, D]; memory-mapped.
+        ids: Student ids of their tokens, text after text, uint32, shape [T]; memory-mapped.
+        offsets: Where each text's ids begin and the last's end, int64, shape [N + 1].
+    """
+
+    vectors: NDArray[np.float16]
+    ids: NDArray[np.uint32]
+    offsets: NDArray[np.int64]
+
+
+class TeacherPass:
+    """What a teacher said of many texts.
+
+    Attributes:
+        folder: Where it is.
+        n_texts: Texts read.
+        n_tokens: Tokens in them, specials left out.
+        sums: For each token of the student, the sum of its states, float32, shape [V, D].
+        counts: How often it was seen, int64, shape [V].
+    """
+
+    def __init__(self, folder: PathLike) -> None:
+        """Opens a finished pass.
+
+        Raises:
+            FormatError: If there is none, or a file is broken.
+        """
+        self.folder = Path(folder)
+        record = _read_record(self.folder)
+        if record is None or not record["finished"]:
+            raise FormatError(f"{self.folder}: no finished pass of a teacher, expected one")
+        self.n_texts = sum(shard["n_texts"] for shard in record["shards"])
+        self.n_tokens = sum(shard["n_tokens"] for shard in record["shards"])
+        self._n_shards = len(record["shards"])
+        totals = TensorFile(self.folder / _totals_name(self._n_shards))
+        self.sums: FloatArray = totals.tensor("sums")
+        self.counts: NDArray[np.int64] = totals.tensor("counts")
+
+    def shards(self) -> Iterator[Shard]:
+        """The shards, in the order of the texts."""
+        for i in range(self._n_shards):
+            file = TensorFile(self.folder / _shard_name(i))
+            yield Shard(
+                vectors=file.tensor("vectors"),
+                ids=file.tensor("ids"),
+                offsets=file.tensor("offsets"),
+            )
+
+
+def run_teacher_pass(
+    reader: PassReader,
+    texts: Iterable[str],
+    folder: PathLike,
+    *,
+    n_tokens: int,
+    total: int | None = None,
+    show_progress_bar: bool = False,
+) -> TeacherPass:
+    """The pass of `reader` over `texts`, begun or gone on with in `folder`.
+
+    Args:
+        reader: The teacher.
+        texts: Read once, in order; those of finished shards are compared and skipped.
+        folder: Made if it is not there.
+        n_tokens: Tokens V of the student.
+        total: How many texts there are, for the progress bar.
+        show_progress_bar: Whether to show one, if this is a terminal.
+
+    Raises:
+        FormatError: If the folder holds a pass of another teacher, or of other texts.
+        OSError: If it cannot be written; what was finished stays.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "version": PASS_VERSION,
+        "teacher": reader.fingerprint,
+        "dim": reader.dim,
+        "n_tokens": n_tokens,
+        "shard_texts": SHARD_TEXTS,
+    }
+    record = _read_record(folder) or {"settings": settings, "shards": [], "finished": False}
+    if record["settings"] != settings:
+        raise FormatError(
+            f"{folder}: holds the pass of another teacher or student, expected an empty folder or "
+            "the same settings; choose another folder or delete it"
+        )
+    totals = _Totals(folder, len(record["shards"]), n_tokens, reader.dim)
+    stream = iter(texts)
+    with progress_bar("teacher", total=total, show=show_progress_bar) as advance:
+        index = 0
+        while shard := list(islice(stream, SHARD_TEXTS)):
+            digest = _digest(shard)
+            if index < len(record["shards"]):
+                if record["shards"][index]["texts"] != digest:
+                    raise FormatError(
+                        f"{folder}: shard {index} is of other texts, expected the texts this pass "
+                        "began with; choose another folder or delete it"
+                    )
+                advance(len(shard))
+            elif record["finished"]:
+                raise FormatError(
+                    f"{folder}: the pass ended after {index} shards and there are more texts, "
+                    "expected the same texts; choose another folder or delete it"
+                )
+            else:
+                n_read = _write_shard(reader, shard, folder / _shard_name(index), totals, advance)
+                totals.save(index + 1)
+                record["shards"].append(
+                    {"texts": digest, "n_texts": len(shard), "n_tokens": n_read}
+                )
+                write_json(folder / "pass.json", record)
+                totals.delete(index)
+            index += 1
+    if index < len(record["shards"]):
+        raise FormatError(
+            f"{folder}: {len(record['shards'])} shards are there and the texts end after {index}, "
+            "expected the texts this pass began with; choose another folder or delete it"
+        )
+    if not record["shards"]:
+        raise ValueError("there is not one text, expected some for the teacher to read")
+    if not record["finished"]:
+        write_json(folder / "pass.json", record | {"finished": True})
+    return TeacherPass(folder)
+
+
+class _Totals:
+    """Sums and counts over the shards so far, in memory and in one file."""
+
+    def __init__(self, folder: Path, n_shards: int, n_tokens: int, dim: int) -> None:
+        torch = require("torch", extra="distill", purpose="run the teacher")
+        self._folder = folder
+        if n_shards:
+            file = TensorFile(folder / _totals_name(n_shards))
+            self.sums = torch.from_numpy(np.array(file.tensor("sums")))
+            self.counts = np.array(file.tensor("counts"))
+        else:
+            self.sums = torch.zeros((n_tokens, dim))
+            self.counts = np.zeros(n_tokens, dtype=np.int64)
+
+    def save(self, n_shards: int) -> None:
+        write_file(
+            self._folder / _totals_name(n_shards),
+            {"counts": self.counts, "sums": self.sums.numpy()},
+        )
+
+    def delete(self, n_shards: int) -> None:
+        with suppress(OSError):
+            (self._folder / _totals_name(n_shards)).unlink()
+
+
+def _write_shard(
+    reader: PassReader,
+    texts: Sequence[str],
+    path: Path,
+    totals: _Totals,
+    advance: Callable[[int], object],
+) -> int:
+    """Reads the texts of a shard, writes its file, adds to the totals; tokens read."""
+    torch = require("torch", extra="distill", purpose="run the teacher")
+    vectors = np.zeros((len(texts), reader.dim), dtype=np.float16)
+    lists: list[NDArray[np.uint32]] = [np.empty(0, dtype=np.uint32)] * len(texts)
+    for part in reader.read(texts):
+        vectors[part.places] = part.vectors.cpu().numpy().astype(np.float16)
+        ends = np.cumsum(part.lengths)
+        for place, own in zip(part.places, np.split(part.ids, ends[:-1]), strict=True):
+            lists[place] = own
+        ids = torch.from_numpy(part.ids.astype(np.int64))
+        totals.sums.index_add_(0, ids, part.states.float().cpu())
+        totals.counts += np.bincount(part.ids, minlength=len(totals.counts))
+        advance(len(part.places))
+    offsets = np.zeros(len(texts) + 1, dtype=np.int64)
+    np.cumsum([len(ids) for ids in lists], out=offsets[1:])
+    write_file(path, {"offsets": offsets, "ids": np.concatenate(lists), "vectors": vectors})
+    return int(offsets[-1])
+
+
+def write_file(path: Path, tensors: dict[str, NDArray[Any]]) -> None:
+    """Writes `tensors` as safetensors, whole or not at all."""
+    with atomic_file(path) as file:
+        write_tensors(file, tensors)
+
+
+def _read_record(folder: Path) -> dict[str, Any] | None:
+    path = folder / "pass.json"
+    if not path.is_file():
+        return None
+    record = read_json(path, remedy="delete the folder")
+    if not isinstance(record, dict) or not {"settings", "shards", "finished"} <= record.keys():
+        raise FormatError(f"{path}: not the record of a pass, expected one; delete the folder")
+    return record
+
+
+def _digest(texts: Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        raw = text.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return digest.hexdigest()
+
+
+def _shard_name(index: int) -> str:
+    return f"shard-{index:05}.safetensors"
+
+
+def _totals_name(n_shards: int) -> str:
+    return f"totals-{n_shards:05}.safetensors"
