@@ -5,6 +5,7 @@ The one rule: nothing unfinished is ever seen under its final name.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -113,3 +114,36 @@ def sync_folder(folder: PathLike) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+@contextmanager
+def lock_file(path: PathLike) -> Iterator[None]:
+    """Holds the lock file at `path`, made if need be, while the block lasts.
+
+    Raises:
+        BlockingIOError: If another process holds it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        take_lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def take_lock(descriptor: int) -> None:
+    """Locks an open file until it is closed, where the system can.
+
+    Raises:
+        BlockingIOError: If another process holds the lock.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: two runs at once are the user's care
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # Some network file systems have no locks; better no guard there than no work.
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise

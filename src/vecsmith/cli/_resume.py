@@ -10,7 +10,6 @@ The one rule: the journal never says more than what has reached the disk before 
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from contextlib import suppress
@@ -18,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from vecsmith._files import read_json, sync_folder, write_json
+from vecsmith._files import read_json, sync_folder, take_lock, write_json
 from vecsmith.errors import FormatError, RunFailed
 
 _JOURNAL_VERSION = 1
@@ -134,7 +133,7 @@ class PartialFolder:
                 raise
             return None
         try:
-            _lock(descriptor)
+            take_lock(descriptor)
             # The other run may have finished between open and lock, and its folder be gone.
             current = (self.path / "lock").stat()
         except FileNotFoundError:
@@ -153,19 +152,6 @@ class PartialFolder:
             os.close(descriptor)
             return None
         return descriptor
-
-
-def _lock(descriptor: int) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows: two runs at once are the user's care
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        # Some network file systems have no locks; better no guard there than no encode.
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-            raise
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
