@@ -1,0 +1,271 @@
+"""Rows of Parquet files, Arrow files and Arrow tables.
+
+The one rule: a file is untrusted: what is read is checked before a value is made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from vecsmith._extras import require
+from vecsmith.corpora.files import DataFile
+from vecsmith.corpora.rows import Limits, Position, Rows, column_index
+from vecsmith.errors import FormatError
+
+_FILE_MAGIC = b"ARROW1"
+_PURPOSE = "read Parquet and Arrow files"
+
+
+def read_parquet(
+    file: DataFile, columns: Sequence[str] | None, start: Position | None, limits: Limits
+) -> Iterator[Rows]:
+    """Rows of a Parquet file.
+
+    Raises:
+        FormatError: If it is not what its name says, or lacks a column.
+    """
+    parquet = require("pyarrow.parquet", extra="data", purpose=_PURPOSE)
+    done = start["row"] if start else 0
+    with arrow_errors(file), parquet.ParquetFile(file.path, pre_buffer=False) as opened:
+        names = _names(columns, opened.schema_arrow.names, file.name)
+        batches = _parquet_batches(opened, names, done, limits)
+        n_all, n_bytes = max(1, opened.metadata.num_rows), file.n_bytes or 0
+        for rows in rows_of_batches(batches, names, file.name, done, limits):
+            # bytes are not known per batch: told in proportion to the rows
+            yield _with_bytes_read(rows, int(rows.position["row"] / n_all * n_bytes))
+
+
+def _parquet_batches(
+    opened: Any, names: Sequence[str], done: int, limits: Limits
+) -> Iterator[tuple[int, Any]]:
+    """Batches of the row groups that do not lie wholly before row `done`, and their first rows."""
+    first_row = 0
+    for index in range(opened.num_row_groups):
+        group = opened.metadata.row_group(index)
+        if first_row + group.num_rows > done:
+            n_rows = _batch_rows(group, names, limits)
+            row = first_row
+            for batch in opened.iter_batches(n_rows, row_groups=[index], columns=list(names)):
+                yield row, batch
+                row += len(batch)
+        first_row += group.num_rows
+
+
+def _batch_rows(group: Any, names: Sequence[str], limits: Limits) -> int:
+    """Rows of a row group that make about as many bytes as are read at a time."""
+    n_bytes = sum(
+        group.column(index).total_uncompressed_size
+        for index in range(group.num_columns)
+        if group.column(index).path_in_schema.split(".")[0] in names
+    )
+    mean = n_bytes / max(1, group.num_rows)
+    return int(max(1, min(limits.max_rows, limits.max_bytes // max(1.0, mean))))
+
+
+def read_arrow_file(
+    file: DataFile, columns: Sequence[str] | None, start: Position | None, limits: Limits
+) -> Iterator[Rows]:
+    """Rows of a file of Arrow record batches: a file or a stream, as Arrow calls them.
+
+    Raises:
+        FormatError: If it is not what its name says, or lacks a column.
+    """
+    done = start["row"] if start else 0
+    with arrow_errors(file), _opened_arrow(file) as (schema, batches):
+        names = _names(columns, schema.names, file.name)
+        numbered = ((row, batch.select(names)) for row, batch in _numbered(batches))
+        yield from rows_of_batches(numbered, names, file.name, done, limits)
+
+
+@contextmanager
+def _opened_arrow(file: DataFile) -> Iterator[tuple[Any, Iterator[Any]]]:
+    """Schema of an Arrow file, and its batches."""
+    pa = require("pyarrow", extra="data", purpose=_PURPOSE)
+    with pa.memory_map(str(file.path)) as mapped:
+        is_file = mapped.read(len(_FILE_MAGIC)) == _FILE_MAGIC
+        mapped.seek(0)
+        if not is_file:
+            with pa.ipc.open_stream(mapped) as stream:
+                yield stream.schema, iter(stream)
+            return
+        with pa.ipc.open_file(mapped) as opened:
+            batches = (opened.get_batch(i) for i in range(opened.num_record_batches))
+            yield opened.schema, batches
+
+
+def _numbered(batches: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    row = 0
+    for batch in batches:
+        yield row, batch
+        row += len(batch)
+
+
+def arrow_facts(file: DataFile) -> tuple[tuple[str, ...], int | None]:
+    """Names of the columns of a Parquet or Arrow file, and its rows where it tells them.
+
+    Raises:
+        FormatError: If it is broken.
+    """
+    with arrow_errors(file):
+        if file.format == "parquet":
+            parquet = require("pyarrow.parquet", extra="data", purpose=_PURPOSE)
+            with parquet.ParquetFile(file.path, pre_buffer=False) as opened:
+                return tuple(opened.schema_arrow.names), opened.metadata.num_rows
+        with _opened_arrow(file) as (schema, batches):
+            return tuple(schema.names), sum(len(batch) for batch in batches)
+
+
+def rows_of_batches(
+    batches: Iterable[tuple[int, Any]],
+    names: Sequence[str],
+    origin: str,
+    done: int,
+    limits: Limits,
+) -> Iterator[Rows]:
+    """Rows of record batches, cut where they would be too many bytes.
+
+    Args:
+        batches: Record batches, each with the place of its first row.
+        names: Columns to take; all must be there.
+        origin: What they are of.
+        done: Rows to pass over.
+        limits: How much to give at a time.
+    """
+    for first_row, batch in batches:
+        row = first_row
+        for part in _cut(batch, limits):
+            end = row + len(part)
+            if end > done:
+                part = part.slice(max(0, done - row))
+                yield _rows_of(part, names, origin, end - len(part))
+            row = end
+
+
+def _rows_of(batch: Any, names: Sequence[str], origin: str, first_row: int) -> Rows:
+    columns, n_mended = {}, 0
+    for name in names:
+        columns[name], n_broken = _values(batch.column(name), f"{origin}: column {name!r}")
+        n_mended += n_broken
+    return Rows(
+        columns=columns,
+        n_rows=len(batch),
+        first_row=first_row,
+        position={"row": first_row + len(batch)},
+        origin=origin,
+        unit="row",
+        numbers=range(first_row + 1, first_row + len(batch) + 1),
+        n_mended=n_mended,
+    )
+
+
+def _with_bytes_read(rows: Rows, n_bytes: int) -> Rows:
+    from dataclasses import replace
+
+    return replace(rows, n_bytes_read=n_bytes)
+
+
+def _cut(batch: Any, limits: Limits) -> Iterator[Any]:
+    """A batch in parts of about as many bytes as are given at a time."""
+    for begin in range(0, len(batch), limits.max_rows):
+        part = batch.slice(begin, limits.max_rows)
+        sizes = _sizes(part)
+        ends = np.cumsum(sizes)
+        first = 0
+        while first < len(part):
+            before = int(ends[first - 1]) if first else 0
+            end = int(np.searchsorted(ends, before + limits.max_bytes, side="right"))
+            end = max(end, first + 1)
+            yield part.slice(first, end - first)
+            first = end
+
+
+def _sizes(batch: Any) -> Any:
+    """About how many bytes each row of a batch is, int64, shape [N]."""
+    pa = require("pyarrow", extra="data", purpose=_PURPOSE)
+    compute = require("pyarrow.compute", extra="data", purpose=_PURPOSE)
+    sizes = np.zeros(len(batch), dtype=np.int64)
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type) and _is_text(column.type.value_type):
+            column.validate(full=True)  # an index may lie outside the dictionary
+            lengths = compute.binary_length(column.dictionary).take(column.indices)
+        elif _is_text(column.type) and not _is_view(column.type):
+            column.validate()
+            lengths = compute.binary_length(column)
+        else:
+            sizes += column.nbytes // max(1, len(column))
+            continue
+        sizes += lengths.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    return sizes
+
+
+def _is_text(kind: Any) -> bool:
+    types = require("pyarrow", extra="data", purpose=_PURPOSE).types
+    return bool(
+        types.is_string(kind)
+        or types.is_large_string(kind)
+        or types.is_binary(kind)
+        or types.is_large_binary(kind)
+        or _is_view(kind)
+    )
+
+
+def _is_view(kind: Any) -> bool:
+    types = require("pyarrow", extra="data", purpose=_PURPOSE).types
+    return bool(types.is_string_view(kind) or types.is_binary_view(kind))
+
+
+def _values(array: Any, place: str) -> tuple[list[Any], int]:
+    """Values of an Arrow array, and how many texts had broken characters."""
+    pa = require("pyarrow", extra="data", purpose=_PURPOSE)
+    if pa.types.is_dictionary(array.type):
+        array.validate(full=False)
+        array = array.dictionary_decode()
+    if not _is_text(array.type):
+        array.validate(full=True)
+        return array.to_pylist(), 0
+    raw = array.cast(pa.large_binary())  # no bytes are looked at: they may be no UTF-8
+    raw.validate(full=True)
+    try:
+        text = raw.cast(pa.large_string())
+        return list(text.to_numpy(zero_copy_only=False)), 0
+    except pa.ArrowInvalid:
+        return _mended_texts(raw)
+
+
+def _mended_texts(raw: Any) -> tuple[list[str | None], int]:
+    texts: list[str | None] = []
+    n_mended = 0
+    for value in raw.to_pylist():
+        try:
+            texts.append(None if value is None else value.decode())
+        except UnicodeDecodeError:
+            texts.append(value.decode("utf-8", "replace"))
+            n_mended += 1
+    return texts, n_mended
+
+
+def _names(columns: Sequence[str] | None, header: Sequence[str], origin: str) -> tuple[str, ...]:
+    names = tuple(header if columns is None else columns)
+    for name in names:
+        column_index(header, name, origin)
+    return names
+
+
+@contextmanager
+def arrow_errors(file: DataFile) -> Iterator[None]:
+    """Turns what pyarrow says of a broken file into a `FormatError`."""
+    pa = require("pyarrow", extra="data", purpose=_PURPOSE)
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's failure, not the file's
+        cause = (str(error).splitlines() or ["unreadable"])[0]
+        raise FormatError(
+            f"{file.name}: {cause[:200]}, expected a whole {file.format} file; it may be cut "
+            "short, write or fetch it again"
+        ) from error
