@@ -6,6 +6,7 @@ changes what another call sees.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -172,6 +173,11 @@ class Tokenizer:
     def n_ids(self) -> int:
         """One more than the largest id."""
         return self._settings.n_ids
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the whole tokenizer: the same ids of every text for the same fingerprint."""
+        return hashlib.sha256(self._json.encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
     def keeps_end(self) -> bool:

@@ -1,0 +1,208 @@
+"""Which rows of a set stand together in a batch, so that no text stands there twice.
+
+Rows that share a text with another row are bound, the others are free. A pass over the set is a
+random order in which the rows of one text are spread evenly: of f such rows the i-th stands at
+(i + u) / f of the way, u uniform, the free ones anywhere. Batches are cut from that order; a row
+with a text that its batch already has waits for the next one.
+
+One rule: a pass is a function of the seed and its number. It ends after as many batches as were
+said before; rows still waiting then, or with a text that stands in more rows than there are
+batches, are left out of that pass, other ones in each.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith.training.bag import Keys
+
+Rows = NDArray[np.int64]
+# Waiting rows asked for each row of a batch, before rows that follow in the order are taken
+_MAX_TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SharedTexts:
+    """The rows of a set that share a text with another row.
+
+    Attributes:
+        rows: Ascending, shape [R].
+        texts: Numbers of the texts that each shares, -1 where a role shares none, [R, roles].
+        heaviest: Of each row, the text that stands in the most rows, shape [R].
+        counts: In how many rows each text is the heaviest, by number.
+    """
+
+    rows: Rows
+    texts: NDArray[np.int32]
+    heaviest: NDArray[np.int32]
+    counts: NDArray[np.int64]
+
+    def n_left_out(self, n_batches: int) -> int:
+        """Rows that cannot stand in `n_batches` batches without a text twice in one."""
+        return int(np.maximum(self.counts - n_batches, 0).sum())
+
+
+def shared_texts(keys: Sequence[Keys]) -> SharedTexts:
+    """The rows that share a text, whatever its role, by the keys of each role, [N] each."""
+    repeated = _repeated(keys)
+    texts = np.stack([_numbers(own, repeated) for own in keys], axis=1)
+    rows = np.flatnonzero((texts >= 0).any(axis=1))
+    texts = texts[rows]
+    n_rows_with = np.bincount(texts[texts >= 0], minlength=len(repeated))
+    loads = np.where(texts >= 0, n_rows_with[texts], 0)
+    heaviest = np.take_along_axis(texts, loads.argmax(axis=1)[:, None], axis=1)[:, 0]
+    counts = np.bincount(heaviest, minlength=len(repeated))
+    return SharedTexts(rows, texts, heaviest, counts)
+
+
+def n_batches_of(
+    n_rows: int, batch_size: int, *, shared: SharedTexts | None, drop_last: bool
+) -> int:
+    """Batches that a pass over `n_rows` has.
+
+    As many as the rows make, if texts repeat seldom enough; else as many as are at least half full
+    on average, or full with `drop_last`.
+    """
+    most = n_rows // batch_size if drop_last else -(-n_rows // batch_size)
+    if shared is None or most < 2:
+        return most
+    enough = batch_size if drop_last else batch_size / 2
+    low, high = 1, most  # rows for each batch fall with the number of batches: halve the interval
+    while low < high:
+        middle = (low + high + 1) // 2
+        if n_rows - shared.n_left_out(middle) >= middle * enough:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def rows_of_pass(
+    n_rows: int,
+    *,
+    n_batches: int,
+    batch_size: int,
+    shared: SharedTexts | None,
+    generator: np.random.Generator,
+) -> Iterator[Rows]:
+    """The rows of each batch of one pass, `n_batches` times; the last may have fewer than others.
+
+    Args:
+        n_rows: Rows of the set.
+        n_batches: From `n_batches_of`.
+        batch_size: Most rows of a batch.
+        shared: Rows that must not meet; None where any may.
+        generator: Decides everything that is random.
+    """
+    if shared is not None and len(shared.rows):
+        order = _spread_order(n_rows, n_batches, shared, generator)
+        if len(order) <= (n_batches - 1) * batch_size:  # texts repeat too often for full batches
+            batch_size = -(-len(order) // n_batches)
+        return _cut_apart(order, n_batches, batch_size, shared)
+    order = generator.permutation(n_rows)
+    return (order[i * batch_size : (i + 1) * batch_size] for i in range(n_batches))
+
+
+def _spread_order(
+    n_rows: int, n_batches: int, shared: SharedTexts, generator: np.random.Generator
+) -> Rows:
+    """Rows in the order in which batches take them, without those that are left out."""
+    places = generator.random(n_rows)
+    # sorted by text and at random within it: texts are whole numbers, what is drawn is below 1
+    by_text = np.argsort(shared.heaviest + generator.random(len(shared.rows)))
+    texts = shared.heaviest[by_text]
+    firsts = np.concatenate([[0], np.cumsum(shared.counts)[:-1]])
+    ranks = np.arange(len(texts)) - firsts[texts]
+    strata = np.minimum(shared.counts, n_batches)[texts]
+    along = (ranks + generator.random(len(texts))) / strata
+    along[ranks >= n_batches] = 2.0  # behind all others
+    places[shared.rows[by_text]] = along
+    return np.argsort(places)[: n_rows - shared.n_left_out(n_batches)]
+
+
+def _cut_apart(order: Rows, n_batches: int, batch_size: int, shared: SharedTexts) -> Iterator[Rows]:
+    """Batches of consecutive rows of `order` in which no text stands twice."""
+    waiting: deque[tuple[int, list[int]]] = deque()
+    taken = 0
+    for _ in range(n_batches):
+        used: set[int] = set()
+        rows = _taken_from(waiting, batch_size, used)
+        parts = [np.array(rows, dtype=np.int64)]
+        n_open = batch_size - len(rows)
+        while n_open and taken < len(order):
+            part = order[taken : taken + n_open]
+            taken += len(part)
+            part = part[_apart(part, shared, used, waiting)]
+            parts.append(part)
+            n_open -= len(part)
+        yield np.concatenate(parts)
+
+
+def _taken_from(
+    waiting: deque[tuple[int, list[int]]], batch_size: int, used: set[int]
+) -> list[int]:
+    """Rows that waited and can stand together, the longest waiting first."""
+    rows: list[int] = []
+    for _ in range(min(len(waiting), _MAX_TRIES * batch_size)):
+        if len(rows) == batch_size:
+            break
+        row, texts = waiting.popleft()
+        if used.isdisjoint(texts):
+            used.update(texts)
+            rows.append(row)
+        else:
+            waiting.append((row, texts))
+    return rows
+
+
+def _apart(
+    rows: Rows, shared: SharedTexts, used: set[int], waiting: deque[tuple[int, list[int]]]
+) -> NDArray[np.bool_]:
+    """Which of `rows` share no text with `used`, to which theirs are added; the others wait."""
+    places = np.minimum(np.searchsorted(shared.rows, rows), len(shared.rows) - 1)
+    bound = np.flatnonzero(shared.rows[places] == rows)
+    fits = np.ones(len(rows), dtype=np.bool_)
+    for i, numbers in zip(bound.tolist(), shared.texts[places[bound]].tolist(), strict=True):
+        texts = [text for text in numbers if text >= 0]
+        if used.isdisjoint(texts):
+            used.update(texts)
+        else:
+            fits[i] = False
+            waiting.append((int(rows[i]), texts))
+    return fits
+
+
+def _repeated(keys: Sequence[Keys]) -> Keys:
+    """Keys that occur more than once, ascending."""
+    ordered = np.sort(np.concatenate(keys))
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+
+
+def _numbers(keys: Keys, repeated: Keys) -> NDArray[np.int32]:
+    """Place of each key in `repeated`, -1 for one that is not there.
+
+    Keys are spread evenly over 64 bits: their first bits say nearly where they would stand. A
+    binary search of ten million keys among a million takes twenty times as long.
+    """
+    n_bits = max(1, len(repeated).bit_length())
+    shift = np.uint64(64 - n_bits)
+    buckets = np.arange(2**n_bits, dtype=np.uint64) << shift
+    starts = np.searchsorted(repeated, buckets).astype(np.int32)
+    numbers = np.full(len(keys), -1, dtype=np.int32)
+    asked = np.arange(len(keys))
+    places = starts[keys >> shift]
+    while len(asked):
+        inside = places < len(repeated)
+        asked, places = asked[inside], places[inside]
+        found = repeated[places]
+        wanted = keys[asked]
+        equal = found == wanted
+        numbers[asked[equal]] = places[equal]
+        before = found < wanted
+        asked, places = asked[before], places[before] + np.int32(1)
+    return numbers
