@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
+from vecsmith.training.losses.contrastive import guided_info_nce, info_nce
 from vecsmith.training.losses.signature import EmbeddingLoss
+from vecsmith.training.nested_info_nce import info_nce_of_prefixes
 
 
 def matryoshka(loss: EmbeddingLoss, weights: Mapping[int, float]) -> Matryoshka:
@@ -16,7 +21,8 @@ def matryoshka(loss: EmbeddingLoss, weights: Mapping[int, float]) -> Matryoshka:
 
     sum over d of weights[d] * loss(queries[:, :d], candidates[:, :d]), as in MRL (Kusupati et al.,
     "Matryoshka Representation Learning", NeurIPS 2022, equation 1). Tensors of scores, keys, guides
-    and teachers are passed whole to each prefix.
+    and teachers are passed whole to each prefix. If `loss` is `info_nce` or `guided_info_nce`,
+    alone or in a `functools.partial`, all prefixes are computed in one pass.
 
     Args:
         loss: Any loss that normalises its own inputs, since a prefix of a unit vector is not a
@@ -94,14 +100,32 @@ class Matryoshka:
             "teacher_candidates": teacher_candidates,
         }
         given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
-        check_prefixes(self.weights, queries.shape[-1])
+        _check_prefixes(self.weights, queries.shape[-1])
+        in_one_pass = _one_pass_settings(self.loss, queries, candidates, given)
+        if in_one_pass is not None:
+            return info_nce_of_prefixes(queries, candidates, self.weights, **in_one_pass)
         total = queries.new_zeros(())
         for dim, weight in self.weights.items():
             total = total + weight * self.loss(queries[:, :dim], candidates[:, :dim], **given)
         return total
 
 
-def check_prefixes(weights: Mapping[int, float], dim: int) -> None:
+def _one_pass_settings(
+    loss: EmbeddingLoss, queries: Tensor, candidates: Tensor, given: Mapping[str, Tensor]
+) -> dict[str, Any] | None:
+    """What `loss` would be called with if it is of the InfoNCE family, as one pass takes it."""
+    function, settings = loss, dict[str, Any](given)
+    while isinstance(function, functools.partial) and not function.args:
+        settings = {**function.keywords, **settings}
+        function = function.func
+    if function not in (info_nce, guided_info_nce):
+        return None
+    call = inspect.signature(function).bind(queries, candidates, **settings)
+    call.apply_defaults()
+    return call.kwargs
+
+
+def _check_prefixes(weights: Mapping[int, float], dim: int) -> None:
     """Refuses prefixes that are longer than embeddings of `dim` dimensions.
 
     Raises:

@@ -4,18 +4,34 @@ A loss takes unnormalised queries [B, D] and candidates [C, D], and by fixed nam
 tensors that `needs` lists; any of them nests in prefixes by `vecsmith.training.matryoshka`.
 """
 
-from vecsmith.training.losses.contrastive import Direction, Partition, Precision, info_nce
+from vecsmith.training.exclusion import Direction, MarginKind
+from vecsmith.training.losses.contrastive import (
+    BOTH_WAYS,
+    FOUR_WAYS,
+    ONE_WAY,
+    guided_info_nce,
+    info_nce,
+    triplet,
+)
 from vecsmith.training.losses.graded import cosent, score_regression
 from vecsmith.training.losses.signature import TENSORS, EmbeddingLoss, needs
+from vecsmith.training.nested_info_nce import Partition
+from vecsmith.training.precision import Precision
 
 __all__ = [
+    "BOTH_WAYS",
+    "FOUR_WAYS",
+    "ONE_WAY",
     "TENSORS",
     "Direction",
     "EmbeddingLoss",
+    "MarginKind",
     "Partition",
     "Precision",
     "cosent",
+    "guided_info_nce",
     "info_nce",
     "needs",
     "score_regression",
+    "triplet",
 ]
