@@ -1,0 +1,223 @@
+"""The folder of a run: what it is of, its last checkpoint, its best weights, its curve.
+
+    run/
+    ├── lock                    held while a process trains here
+    ├── run.json                settings, sets, losses, start and versions: what must not change
+    ├── tokenizer.json          of the model that is trained
+    ├── store/                  the pairs as token ids
+    ├── checkpoint.safetensors  tensors of the last checkpoint, and in its header how far it is
+    ├── best-00000250.safetensors   weights of the best evaluation so far
+    ├── curve.json              loss, rate and scores by step
+    └── model/                  the finished model
+
+One rule: a checkpoint is one file with one name, replaced in one step; whatever it speaks of has
+reached the disk before it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vecsmith._files import atomic_file, lock_file, parse_json, read_json, write_json
+from vecsmith._typing import PathLike
+from vecsmith.errors import FormatError, RunFailed
+from vecsmith.formats.safetensors import TensorFile, write_tensors
+
+RUN_FILE: Final = "run.json"
+CHECKPOINT_FILE: Final = "checkpoint.safetensors"
+CURVE_FILE: Final = "curve.json"
+TOKENIZER_FILE: Final = "tokenizer.json"
+STORE_FOLDER: Final = "store"
+MODEL_FOLDER: Final = "model"
+_FORMAT, _VERSION = "vecsmith training", 1
+_REMEDY = "delete the run folder to start anew"
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class RunFolder:
+    """The folder of one training run; one process at a time has it."""
+
+    def __init__(self, path: PathLike) -> None:
+        """Takes a folder, made when it is opened."""
+        self.path = Path(path)
+
+    @contextmanager
+    def held(self) -> Iterator[RunFolder]:
+        """The folder, kept from other processes while the block lasts.
+
+        Raises:
+            FileExistsError: If there is something else under its name.
+            RunFailed: If another process has it.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise FileExistsError(f"{self.path}: is a file, expected a folder or nothing there")
+        if self.path.is_dir() and any(self.path.iterdir()) and not self._is_run():
+            raise FileExistsError(
+                f"{self.path}: holds something that is no training run, expected a new or an empty "
+                "folder: choose another"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with lock_file(self.path / "lock"):
+                yield self
+        except BlockingIOError:
+            raise RunFailed(
+                f"{self.path}: another process trains here, expected one at a time; wait for it to "
+                "end or choose another folder"
+            ) from None
+
+    def claim(self, facts: Mapping[str, Any]) -> None:
+        """Writes down what the run is of, or checks that it is what was written before.
+
+        Raises:
+            ValueError: If the run there is of something else; the message says of what.
+            FormatError: If its file is broken.
+        """
+        record = {"format": _FORMAT, "version": _VERSION, **facts}
+        record = json.loads(json.dumps(record))  # tuples become lists, as they will be read
+        path = self.path / RUN_FILE
+        if not path.exists():
+            write_json(path, record)
+            return
+        before = read_json(path, remedy=_REMEDY)
+        if not isinstance(before, dict) or before.get("format") != _FORMAT:
+            raise FormatError(f"{path}: not a training run, expected one; {_REMEDY}")
+        changes = differences(before, record)
+        if changes:
+            raise ValueError(
+                f"{self.path}: holds a run with other settings ({'; '.join(changes[:4])}), "
+                "expected the same ones to go on with it: choose another folder, or restart it"
+            )
+
+    def discard(self) -> None:
+        """Removes all that a run left here, but not the lock."""
+        for entry in self.path.iterdir():
+            if entry.name == "lock":
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+    def write_checkpoint(self, state: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+        """Replaces the checkpoint.
+
+        Raises:
+            RunFailed: If there is no room for it; the last one stays.
+        """
+        self.write_tensors(CHECKPOINT_FILE, state, record)
+        kept = record.get("best_file")
+        for path in self.path.glob("best-*.safetensors"):
+            if path.name != kept:
+                path.unlink(missing_ok=True)
+
+    def read_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Tensors and record of the last checkpoint, None if there is none.
+
+        Raises:
+            FormatError: If it is broken.
+        """
+        if not (self.path / CHECKPOINT_FILE).exists():
+            return None
+        return self.read_tensors(CHECKPOINT_FILE)
+
+    def write_tensors(
+        self, name: str, tensors: Mapping[str, Tensor], record: Mapping[str, Any]
+    ) -> None:
+        """Writes tensors and a JSON record into the file `name`, whole or not at all.
+
+        Raises:
+            RunFailed: If there is no room for it.
+        """
+        # the widest first keeps all aligned
+        arrays = {key: _array(tensor) for key, tensor in tensors.items()}
+        ordered = dict(sorted(arrays.items(), key=lambda item: -item[1].itemsize))
+        # 64-bit floats and NaN go through Python's own spelling, which reads back bit for bit
+        header = {"training": json.dumps({"version": _VERSION, **record})}
+        with saying_no_room(self.path), atomic_file(self.path / name) as file:
+            write_tensors(file, ordered, metadata=header)
+
+    def read_tensors(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and record of the file `name`.
+
+        Raises:
+            FormatError: If it is broken, or of another version.
+        """
+        path = self.path / name
+        try:
+            file = TensorFile(path)
+        except FileNotFoundError:
+            raise FormatError(f"{path}: no such file, the run is not whole; {_REMEDY}") from None
+        text = file.metadata.get("training")
+        if text is None:
+            raise FormatError(f"{path}: no record in its header, expected a checkpoint; {_REMEDY}")
+        record = parse_json(text, source=f"{path}: record", remedy=_REMEDY)
+        if not isinstance(record, dict) or record.get("version") != _VERSION:
+            raise FormatError(f"{path}: not a checkpoint of this version; {_REMEDY}")
+        return {key: torch.from_numpy(file.tensor(key).copy()) for key in file.names()}, record
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Writes a JSON file, whole or not at all.
+
+        Raises:
+            RunFailed: If there is no room for it.
+        """
+        with saying_no_room(self.path):
+            write_json(self.path / name, value)
+
+    def drop_working_files(self) -> None:
+        """Removes what only an unfinished run needs: the store and the checkpoint."""
+        (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
+        for path in self.path.glob("best-*.safetensors"):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.path / STORE_FOLDER, ignore_errors=True)
+
+    def _is_run(self) -> bool:
+        names = {entry.name for entry in self.path.iterdir()}
+        return RUN_FILE in names or names <= {"lock", TOKENIZER_FILE, STORE_FOLDER}
+
+
+@contextmanager
+def saying_no_room(folder: Path) -> Iterator[None]:
+    """Turns a full disk into an error that says what is kept and what to do.
+
+    Raises:
+        RunFailed: If the disk that `folder` is on is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise RunFailed(
+            f"{folder}: {os.strerror(error.errno or 0).lower()}, expected room for another "
+            "checkpoint; the last one is whole: make room and run the same again to go on from it"
+        ) from error
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """What changed between two records, for people: "lr was 0.1, is 0.2"."""
+    changes = []
+    for key in [*before, *(key for key in now if key not in before)]:
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            changes += differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            changes.append(f"{prefix}{key} was {old!s:.60}, is {new!s:.60}")
+    return changes
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = tensor.detach().cpu().numpy()
+    return array

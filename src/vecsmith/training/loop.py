@@ -1,0 +1,292 @@
+"""The loop: batches in, steps done, scores now and then, everything kept.
+
+One rule: a run that is killed and goes on ends with the same bits as one that was never killed.
+Evaluations and checkpoints change nothing that a step depends on.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from torch import Tensor
+
+from vecsmith._progress import Advance, progress_bar
+from vecsmith._typing import Encoder
+from vecsmith.errors import RunFailed
+from vecsmith.formats import Checkpoint
+from vecsmith.training.batching import BatchStream
+from vecsmith.training.checkpointing import CURVE_FILE, RunFolder
+from vecsmith.training.curves import Curve
+from vecsmith.training.export import model_of
+from vecsmith.training.losses import EmbeddingLoss
+from vecsmith.training.schedule import Schedule
+from vecsmith.training.settings import TrainSettings
+from vecsmith.training.student import Student
+
+Score = Callable[[Encoder], float]
+_EVALUATIONS: Final = 10
+
+
+@dataclass(slots=True, kw_only=True)
+class RunState:
+    """How far a run is.
+
+    Attributes:
+        step: Steps done.
+        n_examples: Pairs seen.
+        seconds: Spent in steps.
+        best_step: Steps after which the best score so far came, None before the first.
+        best_score: That score.
+        n_worse: Evaluations since then.
+        curve: Of the steps so far.
+    """
+
+    step: int = 0
+    n_examples: int = 0
+    seconds: float = 0.0
+    best_step: int | None = None
+    best_score: float = -math.inf
+    n_worse: int = 0
+    curve: Curve = field(default_factory=Curve)
+
+    def plain(self) -> dict[str, Any]:
+        """The state in the kinds that JSON has."""
+        return {
+            "step": self.step,
+            "n_examples": self.n_examples,
+            "seconds": self.seconds,
+            "best_step": self.best_step,
+            "best_score": None if self.best_step is None else self.best_score,
+            "n_worse": self.n_worse,
+            "curve": self.curve.plain(),
+        }
+
+    @classmethod
+    def from_plain(cls, record: Mapping[str, Any], *, source: str) -> RunState:
+        """The state that `plain` gave."""
+        score = record["best_score"]
+        return cls(
+            step=record["step"],
+            n_examples=record["n_examples"],
+            seconds=record["seconds"],
+            best_step=record["best_step"],
+            best_score=-math.inf if score is None else score,
+            n_worse=record["n_worse"],
+            curve=Curve.from_plain(record["curve"], source=source),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """What a run came to.
+
+    Attributes:
+        tensors: Weights of the model: those of the best evaluation, or the last ones.
+        state: How the run went.
+        n_steps: Steps that were planned; fewer were done where it stopped early.
+    """
+
+    tensors: Mapping[str, Tensor]
+    state: RunState
+    n_steps: int
+
+
+def fit(
+    student: Student,
+    stream: BatchStream,
+    losses: Mapping[str, EmbeddingLoss],
+    settings: TrainSettings,
+    *,
+    like: Checkpoint,
+    score: Score | None = None,
+    folder: RunFolder | None = None,
+    show_progress_bar: bool = False,
+) -> Fitted:
+    """Trains `student` on the batches of `stream` and returns the weights to keep.
+
+    Args:
+        student: What is trained; changed.
+        stream: Batches without end, the same ones for the same seed.
+        losses: By name of a set of pairs.
+        settings: Of the whole run.
+        like: What a model for an evaluation is like, but for its numbers.
+        score: What is to grow, of a model; None to train to the end and keep the last weights.
+        folder: Where checkpoints go, and where an earlier run may have left one to go on from.
+        show_progress_bar: Whether to show one, if this is a terminal.
+
+    Raises:
+        RunFailed: If the loss is no number, or the disk is full; the last checkpoint stays.
+    """
+    return _Loop(student, stream, losses, settings, like, score, folder).run(show_progress_bar)
+
+
+def planned_steps(settings: TrainSettings, n_batches: int) -> int:
+    """Steps of a whole run over sets that make `n_batches` batches an epoch."""
+    if settings.steps is not None:
+        return settings.steps
+    return max(1, math.ceil(settings.epochs * n_batches - 1e-9))
+
+
+class _Loop:
+    """One run, from its last checkpoint to its end."""
+
+    def __init__(
+        self,
+        student: Student,
+        stream: BatchStream,
+        losses: Mapping[str, EmbeddingLoss],
+        settings: TrainSettings,
+        like: Checkpoint,
+        score: Score | None,
+        folder: RunFolder | None,
+    ) -> None:
+        self._student, self._stream, self._losses = student, stream, losses
+        self._settings, self._like, self._score, self._folder = settings, like, score, folder
+        self._n_steps = planned_steps(settings, stream.n_batches)
+        self._evaluate_every = settings.evaluate_every or max(
+            1, math.ceil(self._n_steps / _EVALUATIONS)
+        )
+        self._schedule = Schedule(
+            peak=settings.lr,
+            n_steps=self._n_steps,
+            n_warmup=round(settings.warmup * self._n_steps),
+            decay=settings.schedule,
+        )
+        self._state = RunState()
+        self._best: dict[str, Tensor] | None = None
+
+    def run(self, show_progress_bar: bool) -> Fitted:
+        """The whole story."""
+        self._go_on()
+        self._saved = time.monotonic()
+        state = self._state
+        with progress_bar("training", total=self._n_steps, show=show_progress_bar) as advance:
+            advance(state.step, None)
+            if self._score is not None and not state.curve.evaluations:
+                self._evaluate(advance)
+            while state.step < self._n_steps and not self._is_over():
+                self._step(advance)
+                if self._score is not None and self._is_time_to_evaluate():
+                    self._evaluate(advance)
+                elif self._is_time_to_save():
+                    self._save()
+            self._save()
+        return Fitted(tensors=self._kept(), state=state, n_steps=self._n_steps)
+
+    def _step(self, advance: Advance) -> None:
+        state = self._state
+        started = time.perf_counter()
+        batch = next(self._stream)
+        lr = self._schedule.rate(state.step)
+        try:
+            done = self._student.step(batch, self._losses[batch.source], lr)
+        except RunFailed as error:
+            raise RunFailed(
+                f"step {state.step + 1}, pairs {batch.source!r:.60}: {error}"
+            ) from error
+        state.step += 1
+        state.n_examples += len(batch.rows)
+        seconds = time.perf_counter() - started
+        state.seconds += seconds
+        state.curve.add_step(
+            state.step,
+            source=batch.source,
+            loss=done.loss,
+            lr=lr,
+            gradient=done.gradient,
+            n_examples=state.n_examples,
+            seconds=state.seconds,
+        )
+        advance(
+            1,
+            f"step {state.step:,} of {self._n_steps:,}, loss {done.loss:.3f}, rate {lr:.2g}, "
+            f"{len(batch.rows) / max(seconds, 1e-9):,.0f} examples/s{self._scored()}",
+        )
+
+    def _scored(self) -> str:
+        if self._state.best_step is None:
+            return ""
+        return f", best score {self._state.best_score:.4f}"
+
+    def _is_over(self) -> bool:
+        patience = self._settings.patience
+        return bool(patience) and self._state.n_worse >= patience
+
+    def _is_time_to_evaluate(self) -> bool:
+        step = self._state.step
+        return step == self._n_steps or step % self._evaluate_every == 0
+
+    def _evaluate(self, advance: Advance) -> None:
+        assert self._score is not None
+        state = self._state
+        advance(0, f"step {state.step:,} of {self._n_steps:,}, scoring")
+        weights = self._student.weights()
+        score = float(self._score(model_of(weights, self._like)))
+        if not math.isfinite(score):
+            raise RunFailed(
+                f"step {state.step}: the score is {score}, expected a number to compare by"
+            )
+        state.curve.add_evaluation(state.step, score, state.seconds)
+        if score > state.best_score:
+            state.best_step, state.best_score, state.n_worse = state.step, score, 0
+            self._keep_best(weights.state_tensors())
+        else:
+            state.n_worse += 1
+        self._save()
+
+    def _keep_best(self, tensors: Mapping[str, Tensor]) -> None:
+        if self._folder is None:
+            self._best = {name: tensor.clone() for name, tensor in tensors.items()}
+            return
+        name = _best_file(self._state)
+        assert name is not None
+        self._folder.write_tensors(name, tensors, {"step": self._state.step})
+
+    def _kept(self) -> Mapping[str, Tensor]:
+        """The weights that become the model."""
+        name = _best_file(self._state)
+        if name is None:
+            return self._student.weights().state_tensors()
+        if self._folder is not None:
+            return self._folder.read_tensors(name)[0]
+        assert self._best is not None
+        return self._best
+
+    def _is_time_to_save(self) -> bool:
+        every, minutes = self._settings.checkpoint_every, self._settings.checkpoint_minutes
+        if every and self._state.step % every == 0:
+            return True
+        return bool(minutes) and time.monotonic() - self._saved >= 60 * minutes
+
+    def _save(self) -> None:
+        if self._folder is None:
+            return
+        record = {
+            **self._state.plain(),
+            "student": self._student.record(),
+            "stream": self._stream.state(),
+            "best_file": _best_file(self._state),
+        }
+        self._folder.write_checkpoint(self._student.state_tensors(), record)
+        self._folder.write_json(CURVE_FILE, self._state.curve.plain())
+        self._saved = time.monotonic()
+
+    def _go_on(self) -> None:
+        """Takes up the last checkpoint, if there is one."""
+        found = None if self._folder is None else self._folder.read_checkpoint()
+        if found is None:
+            return
+        assert self._folder is not None
+        tensors, record = found
+        where = str(self._folder.path)
+        self._state = RunState.from_plain(record, source=where)
+        self._student.restore(tensors, record["student"])
+        self._stream.restore(record["stream"])
+
+
+def _best_file(state: RunState) -> str | None:
+    return None if state.best_step is None else f"best-{state.best_step:08d}.safetensors"

@@ -1,0 +1,437 @@
+"""Training a static model: what the user says -> sets, table, loss, loop, model.
+
+One rule: everything that can be refused is refused before the first text is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import torch
+
+from vecsmith._typing import Encoder, PathLike
+from vecsmith.formats import Checkpoint
+from vecsmith.model import StaticModel
+from vecsmith.tokenizer import Tokenizer
+from vecsmith.training.batching import BatchStream
+from vecsmith.training.checkpointing import (
+    CURVE_FILE,
+    MODEL_FOLDER,
+    STORE_FOLDER,
+    RunFolder,
+    saying_no_room,
+)
+from vecsmith.training.export import model_of_tensors
+from vecsmith.training.loop import Fitted, Score, fit
+from vecsmith.training.loss_choice import asks_teacher, check_teacher, choose_losses
+from vecsmith.training.losses import EmbeddingLoss
+from vecsmith.training.pair_sources import NamedPairs, open_sources
+from vecsmith.training.pair_tokens import TextMatcher
+from vecsmith.training.presets import find_preset
+from vecsmith.training.provenance import (
+    data_facts,
+    describe_loss,
+    installed_versions,
+    start_facts,
+    with_provenance,
+)
+from vecsmith.training.settings import Directions, TrainSettings
+from vecsmith.training.start import Start, first_table, future_checkpoint, opened_model
+from vecsmith.training.student import Student
+from vecsmith.training.teacher_vectors import TeacherVectors, build_teacher_vectors
+from vecsmith.training.token_store import SourceReport, TokenStore, build_store
+from vecsmith.training.tokenizer_training import (
+    TokenizerFamily,
+    TrainedTokenizer,
+)
+
+TEACHER_FOLDER: Final = "teacher"
+
+
+def train_static(
+    *,
+    pairs: Any,
+    init: StaticModel | PathLike | None = None,
+    tokenizer: PathLike | TrainedTokenizer | TokenizerFamily | None = None,
+    dim: int | None = None,
+    loss: EmbeddingLoss | Mapping[str, EmbeddingLoss] | None = None,
+    score: Score | None = None,
+    out: PathLike | None = None,
+    preset: TrainSettings | str | None = None,
+    roles: Mapping[str, str] | Sequence[str] | None = None,
+    prompts: Mapping[str, str] | None = None,
+    teacher: Encoder | None = None,
+    decontaminator: TextMatcher | None = None,
+    vocabulary: int = 32_000,
+    lowercase: bool = True,
+    restart: bool = False,
+    epochs: float | None = None,
+    steps: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    warmup: float | None = None,
+    schedule: Literal["linear", "cosine", "constant"] | None = None,
+    weight_decay: float | None = None,
+    clip_norm: float | None = None,
+    dims: Sequence[int] | None = None,
+    temperature: float | None = None,
+    directions: Directions | None = None,
+    start: Literal["random", "hashed"] | None = None,
+    sampling: Literal["proportional", "round_robin", "temperature"] | None = None,
+    alpha: float | None = None,
+    seed: int | None = None,
+    max_length: int | None = None,
+    token_dropout: float | None = None,
+    token_weights: bool | None = None,
+    ema: float | None = None,
+    precision: Literal["float32", "bfloat16"] | None = None,
+    device: str | None = None,
+    evaluate_every: int | None = None,
+    patience: int | None = None,
+    checkpoint_every: int | None = None,
+    checkpoint_minutes: float | None = None,
+    show_progress_bar: bool = False,
+) -> StaticModel:
+    """A static model trained on pairs of texts that belong together.
+
+    Settings that are None are those of the preset; what each means is said by `TrainSettings`.
+
+    Example:
+        >>> from functools import partial
+        >>> from vecsmith.training import info_nce, matryoshka
+        >>> nested = matryoshka(partial(info_nce, temperature=0.05), {256: 1, 128: 1, 64: 1, 32: 1})
+        >>> model = train_static(init=model, pairs=pairs, loss=nested)
+
+    Args:
+        pairs: A source of pairs as `vecsmith.corpora.open_pairs` takes it: a file, glob, folder,
+            data set, or rows in memory; or several in a list, or by name.
+        init: Model to start from, or its folder; None to start from nothing.
+        tokenizer: Of a model from nothing: a `tokenizer.json`, or a family ("wordpiece", "bpe",
+            "unigram") to train one of the pairs' texts.
+        dim: Dimensions of a model from nothing.
+        loss: What is made small: one for all sets, or by name of the set; None for InfoNCE, or
+            CoSENT where pairs have scores, over prefixes.
+        score: What is to grow, of an encoder: called now and then, and the weights of its best
+            value become the model. None for the weights after the last step.
+        out: Folder of the run: checkpoints, curve, and in the end the model. The same call with
+            the same folder goes on where the last one stopped.
+        preset: Settings, or "static-retrieval-mrl" (as published), "from-nothing" or "from-model";
+            None for ours for what the run starts from.
+        roles: Columns of the pairs by role, or in order; None to tell them by their names.
+        prompts: Text before anchors ("query") and before all other texts ("document"); the model
+            keeps them.
+        teacher: Encoder for losses that ask for guides or for a teacher's vectors.
+        decontaminator: What it matches is left out of the pairs, and counted.
+        vocabulary: Most tokens of a tokenizer that is trained.
+        lowercase: Whether such a tokenizer ignores case.
+        restart: Whether a run in `out` is given up for a new one.
+        epochs: Passes over the pairs.
+        steps: Steps instead of epochs.
+        batch_size: Pairs in a step.
+        lr: Highest learning rate.
+        warmup: Share of the steps in which it rises.
+        schedule: How it falls.
+        weight_decay: As in AdamW.
+        clip_norm: Largest norm of a gradient, 0 for any.
+        dims: Prefixes of the default loss.
+        temperature: Of the default loss.
+        directions: Of the default loss.
+        start: How rows of a model from nothing begin.
+        sampling: How batches are drawn from several sets.
+        alpha: Power of sampling by "temperature".
+        seed: Of everything random.
+        max_length: Tokens of a text that count in training, 0 for all.
+        token_dropout: Share of tokens left out in training.
+        token_weights: Whether a factor for each token is trained.
+        ema: Decay of the moving average that becomes the model, 0 for none.
+        precision: Of the loss's products.
+        device: Torch device, as in "cuda".
+        evaluate_every: Steps between evaluations, 0 for a tenth of the run.
+        patience: Evaluations without a better one before the run stops, 0 for never.
+        checkpoint_every: Steps between checkpoints, 0 for by the clock alone.
+        checkpoint_minutes: Minutes between checkpoints, 0 for by steps alone.
+        show_progress_bar: Whether to show bars, if this is a terminal.
+
+    Raises:
+        ValueError: If an argument makes no sense, alone or with the others, or `out` holds a run of
+            something else.
+        FormatError: If a file is broken.
+        RunFailed: If the loss is no number any more, or the disk is full; the last checkpoint in
+            `out` stays.
+        FileExistsError: If `out` holds something else than a run.
+    """
+    given = {
+        "dim": dim,
+        "epochs": epochs,
+        "steps": steps,
+        "batch_size": batch_size,
+        "lr": lr,
+        "warmup": warmup,
+        "schedule": schedule,
+        "weight_decay": weight_decay,
+        "clip_norm": clip_norm,
+        "dims": dims,
+        "temperature": temperature,
+        "directions": directions,
+        "start": start,
+        "sampling": sampling,
+        "alpha": alpha,
+        "seed": seed,
+        "max_length": max_length,
+        "token_dropout": token_dropout,
+        "token_weights": token_weights,
+        "ema": ema,
+        "precision": precision,
+        "device": device,
+        "evaluate_every": evaluate_every,
+        "patience": patience,
+        "checkpoint_every": checkpoint_every,
+        "checkpoint_minutes": checkpoint_minutes,
+    }
+    return run_training(
+        pairs,
+        Start(init=init, tokenizer=tokenizer, vocabulary=vocabulary, lowercase=lowercase),
+        find_preset(preset, has_model=init is not None).with_given(given),
+        loss=loss,
+        score=score,
+        out=out,
+        roles=roles,
+        prompts=prompts,
+        teacher=teacher,
+        decontaminator=decontaminator,
+        restart=restart,
+        show_progress_bar=show_progress_bar,
+    ).model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """A finished run.
+
+    Attributes:
+        model: The model.
+        fitted: How the run went.
+        reports: What became of the rows of each set.
+        settings: Of the run.
+    """
+
+    model: StaticModel
+    fitted: Fitted
+    reports: tuple[SourceReport, ...]
+    settings: TrainSettings
+
+
+def run_training(
+    pairs: Any,
+    start: Start,
+    settings: TrainSettings,
+    *,
+    loss: EmbeddingLoss | Mapping[str, EmbeddingLoss] | None = None,
+    score: Score | None = None,
+    out: PathLike | None = None,
+    roles: Mapping[str, str] | Sequence[str] | None = None,
+    prompts: Mapping[str, str] | None = None,
+    teacher: Encoder | None = None,
+    decontaminator: TextMatcher | None = None,
+    restart: bool = False,
+    keep_working_files: bool = False,
+    show_progress_bar: bool = False,
+) -> Trained:
+    """As `train_static`, of settings made already; returns how it went beside the model."""
+    init = opened_model(start)
+    _check_device(settings.device)
+    if restart and out is None:
+        raise ValueError("restart is True and out is None, expected the folder of the run")
+    sources = open_sources(pairs, roles=roles, prompts=prompts)
+    dim = settings.dim if init is None else init.dim
+    settings = _with_model_dim(settings, init, dim)
+    losses = choose_losses(loss, sources, settings, dim)
+    check_teacher(losses, sources, teacher)
+    with _folder(out, restart=restart) as (folder, is_kept):
+        like = future_checkpoint(start, init, settings, sources, folder, prompts, show_progress_bar)
+        facts = _facts(settings, sources, losses, start, init, like, teacher, decontaminator, score)
+        if is_kept:
+            folder.claim(facts)
+        with saying_no_room(folder.path):
+            store, vectors = _prepared(
+                sources, like, losses, settings, folder, teacher, decontaminator, show_progress_bar
+            )
+        student = Student(first_table(init, like, settings), settings, vectors=vectors)
+        stream = BatchStream(
+            store,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            sampling=settings.sampling,
+            alpha=settings.alpha,
+        )
+        by_stored_name = dict(zip((s.name for s in store.sources), losses.values(), strict=True))
+        fitted = fit(
+            student,
+            stream,
+            by_stored_name,
+            settings,
+            like=like,
+            score=score,
+            folder=folder if is_kept else None,
+            show_progress_bar=show_progress_bar,
+        )
+        licences = {source.name: source.licence for source in sources}
+        recipe = _recipe(settings, losses, init, fitted)
+        like = with_provenance(like, recipe=recipe, data=data_facts(store.reports, licences))
+        model = model_of_tensors(fitted.tensors, like)
+        if is_kept:
+            with saying_no_room(folder.path):
+                model.save_pretrained(folder.path / MODEL_FOLDER)
+            folder.write_json(CURVE_FILE, fitted.state.curve.plain())
+        return Trained(model=model, fitted=fitted, reports=store.reports, settings=settings)
+
+
+def _check_device(device: str) -> None:
+    try:
+        wanted = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device {device!r:.40}, expected one such as cpu or cuda") from error
+    if wanted.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r}: torch finds no CUDA device, expected one, or cpu")
+
+
+def _with_model_dim(settings: TrainSettings, init: StaticModel | None, dim: int) -> TrainSettings:
+    """`settings` for a model of `dim` dims.
+
+    Raises:
+        ValueError: If a prefix is longer.
+    """
+    if settings.dims is not None and max(settings.dims) > dim:
+        raise ValueError(
+            f"dims {list(settings.dims)}, expected prefixes of at most {dim}: "
+            + ("the model has no more" if init is not None else "raise dim")
+        )
+    return settings.with_given({"dim": dim})
+
+
+@contextmanager
+def _folder(out: PathLike | None, *, restart: bool) -> Iterator[tuple[RunFolder, bool]]:
+    """The folder of the run, and whether it stays: without a name it is a temporary one."""
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="vecsmith-training-") as name:
+            yield RunFolder(name), False
+        return
+    with RunFolder(out).held() as folder:
+        if restart:
+            folder.discard()
+        yield folder, True
+
+
+def _facts(
+    settings: TrainSettings,
+    sources: Sequence[NamedPairs],
+    losses: Mapping[str, EmbeddingLoss],
+    start: Start,
+    init: StaticModel | None,
+    like: Checkpoint,
+    teacher: Encoder | None,
+    decontaminator: TextMatcher | None,
+    score: Score | None,
+) -> dict[str, Any]:
+    """All that the weights depend on, for the record of the run."""
+    chosen = settings.plain()
+    # how often a run is saved changes nothing of what comes out
+    for name in ("checkpoint_every", "checkpoint_minutes"):
+        del chosen[name]
+    return {
+        "settings": chosen,
+        "pairs": {
+            source.name: {
+                "fingerprint": source.fingerprint,
+                "roles": list(source.roles),
+                "loss": describe_loss(losses[source.name]),
+            }
+            for source in sources
+        },
+        "start": {
+            "model": None if init is None else init.fingerprint,
+            "tokenizer": hashlib.sha256(like.tokenizer_json.encode()).hexdigest(),
+            "prompts": dict(like.prompts),
+            "trained": start.tokenizer
+            if start.tokenizer in ("wordpiece", "bpe", "unigram")
+            else None,
+        },
+        "teacher": None if teacher is None else _fingerprint(teacher),
+        "decontaminator": None if decontaminator is None else decontaminator.fingerprint,
+        "score": None if score is None else _fingerprint(score),
+    }
+
+
+def _fingerprint(thing: Any) -> str:
+    own = getattr(thing, "fingerprint", None)
+    name = getattr(thing, "__qualname__", None) or type(thing).__qualname__
+    return str(own) if own else str(name)
+
+
+def _prepared(
+    sources: Sequence[NamedPairs],
+    like: Checkpoint,
+    losses: Mapping[str, EmbeddingLoss],
+    settings: TrainSettings,
+    folder: RunFolder,
+    teacher: Encoder | None,
+    decontaminator: TextMatcher | None,
+    show_progress_bar: bool,
+) -> tuple[TokenStore, TeacherVectors | None]:
+    """The pairs as tokens, and a teacher's vectors of them where a loss asks for some."""
+    tokenizer = Tokenizer(like.tokenizer_json)
+    dropped = tokenizer.unk_id if like.unknown == "drop" else None
+    length = settings.max_length or like.max_length
+    store = build_store(
+        sources,
+        tokenizer,
+        folder.path / STORE_FOLDER,
+        max_length=length,
+        unk_id_dropped=dropped,
+        decontaminator=decontaminator,
+        show_progress_bar=show_progress_bar,
+    )
+    if teacher is None:
+        return store, None
+    asking = [source for source in sources if asks_teacher(losses[source.name])]
+    vectors = build_teacher_vectors(
+        asking,
+        tokenizer,
+        teacher,
+        folder.path / TEACHER_FOLDER,
+        max_length=length,
+        unk_id_dropped=dropped,
+        show_progress_bar=show_progress_bar,
+    )
+    return store, vectors
+
+
+def _recipe(
+    settings: TrainSettings,
+    losses: Mapping[str, EmbeddingLoss],
+    init: StaticModel | None,
+    fitted: Fitted,
+) -> dict[str, Any]:
+    """How the model was made, for its card."""
+    state = fitted.state
+    facts = settings.plain()
+    different = set(map(describe_loss, losses.values()))
+    return {
+        "method": "train_static",
+        "settings": facts,
+        "start": start_facts(init, facts),
+        "loss": different.pop()
+        if len(different) == 1
+        else {Path(name).name: describe_loss(loss) for name, loss in losses.items()},
+        "steps": {"planned": fitted.n_steps, "done": state.step, "kept": state.best_step},
+        "score": None if state.best_step is None else round(state.best_score, 6),
+        "pairs_seen": state.n_examples,
+        "versions": installed_versions(),
+        "seconds": round(state.seconds, 3),
+    }
