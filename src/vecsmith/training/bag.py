@@ -51,12 +51,12 @@ class Bag:
         """The texts without the token `token_id`; a text may become empty."""
         if token_id is None:
             return self
-        kept = self.ids != token_id
-        if kept.all():
+        dropped = np.flatnonzero(self.ids == token_id)
+        if not len(dropped):
             return self
-        n_before = np.zeros(len(kept) + 1, dtype=np.int64)
-        np.cumsum(kept, out=n_before[1:])
-        return Bag(self.ids[kept], n_before[self.offsets])
+        kept = np.ones(len(self.ids), dtype=np.bool_)
+        kept[dropped] = False
+        return Bag(self.ids[kept], self.offsets - np.searchsorted(dropped, self.offsets))
 
 
 def offsets_of(lengths: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]:

@@ -97,7 +97,8 @@ class BatchStream:
                 (Conneau and Lample 2019, section 3.1).
             alpha: Of "temperature": 1 is proportional, 0 takes as much from each set.
             unique: Whether a text stands at most once in a batch, whatever its role; rows that
-                would bring it again come in a later batch.
+                would bring it again come in a later batch. Pairs with scores are compared by
+                these and not with the other texts of a batch: they stay as they are drawn.
             drop_last: Whether rows that do not fill a batch are left out of a pass.
 
         Raises:
@@ -218,7 +219,8 @@ class _Passes:
         self._n_rows = len(source)
         self._batch_size = batch_size
         self._seed = [seed, 1, place]
-        self._shared = _shared_of(source, batch_size) if unique else None
+        is_apart = unique and not source.has_scores
+        self._shared = _shared_of(source, batch_size) if is_apart else None
         self.n_batches = n_batches_of(
             self._n_rows, batch_size, shared=self._shared, drop_last=drop_last
         )

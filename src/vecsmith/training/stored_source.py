@@ -85,7 +85,7 @@ class StoredSource:
             FormatError: If one is broken or is not what the record says.
         """
         self.name = name
-        self.text_roles = tuple(role for role in roles if role != "score")
+        self.text_roles = text_roles_of(roles)
         self.has_scores = "score" in roles
         self.report = _report_of(name, self.text_roles, [record for _, record in shards])
         filled = [(path, record) for path, record in shards if record.n_rows]
@@ -184,6 +184,13 @@ class StoredSource:
                 "store again"
             )
         return file
+
+
+def text_roles_of(roles: Sequence[str]) -> tuple[str, ...]:
+    """The roles that hold texts: the anchor, the positive, then negatives by their number."""
+    texts = [role for role in roles if role != "score"]
+    first = [role for role in ("anchor", "positive") if role in texts]
+    return (*first, *sorted(set(texts) - set(first), key=lambda role: (len(role), role)))
 
 
 def _report_of(name: str, text_roles: Sequence[str], shards: Sequence[ShardRecord]) -> SourceReport:

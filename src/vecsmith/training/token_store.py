@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from vecsmith._files import atomic_file, read_json, write_json
+from vecsmith._files import atomic_file, lock_file, read_json, write_json
 from vecsmith._progress import progress_bar
-from vecsmith._typing import PathLike
-from vecsmith.errors import FormatError
+from vecsmith._typing import FloatArray, PathLike
+from vecsmith.errors import FormatError, RunFailed
 from vecsmith.formats.safetensors import TensorStream, write_tensors
 from vecsmith.tokenizer import Tokenizer
+from vecsmith.training.bag import Keys
 from vecsmith.training.pair_tokens import PairSource, PairTokenizer, TextMatcher, TokenRows
-from vecsmith.training.stored_source import ShardRecord, SourceReport, StoredSource
+from vecsmith.training.stored_source import ShardRecord, SourceReport, StoredSource, text_roles_of
 
 __all__ = ["SourceReport", "StoredSource", "TokenStore", "build_store"]
 
@@ -126,6 +129,7 @@ def build_store(
     Raises:
         ValueError: If there is no set, or not one row of a set can be trained on.
         FormatError: If the folder holds another store, or a file is broken.
+        RunFailed: If another process is building a store there.
         OSError: If it cannot be written; what was finished stays.
     """
     if not sources:
@@ -139,22 +143,37 @@ def build_store(
         "unk_id_dropped": unk_id_dropped,
         "decontaminator": None if decontaminator is None else decontaminator.fingerprint,
     }
-    record = _begun(folder, settings, sources)
     reader = PairTokenizer(
         tokenizer,
         max_length=max_length,
         unk_id_dropped=unk_id_dropped,
         decontaminator=decontaminator,
     )
-    ids_dtype = np.dtype(np.uint16 if tokenizer.n_ids <= 2**16 else np.uint32)
-    for i, source in enumerate(sources):
-        if not record.sources[i].finished:
-            _write_source(folder, record, i, source, reader, ids_dtype, show_progress_bar)
+    with _alone_in(folder):
+        record = _begun(folder, settings, sources)
+        writer = _Writer(folder, record, reader, tokenizer.n_ids, show_progress_bar)
+        for i, source in enumerate(sources):
+            writer.finish(i, source)
     store = TokenStore(folder)
     for report in store.reports:
         if report.n_kept == 0:
             raise ValueError(f"{report}, expected one or more that can be trained on")
     return store
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keeps others from building in `folder`, and clears what a killed process left there."""
+    try:
+        with lock_file(folder / ".lock"):
+            for part in folder.glob(".*.part"):
+                part.unlink(missing_ok=True)
+            yield
+    except BlockingIOError as error:
+        raise RunFailed(
+            f"{folder}: another process is building this token store, expected none; wait for it "
+            "or choose another folder"
+        ) from error
 
 
 def _begun(folder: Path, settings: Mapping[str, Any], sources: Sequence[PairSource]) -> _Record:
@@ -183,105 +202,113 @@ def _begun(folder: Path, settings: Mapping[str, Any], sources: Sequence[PairSour
     return record
 
 
-def _write_source(
-    folder: Path,
-    record: _Record,
-    index: int,
-    source: PairSource,
-    reader: PairTokenizer,
-    ids_dtype: np.dtype[Any],
-    show_progress_bar: bool,
-) -> None:
-    """Reads what is left of a set into shards."""
-    own = record.sources[index]
-    text_roles = [role for role in own.roles if role != "score"]
-    shard = _Shard(text_roles, ids_dtype)
-    with progress_bar(f"tokens of {own.name}", total=source.n_rows, show=show_progress_bar) as bar:
-        bar(sum(done.n_read for done in own.shards))
-        for rows in source.read(own.shards[-1].position if own.shards else None):
-            shard.add(reader.tokens(rows), rows.position)
-            bar(len(rows.texts["anchor"]))
-            if shard.is_full:
-                own.shards.append(shard.written(_shard_path(folder, index, len(own.shards))))
-                _write_record(folder, record)
-                shard = _Shard(text_roles, ids_dtype)
-        if shard.n_read:
-            own.shards.append(shard.written(_shard_path(folder, index, len(own.shards))))
+class _Writer:
+    """Reads what is left of the sets into shards."""
+
+    def __init__(
+        self, folder: Path, record: _Record, reader: PairTokenizer, n_ids: int, show: bool
+    ) -> None:
+        self._folder = folder
+        self._record = record
+        self._reader = reader
+        self._ids_dtype = np.dtype(np.uint16 if n_ids <= 2**16 else np.uint32)
+        self._show = show
+
+    def finish(self, index: int, source: PairSource) -> None:
+        """Writes the shards of a set that are not there yet."""
+        own = self._record.sources[index]
+        if own.finished:
+            return
+        start = own.shards[-1].position if own.shards else None
+        roles = text_roles_of(own.roles)
+        shard = _Shard(roles, self._ids_dtype)
+        with progress_bar(f"tokens of {own.name}", total=source.n_rows, show=self._show) as bar:
+            bar(sum(done.n_read for done in own.shards))
+            for rows in source.read(start):
+                tokens = self._reader.tokens(rows)
+                shard.add(tokens, rows.position)
+                bar(tokens.n_read)
+                if shard.is_full:
+                    self._write(shard, index)
+                    shard = _Shard(roles, self._ids_dtype)
         own.finished = True
-        _write_record(folder, record)
+        self._write(shard, index)
+
+    def _write(self, shard: _Shard, index: int) -> None:
+        """Writes a shard and then, that it is there."""
+        shards = self._record.sources[index].shards
+        if shard.n_read:
+            shards.append(shard.written(_shard_path(self._folder, index, len(shards))))
+        write_json(self._folder / "store.json", asdict(self._record))
 
 
 class _Shard:
     """Rows gathered for one file."""
 
     def __init__(self, text_roles: Sequence[str], ids_dtype: np.dtype[Any]) -> None:
-        self._text_roles = text_roles
         self._ids_dtype = ids_dtype
-        self._parts: list[TokenRows] = []
-        self._n_rows = self._n_tokens = self.n_read = 0
+        self._ids: dict[str, list[NDArray[Any]]] = {role: [] for role in text_roles}
+        self._ends: dict[str, list[NDArray[np.int64]]] = {role: [] for role in text_roles}
+        self._keys: dict[str, list[Keys]] = {role: [] for role in text_roles}
+        self._n_tokens = dict.fromkeys(text_roles, 0)
+        self._rows: list[NDArray[np.int64]] = []
+        self._scores: list[FloatArray] = []
+        self._skipped: Counter[str] = Counter()
         self._position: Any = None
+        self.n_read = 0
 
-    def add(self, rows: TokenRows, position: Any) -> None:
-        self._parts.append(rows)
-        self._n_rows += len(rows.rows)
-        self._n_tokens += sum(len(bag.ids) for bag in rows.bags.values())
-        self.n_read += rows.n_read
+    def add(self, tokens: TokenRows, position: Any) -> None:
+        """Takes rows in; `position` is where reading goes on after them."""
+        self.n_read += tokens.n_read
+        self._skipped.update(tokens.skipped)
         self._position = position
+        if not len(tokens.rows):
+            return
+        self._rows.append(tokens.rows)
+        if tokens.scores is not None:
+            self._scores.append(tokens.scores)
+        for role, bag in tokens.bags.items():
+            self._ids[role].append(bag.ids.astype(self._ids_dtype))
+            self._ends[role].append(self._n_tokens[role] + bag.offsets[1:])
+            self._keys[role].append(tokens.keys[role])
+            self._n_tokens[role] += len(bag.ids)
 
     @property
     def is_full(self) -> bool:
         # Rows left out count as well: a set of nothing else must not be gathered without end.
-        return self._n_tokens >= SHARD_TOKENS or self.n_read >= SHARD_ROWS
+        return sum(self._n_tokens.values()) >= SHARD_TOKENS or self.n_read >= SHARD_ROWS
 
     def written(self, path: Path) -> ShardRecord:
         """The record of the shard, once its file is there."""
-        if self._n_rows:
+        if self._rows:
             with atomic_file(path) as file:
                 write_tensors(file, self._tensors())
-        scores = [p.scores for p in self._parts if p.scores is not None and len(p.scores)]
-        skipped: dict[str, int] = {}
-        for part in self._parts:
-            for reason, n in part.skipped.items():
-                skipped[reason] = skipped.get(reason, 0) + n
+        ranges = [(float(scores.min()), float(scores.max())) for scores in self._scores]
         return ShardRecord(
-            n_rows=self._n_rows,
+            n_rows=sum(map(len, self._rows)),
             n_read=self.n_read,
-            n_tokens={role: self._n_tokens_of(role) for role in self._text_roles},
-            skipped=skipped,
-            score_range=(
-                (float(min(s.min() for s in scores)), float(max(s.max() for s in scores)))
-                if scores
-                else None
-            ),
+            n_tokens=self._n_tokens,
+            skipped=dict(self._skipped),
+            score_range=(min(r[0] for r in ranges), max(r[1] for r in ranges)) if ranges else None,
             position=self._position,
         )
 
     def _tensors(self) -> dict[str, TensorStream]:
         """The tensors, wider types first, which keeps all of them aligned."""
-        n = self._n_rows
-        wide = {"rows": TensorStream(np.dtype(np.int64), (n,), [p.rows for p in self._parts])}
-        for role in self._text_roles:
-            keys = [part.keys[role] for part in self._parts]
-            wide[f"{role}.keys"] = TensorStream(np.dtype(np.uint64), (n,), keys)
-            offsets = self._offsets(role)
-            wide[f"{role}.offsets"] = TensorStream(np.dtype(np.int64), (n + 1,), offsets)
-        scores = [part.scores for part in self._parts if part.scores is not None]
-        narrow = {"scores": TensorStream(np.dtype(np.float32), (n,), scores)} if scores else {}
-        for role in self._text_roles:
-            ids = [part.bags[role].ids.astype(self._ids_dtype) for part in self._parts]
-            narrow[f"{role}.ids"] = TensorStream(self._ids_dtype, (self._n_tokens_of(role),), ids)
-        return wide | narrow
+        zero = np.zeros(1, dtype=np.int64)
+        tensors = {"rows": _stream(self._rows, np.int64)}
+        for role in self._ids:
+            tensors[f"{role}.keys"] = _stream(self._keys[role], np.uint64)
+            tensors[f"{role}.offsets"] = _stream([zero, *self._ends[role]], np.int64)
+        if self._scores:
+            tensors["scores"] = _stream(self._scores, np.float32)
+        return tensors | {
+            f"{role}.ids": _stream(ids, self._ids_dtype) for role, ids in self._ids.items()
+        }
 
-    def _n_tokens_of(self, role: str) -> int:
-        return sum(len(part.bags[role].ids) for part in self._parts)
 
-    def _offsets(self, role: str) -> list[NDArray[np.int64]]:
-        blocks = [np.zeros(1, dtype=np.int64)]
-        for part in self._parts:
-            blocks.append(blocks[-1][-1] + part.bags[role].offsets[1:])
-            if len(blocks[-1]) == 0:
-                blocks.pop()
-        return blocks
+def _stream(blocks: Sequence[NDArray[Any]], dtype: DTypeLike) -> TensorStream:
+    return TensorStream(np.dtype(dtype), (sum(map(len, blocks)),), blocks)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -319,10 +346,6 @@ def _read_record(folder: Path) -> _Record | None:
             f"{path}: not the record of a token store ({error!s:.80}), expected one; delete the "
             "folder"
         ) from error
-
-
-def _write_record(folder: Path, record: _Record) -> None:
-    write_json(folder / "store.json", asdict(record))
 
 
 def _fingerprint_of(record: _Record) -> str:
