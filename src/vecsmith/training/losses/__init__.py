@@ -14,6 +14,12 @@ from vecsmith.training.losses.contrastive import (
     triplet,
 )
 from vecsmith.training.losses.graded import cosent, score_regression
+from vecsmith.training.losses.imitation import (
+    cosine_distance,
+    mean_squared_error,
+    similarity_distillation,
+    similarity_mse,
+)
 from vecsmith.training.losses.signature import TENSORS, EmbeddingLoss, needs
 from vecsmith.training.nested_info_nce import Partition
 from vecsmith.training.precision import Precision
@@ -29,9 +35,13 @@ __all__ = [
     "Partition",
     "Precision",
     "cosent",
+    "cosine_distance",
     "guided_info_nce",
     "info_nce",
+    "mean_squared_error",
     "needs",
     "score_regression",
+    "similarity_distillation",
+    "similarity_mse",
     "triplet",
 ]

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vecsmith.training.exclusion import Direction, MarginKind
+from vecsmith.training.losses.cosines import unit_rows
 from vecsmith.training.nested_info_nce import Partition, info_nce_of_prefixes
 from vecsmith.training.precision import Precision
 
-# What a batch of more pairs asks by default, and the four ways of GTE.
+# The default, the symmetric loss, and the four ways of GTE (these with partition="joint").
 ONE_WAY: tuple[Direction, ...] = ("query_to_candidate",)
 BOTH_WAYS: tuple[Direction, ...] = ("query_to_candidate", "candidate_to_query")
 FOUR_WAYS: tuple[Direction, ...] = (*BOTH_WAYS, "query_to_query", "candidate_to_candidate")
@@ -47,7 +47,7 @@ def info_nce(
         temperature: Divides the cosines; smaller is sharper.
         directions: Ways to look at the batch. `BOTH_WAYS` also picks the query among all queries
             for each positive; `FOUR_WAYS` has each text told from those of its own side as well,
-            as GTE does (Li et al., arXiv 2308.03281, equation 2).
+            as GTE does (Li et al., arXiv 2308.03281).
         partition: "per_direction" is the mean of one cross-entropy for each direction; "joint" has
             one sum of exponentials over all directions, as in GTE.
         query_keys: Equal keys mean equal texts, int64 [B]. A text is no negative of a pair if it,
@@ -96,9 +96,9 @@ def guided_info_nce(
     """`info_nce` without the negatives that a guide finds too alike, a scalar.
 
     A text is left out of the sum for pair i if the guide's cosine of it and the anchor is above the
-    guide's cosine of the pair less the margin: GISTEmbed (Solatorio, arXiv 2402.16829, section 3).
-    The paper's own choice is a temperature of 0.01, partition "joint", and the directions
-    query_to_candidate, query_to_query and candidate_to_candidate.
+    guide's cosine of the pair less the margin: GISTEmbed (Solatorio, arXiv 2402.16829), whose own
+    choice is a temperature of 0.01, the directions query_to_candidate, query_to_query and
+    candidate_to_candidate, and partition "joint".
 
     Args:
         queries: Unnormalised embeddings, shape [B, D].
@@ -140,7 +140,7 @@ def triplet(queries: Tensor, candidates: Tensor, *, margin: float = 0.1) -> Tens
     """How far hard negatives are from being less alike than the positive by `margin`, a scalar.
 
     mean over i and its hard negatives n of max(0, cos(q_i, n) - cos(q_i, p_i) + margin), the
-    triplet loss (Schroff et al., arXiv 1503.03832, equation 3) of cosine distances.
+    triplet loss (Schroff et al., arXiv 1503.03832) of cosine distances.
 
     Args:
         queries: Unnormalised embeddings, shape [B, D].
@@ -157,6 +157,5 @@ def triplet(queries: Tensor, candidates: Tensor, *, margin: float = 0.1) -> Tens
             f"{n_queries} queries, {n_candidates} candidates: expected a positive and equally many "
             "hard negatives for each query"
         )
-    units = F.normalize(candidates, dim=-1).view(-1, *queries.shape)
-    cosines = (F.normalize(queries, dim=-1) * units).sum(-1)
+    cosines = (unit_rows(queries) * unit_rows(candidates).view(-1, *queries.shape)).sum(-1)
     return torch.relu(cosines[1:] - cosines[0] + margin).mean()

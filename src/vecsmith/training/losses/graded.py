@@ -9,14 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vecsmith.training.losses.cosines import pair_cosines
+
 
 def cosent(queries: Tensor, candidates: Tensor, *, scores: Tensor, scale: float = 20.0) -> Tensor:
     """Log of one plus all the wrong orders of pairs, a scalar: only the order of scores counts.
 
     log(1 + sum over pairs i, j with scores_i > scores_j of exp(scale (cos_j - cos_i))), the CoSENT
     loss (Huang et al., "CoSENT: Consistent Sentence Embedding via Similarity Ranking", IEEE/ACM
-    TASLP 2024, equation 6). Sorted and cumulated, so B pairs take memory for B figures, not for
-    B x B.
+    TASLP 2024). Sorted and cumulated, so B pairs take memory for B figures, not for B x B.
 
     Args:
         queries: Unnormalised embeddings, shape [B, D].
@@ -31,7 +32,7 @@ def cosent(queries: Tensor, candidates: Tensor, *, scores: Tensor, scale: float 
     if not scale > 0:
         raise ValueError(f"scale {scale} of cosent, expected a positive number")
     ranked, order = torch.sort(scores)
-    cosines = scale * _cosines(queries, candidates)[order]
+    cosines = scale * pair_cosines(queries, candidates)[order]
     # sum over all pairs from place i on of exp(-cos), in logs, then empty past the end
     from_here = torch.logcumsumexp(-cosines.flip(0), dim=0).flip(0)
     from_here = torch.cat([from_here, from_here.new_full((1,), -torch.inf)])
@@ -52,14 +53,8 @@ def score_regression(queries: Tensor, candidates: Tensor, *, scores: Tensor) -> 
         ValueError: If the three lengths differ.
     """
     _check_pairs(queries, candidates, scores)
-    cosines = _cosines(queries, candidates)
+    cosines = pair_cosines(queries, candidates)
     return F.mse_loss(cosines, scores.to(cosines.dtype))
-
-
-def _cosines(queries: Tensor, candidates: Tensor) -> Tensor:
-    """Cosine of each row with its partner, at least in float32, shape [B]."""
-    dtype = torch.promote_types(queries.dtype, torch.float32)
-    return F.cosine_similarity(queries.to(dtype), candidates.to(dtype), dim=-1)
 
 
 def _check_pairs(queries: Tensor, candidates: Tensor, scores: Tensor) -> None:
