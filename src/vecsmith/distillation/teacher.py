@@ -98,7 +98,8 @@ class Reading:
         places: Of its N sequences among all, shape [N].
         vectors: Of the sequences, as `embed_padded` gives them, float32 tensor [N, D].
         states: Last states of all T ids that are no padding, sequence after sequence, frame
-            included, through the modules after the pooling: float32 tensor [T, D].
+            included, once for each pooling mode, through the modules after the pooling: float32
+            tensor [T, D].
         filled: Where ids are and no padding, bool tensor [N, L] with T true.
     """
 
@@ -241,7 +242,8 @@ class Teacher:
                     pooled[:, len(self._frame.before) :][:, :n_left_out] = 0
                 vectors = self._pool(states, pooled, pooler)
                 filled = mask.bool()
-                states = states[filled]
+                # modes are concatenated, so a token stands in each
+                states = states[filled].repeat(1, len(self._modes))
                 for layer in self.head.layers:
                     vectors, states = layer(vectors), layer(states)
             yield Reading(places=places, vectors=vectors, states=states, filled=filled)

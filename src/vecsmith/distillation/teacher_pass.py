@@ -7,6 +7,7 @@ not. Texts are read in shards; a shard counts once its files and then the list o
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith._extras import require
-from vecsmith._files import atomic_file, read_json, write_json
+from vecsmith._files import atomic_file, lock_file, read_json, write_json
 from vecsmith._progress import progress_bar
 from vecsmith._typing import FloatArray, PathLike
 from vecsmith.errors import FormatError
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 PASS_VERSION: Final = 1
 # Texts of about equal length share a batch: of many there are enough; and few enough to lose in a
 # crash (two minutes of a small teacher on two cores)
-SHARD_TEXTS: Final = 8192
+SHARD_TEXTS = 8192
+# A table of sums of a large vocabulary is a gigabyte: not written after each shard
+SAVE_SECONDS = 30.0
 
 
 class PassReader(Protocol):
@@ -86,6 +89,9 @@ class TeacherPass:
         folder: Where it is.
         n_texts: Texts read.
         n_tokens: Tokens in them, specials left out.
+        n_unread: Texts for which the teacher gave no finite vector; they have no tokens.
+        dim: Length D of its vectors.
+        fingerprint: Of the teacher with all that decides what it says.
         sums: For each token of the student, the sum of its states, float32, shape [V, D].
         counts: How often it was seen, int64, shape [V].
     """
@@ -100,22 +106,41 @@ class TeacherPass:
         record = _read_record(self.folder)
         if record is None or not record["finished"]:
             raise FormatError(f"{self.folder}: no finished pass of a teacher, expected one")
-        self.n_texts = sum(shard["n_texts"] for shard in record["shards"])
-        self.n_tokens = sum(shard["n_tokens"] for shard in record["shards"])
-        self._n_shards = len(record["shards"])
-        totals = TensorFile(self.folder / _totals_name(self._n_shards))
+        self._record = record["shards"]
+        self.dim = int(record["settings"]["dim"])
+        self.fingerprint = str(record["settings"]["teacher"])
+        self.n_texts = sum(shard["n_texts"] for shard in self._record)
+        self.n_tokens = sum(shard["n_tokens"] for shard in self._record)
+        self.n_unread = sum(shard.get("n_unread", 0) for shard in self._record)
+        totals = _open_tensors(self.folder / _totals_name(len(self._record)))
         self.sums: FloatArray = totals.tensor("sums")
         self.counts: NDArray[np.int64] = totals.tensor("counts")
 
     def shards(self) -> Iterator[Shard]:
-        """The shards, in the order of the texts."""
-        for i in range(self._n_shards):
-            file = TensorFile(self.folder / _shard_name(i))
-            yield Shard(
+        """The shards, in the order of the texts.
+
+        Raises:
+            FormatError: If a file is broken.
+        """
+        for i, said in enumerate(self._record):
+            file = _open_tensors(self.folder / _shard_name(i))
+            shard = Shard(
                 vectors=file.tensor("vectors"),
                 ids=file.tensor("ids"),
                 offsets=file.tensor("offsets"),
             )
+            shapes = (shard.vectors.shape, shard.ids.shape, shard.offsets.shape)
+            n_texts, n_tokens = said["n_texts"], said["n_tokens"]
+            if (
+                shapes != ((n_texts, self.dim), (n_tokens,), (n_texts + 1,))
+                or (np.diff(shard.offsets, prepend=0) < 0).any()
+                or shard.offsets[-1] != n_tokens
+            ):
+                raise FormatError(
+                    f"{file.path}: arrays of shapes {shapes}, expected {n_texts} texts of "
+                    f"{n_tokens} tokens; delete the folder"
+                )
+            yield shard
 
 
 def run_teacher_pass(
@@ -138,7 +163,9 @@ def run_teacher_pass(
         show_progress_bar: Whether to show one, if this is a terminal.
 
     Raises:
-        FormatError: If the folder holds a pass of another teacher, or of other texts.
+        ValueError: If there is not one text.
+        FormatError: If the folder holds a pass of another teacher, or of other texts; or if the
+            teacher gives no finite vectors.
         OSError: If it cannot be written; what was finished stays.
     """
     folder = Path(folder)
@@ -150,49 +177,112 @@ def run_teacher_pass(
         "n_tokens": n_tokens,
         "shard_texts": SHARD_TEXTS,
     }
-    record = _read_record(folder) or {"settings": settings, "shards": [], "finished": False}
-    if record["settings"] != settings:
+    try:
+        with (
+            lock_file(folder / "lock"),
+            progress_bar("teacher", total=total, show=show_progress_bar) as advance,
+        ):
+            _Run(reader, folder, settings, advance).read(iter(texts))
+    except BlockingIOError:
         raise FormatError(
-            f"{folder}: holds the pass of another teacher or student, expected an empty folder or "
-            "the same settings; choose another folder or delete it"
-        )
-    totals = _Totals(folder, len(record["shards"]), n_tokens, reader.dim)
-    stream = iter(texts)
-    with progress_bar("teacher", total=total, show=show_progress_bar) as advance:
+            f"{folder}: another process is at work in it, expected a folder of its own; wait for "
+            "that one or choose another folder"
+        ) from None
+    return TeacherPass(folder)
+
+
+class _Run:
+    """A pass at work: its record on disk, and shards written since that was."""
+
+    def __init__(
+        self,
+        reader: PassReader,
+        folder: Path,
+        settings: dict[str, Any],
+        advance: Callable[[int], object],
+    ) -> None:
+        self._reader = reader
+        self._folder = folder
+        self._advance = advance
+        self._record = _read_record(folder) or {
+            "settings": settings,
+            "shards": [],
+            "finished": False,
+        }
+        if self._record["settings"] != settings:
+            raise FormatError(
+                f"{folder}: holds the pass of another teacher or student, expected an empty folder "
+                "or the same settings; choose another folder or delete it"
+            )
+        self._n_saved = len(self._record["shards"])
+        self._saved_at = time.monotonic()
+        self._totals = _Totals(folder, self._n_saved, settings["n_tokens"], reader.dim)
+
+    def read(self, stream: Iterator[str]) -> None:
+        """Reads all texts that no shard holds yet."""
         index = 0
-        while shard := list(islice(stream, SHARD_TEXTS)):
-            digest = _digest(shard)
-            if index < len(record["shards"]):
-                if record["shards"][index]["texts"] != digest:
-                    raise FormatError(
-                        f"{folder}: shard {index} is of other texts, expected the texts this pass "
-                        "began with; choose another folder or delete it"
-                    )
-                advance(len(shard))
-            elif record["finished"]:
+        while texts := list(islice(stream, SHARD_TEXTS)):
+            if index < self._n_saved:
+                self._compare(index, texts)
+            elif self._record["finished"]:
                 raise FormatError(
-                    f"{folder}: the pass ended after {index} shards and there are more texts, "
-                    "expected the same texts; choose another folder or delete it"
+                    f"{self._folder}: the pass ended after {index} shards and there are more "
+                    "texts, expected the same texts; choose another folder or delete it"
                 )
             else:
-                n_read = _write_shard(reader, shard, folder / _shard_name(index), totals, advance)
-                totals.save(index + 1)
-                record["shards"].append(
-                    {"texts": digest, "n_texts": len(shard), "n_tokens": n_read}
-                )
-                write_json(folder / "pass.json", record)
-                totals.delete(index)
+                self._add(texts)
             index += 1
-    if index < len(record["shards"]):
-        raise FormatError(
-            f"{folder}: {len(record['shards'])} shards are there and the texts end after {index}, "
-            "expected the texts this pass began with; choose another folder or delete it"
+        if index < self._n_saved:
+            raise FormatError(
+                f"{self._folder}: {self._n_saved} shards are there and the texts end after "
+                f"{index}, expected the texts this pass began with; choose another folder or "
+                "delete it"
+            )
+        if index == 0:
+            raise ValueError("there is not one text, expected some for the teacher to read")
+        if not self._record["finished"]:
+            self._record["finished"] = True
+            self._save()
+
+    def _compare(self, index: int, texts: list[str]) -> None:
+        """Raises FormatError if `texts` are not those that a shard was read from."""
+        if self._record["shards"][index]["texts"] != _digest(texts):
+            raise FormatError(
+                f"{self._folder}: shard {index} is of other texts, expected the texts this pass "
+                "began with; choose another folder or delete it"
+            )
+        self._advance(len(texts))
+
+    def _add(self, texts: list[str]) -> None:
+        """Reads the texts of the next shard; from time to time all is made to last."""
+        shards = self._record["shards"]
+        path = self._folder / _shard_name(len(shards))
+        n_tokens, n_unread = _write_shard(self._reader, texts, path, self._totals, self._advance)
+        if n_unread == len(texts):
+            raise FormatError(
+                f"{path}: the teacher gave not one finite vector for {n_unread} texts, expected "
+                "some; its weights are broken, or it needs compute_dtype 'float32'"
+            )
+        shards.append(
+            {
+                "texts": _digest(texts),
+                "n_texts": len(texts),
+                "n_tokens": n_tokens,
+                "n_unread": n_unread,
+            }
         )
-    if not record["shards"]:
-        raise ValueError("there is not one text, expected some for the teacher to read")
-    if not record["finished"]:
-        write_json(folder / "pass.json", record | {"finished": True})
-    return TeacherPass(folder)
+        if time.monotonic() - self._saved_at >= SAVE_SECONDS:
+            self._save()
+
+    def _save(self) -> None:
+        n_shards = len(self._record["shards"])
+        if n_shards > self._n_saved:
+            self._totals.save(n_shards)
+        write_json(self._folder / "pass.json", self._record)
+        if n_shards > self._n_saved:
+            self._totals.delete(self._n_saved)
+        self._n_saved = n_shards
+        self._saved_at = time.monotonic()
 
 
 class _Totals:
@@ -202,7 +292,7 @@ class _Totals:
         torch = require("torch", extra="distill", purpose="run the teacher")
         self._folder = folder
         if n_shards:
-            file = TensorFile(folder / _totals_name(n_shards))
+            file = _open_tensors(folder / _totals_name(n_shards))
             self.sums = torch.from_numpy(np.array(file.tensor("sums")))
             self.counts = np.array(file.tensor("counts"))
         else:
@@ -226,8 +316,8 @@ def _write_shard(
     path: Path,
     totals: _Totals,
     advance: Callable[[int], object],
-) -> int:
-    """Reads the texts of a shard, writes its file, adds to the totals; tokens read."""
+) -> tuple[int, int]:
+    """Reads the texts of a shard, writes its file, adds to the totals; tokens and texts unread."""
     torch = require("torch", extra="distill", purpose="run the teacher")
     vectors = np.zeros((len(texts), reader.dim), dtype=np.float16)
     lists: list[NDArray[np.uint32]] = [np.empty(0, dtype=np.uint32)] * len(texts)
@@ -243,7 +333,7 @@ def _write_shard(
     offsets = np.zeros(len(texts) + 1, dtype=np.int64)
     np.cumsum([len(ids) for ids in lists], out=offsets[1:])
     write_file(path, {"offsets": offsets, "ids": np.concatenate(lists), "vectors": vectors})
-    return int(offsets[-1])
+    return int(offsets[-1]), int((~vectors.any(axis=1)).sum())
 
 
 def write_file(path: Path, tensors: dict[str, NDArray[Any]]) -> None:
@@ -252,14 +342,38 @@ def write_file(path: Path, tensors: dict[str, NDArray[Any]]) -> None:
         write_tensors(file, tensors)
 
 
+def _open_tensors(path: Path) -> TensorFile:
+    try:
+        return TensorFile(path)
+    except FileNotFoundError as error:
+        raise FormatError(
+            f"{path}: missing, expected a file of a teacher's pass; delete the folder"
+        ) from error
+
+
 def _read_record(folder: Path) -> dict[str, Any] | None:
     path = folder / "pass.json"
     if not path.is_file():
         return None
     record = read_json(path, remedy="delete the folder")
-    if not isinstance(record, dict) or not {"settings", "shards", "finished"} <= record.keys():
+    if not (
+        isinstance(record, dict)
+        and isinstance(record.get("settings"), dict)
+        and isinstance(record.get("finished"), bool)
+        and isinstance(record.get("shards"), list)
+        and all(map(_is_shard, record["shards"]))
+    ):
         raise FormatError(f"{path}: not the record of a pass, expected one; delete the folder")
     return record
+
+
+def _is_shard(entry: object) -> bool:
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("texts"), str)
+        and all(isinstance(entry.get(key), int) for key in ("n_texts", "n_tokens"))
+        and isinstance(entry.get("n_unread", 0), int)
+    )
 
 
 def _digest(texts: Sequence[str]) -> str:

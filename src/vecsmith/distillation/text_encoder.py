@@ -32,7 +32,7 @@ from vecsmith.distillation.source import (
     transformer_folder,
     weights_digest,
 )
-from vecsmith.distillation.teacher import ComputeDtype, Reading, Teacher
+from vecsmith.distillation.teacher import ComputeDtype, Pooling, Reading, Teacher
 
 # To be raised with every change here, in the pooling or in the modules after which the same files
 # give other vectors: it is part of the fingerprint, so vectors and figures kept from before go
@@ -75,6 +75,7 @@ class TextEncoder:
         device: str = "cpu",
         compute_dtype: ComputeDtype = "float32",
         max_length: int | None = None,
+        pooling: Pooling | None = None,
         trust_remote_code: bool = False,
     ) -> None:
         """Loads it.
@@ -85,6 +86,7 @@ class TextEncoder:
             compute_dtype: "float32"; "bfloat16"; "auto" for bfloat16 where the device is fast at
                 it, which moves a vector by about 0.01 of its length.
             max_length: Tokens of a text that count, specials included; None for what it says.
+            pooling: How token states become a vector; None for its own way.
             trust_remote_code: Whether code in its folder may run.
 
         Raises:
@@ -101,6 +103,7 @@ class TextEncoder:
                 source,
                 device=device,
                 compute_dtype=compute_dtype,
+                pooling=pooling,
                 trust_remote_code=trust_remote_code,
             )
         self.max_length = _longest(max_length, self._said.max_length, self._teacher.n_positions)
@@ -110,7 +113,7 @@ class TextEncoder:
         self.dim = self._teacher.dim
         self.compute_dtype = self._teacher.compute_dtype
         self.n_bytes = self._teacher.n_bytes
-        self._fingerprint = self._hash(hashed.result(), device.partition(":")[0])
+        self._fingerprint = self._hash(hashed.result(), device.partition(":")[0], pooling)
 
     @classmethod
     def from_pretrained(
@@ -157,6 +160,16 @@ class TextEncoder:
     def prompts(self) -> Mapping[str, str]:
         """Texts put before an input, by name; read-only."""
         return MappingProxyType(dict(self._said.prompts))
+
+    @property
+    def tokenizer_json(self) -> str:
+        """Text of the tokenizer.json."""
+        return self._said.tokenizer_json
+
+    @property
+    def lowercase(self) -> bool:
+        """Whether texts are put in lower case before the tokenizer has them."""
+        return self._said.lowercase
 
     @property
     def fingerprint(self) -> str:
@@ -249,26 +262,26 @@ class TextEncoder:
         )
 
     def read(
-        self, texts: Sequence[str], prompt: str = ""
-    ) -> Iterator[tuple[Reading, list[list[int]]]]:
+        self, texts: Sequence[str], prompt: str = "", *, with_offsets: bool = False
+    ) -> Iterator[tuple[Reading, list[Any]]]:
         """What the teacher sees in `texts`, batch by batch, the longest first.
 
         Args:
             texts: Texts, with a place each.
             prompt: Text put before each.
+            with_offsets: Whether the encodings say where in prompt and text their tokens are.
 
         Yields:
-            The reading of a batch, whose places are those in `texts`, and its token ids, specials
-            and prompt included.
+            The reading of a batch, whose places are those in `texts`, and its texts as
+            `tokenizers.Encoding`, specials and prompt included.
         """
-        n_left_out = 0
-        if prompt and not self._teacher.head.pools_prompt:
-            n_left_out = self.count_prompt(prompt)
+        n_left_out = self._n_left_out(prompt)
         lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
         for chunk in _chunks(lengths):
-            sequences = self._tokenize([prompt + texts[i] for i in chunk])
+            encodings = self._encodings([prompt + texts[i] for i in chunk], with_offsets)
+            sequences = [encoding.ids for encoding in encodings]
             for reading in self._teacher.read_padded(sequences, n_left_out=n_left_out):
-                own = [sequences[i] for i in reading.places]
+                own = [encodings[i] for i in reading.places]
                 yield replace(reading, places=chunk[reading.places]), own
 
     def prompt_text(self, prompt: str | None = None) -> str:
@@ -283,9 +296,7 @@ class TextEncoder:
     ) -> FloatArray:
         """Vectors of `texts`, the longest first; `forward` is told how many are done."""
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
-        n_left_out = 0
-        if prompt and not self._teacher.head.pools_prompt:
-            n_left_out = self.count_prompt(prompt)
+        n_left_out = self._n_left_out(prompt)
         lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
         for chunk in _chunks(lengths):
             sequences = self._tokenize([prompt + texts[i] for i in chunk])
@@ -296,18 +307,28 @@ class TextEncoder:
         return vectors
 
     def _tokenize(self, texts: list[str]) -> list[list[int]]:
-        texts = [t if t.isascii() else _SURROGATES.sub("\ufffd", t) for t in texts]
+        return [encoding.ids for encoding in self._encodings(texts)]
+
+    def _encodings(self, texts: list[str], with_offsets: bool = False) -> list[Any]:
+        encode = self._tokenizer.encode_batch if with_offsets else self._tokenizer.encode_batch_fast
+        texts = [without_surrogates(text) for text in texts]
         if self.max_length is None:
-            return [e.ids for e in self._tokenizer.encode_batch_fast(texts)]
+            return list(encode(texts))
         # a book is not tokenized for its first page, unless that gave too few tokens
         stop = self.max_length * _CHARACTERS_PER_TOKEN
-        sequences = [e.ids for e in self._tokenizer.encode_batch_fast([t[:stop] for t in texts])]
+        encodings = list(encode([text[:stop] for text in texts]))
         for i, text in enumerate(texts):
-            if len(text) > stop and len(sequences[i]) < self.max_length:
-                sequences[i] = self._tokenizer.encode(text).ids
-        return sequences
+            if len(text) > stop and len(encodings[i].ids) < self.max_length:
+                encodings[i] = self._tokenizer.encode(text)
+        return encodings
 
-    def count_prompt(self, prompt: str) -> int:
+    def _n_left_out(self, prompt: str) -> int:
+        """Ids at the beginning of each sequence that are read and not pooled."""
+        if not prompt or self._teacher.head.pools_prompt:
+            return 0
+        return self._count_prompt(prompt)
+
+    def _count_prompt(self, prompt: str) -> int:
         """Ids at the beginning of a sequence that are not the text's own: specials and prompt."""
         ids = self._tokenizer.encode(prompt).ids
         added = self._tokenizer.get_added_tokens_decoder()
@@ -330,7 +351,7 @@ class TextEncoder:
         # "passage"; the models that have it mean it.
         return next((self._said.prompts[n] for n in names if n in self._said.prompts), "")
 
-    def _hash(self, files: str | None, device_type: str) -> str:
+    def _hash(self, files: str | None, device_type: str, pooling: Pooling | None) -> str:
         if files is None:
             return ""
         settings = {
@@ -345,6 +366,8 @@ class TextEncoder:
             "compute_dtype": self.compute_dtype,
             "device": device_type,
         }
+        if pooling is not None:
+            settings["pooling"] = pooling
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
@@ -364,6 +387,11 @@ def _hash_files(source: TeacherSource, *, with_code: bool) -> str | None:
         content = path.read_bytes()
         digest.update(f"\0{path.name} {len(content)}\0".encode() + content)
     return digest.hexdigest()
+
+
+def without_surrogates(text: str) -> str:
+    """`text` with U+FFFD for each lone surrogate, of which there is no UTF-8."""
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
 def _ignore(n_texts: int) -> None:
