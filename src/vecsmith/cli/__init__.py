@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from vecsmith.cli import compare, demo, distill, encode, eval, info
+from vecsmith.cli import compare, demo, distill, encode, eval, info, train
 from vecsmith.cli._console import one_line
 
 __all__ = ["app", "main"]
@@ -35,6 +35,7 @@ for _verb in (distill.distill, encode.encode, info.info, demo.demo):
     app.command()(_verb)
 app.command(name="eval")(eval.evaluate)
 app.command()(compare.compare)
+app.add_typer(train.app)
 
 
 def _print_version(asked: bool) -> None:

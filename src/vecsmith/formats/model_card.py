@@ -64,6 +64,7 @@ def render_card(
     lines += [*_facts(checkpoint), ""]
     if notes:
         lines += ["## Where other libraries differ", "", *(f"- {note}" for note in notes), ""]
+    lines += [*_scores(checkpoint), *_data(checkpoint)]
     lines += [*_recipe(checkpoint), ""]
     lines += [*_licence(checkpoint), ""]
     return "\n".join(lines)
@@ -138,6 +139,60 @@ def _facts(checkpoint: record.Checkpoint) -> list[str]:
     return ["## Facts", "", *_markdown_table(("", ""), rows)]
 
 
+def _scores(checkpoint: record.Checkpoint) -> list[str]:
+    """What the model scored where it was chosen, if that was recorded."""
+    rows = _records(checkpoint, "scores")
+    if not rows:
+        return []
+    dims = list(dict.fromkeys(str(dim) for row in rows for dim in _block(row, "dims")))
+    table = [
+        (
+            row.get("name"),
+            row.get("metric"),
+            row.get("items") or "",
+            "{} ({} to {})".format(*(_points(row.get(key)) for key in ("score", "low", "high"))),
+            *(_points(_block(row, "dims").get(dim)) for dim in dims),
+        )
+        for row in rows
+    ]
+    head = ("scored on", "metric", "rows", f"{checkpoint.dim} dims (95 % interval)", *dims)
+    note = "Times 100, on the rows that the model was chosen by: expect a little less elsewhere."
+    return ["## Scores", "", note, "", *_markdown_table(head, table), ""]
+
+
+def _data(checkpoint: record.Checkpoint) -> list[str]:
+    """What the model was trained on, if that was recorded."""
+    rows = _records(checkpoint, "data")
+    if not rows:
+        return []
+    table = [
+        (
+            row.get("name"),
+            row.get("pairs"),
+            row.get("license") or "not known",
+            ", ".join(f"{n} {reason}" for reason, n in _block(row, "left_out").items()),
+        )
+        for row in rows
+    ]
+    head = ("trained on", "pairs", "licence", "left out")
+    return ["## Data", "", *_markdown_table(head, table), ""]
+
+
+def _records(checkpoint: record.Checkpoint, name: str) -> list[dict[str, Any]]:
+    ours = checkpoint.config.get("vecsmith")
+    rows = ours.get(name) if isinstance(ours, dict) else None
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _block(row: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = row.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _points(score: object) -> str:
+    return f"{100 * score:.1f}" if isinstance(score, int | float) else ""
+
+
 def _recipe(checkpoint: record.Checkpoint) -> list[str]:
     ours = checkpoint.config.get("vecsmith")
     rows = list(_flat(ours)) if isinstance(ours, dict) else []
@@ -148,7 +203,14 @@ def _recipe(checkpoint: record.Checkpoint) -> list[str]:
 
 def _licence(checkpoint: record.Checkpoint) -> list[str]:
     licence = checkpoint.card.get("license")
-    if licence:
+    if _records(checkpoint, "data"):
+        origin = f"{_one_line(str(licence))} for" if licence else "None is known for"
+        base = "the model it was made from" if checkpoint.card.get("base_model") else "the model"
+        text = (
+            f"{origin} {base}; the data it was trained on has terms of its own, listed above as "
+            "far as they are stated beside it."
+        )
+    elif licence:
         text = f"{_one_line(str(licence))}, inherited from the model it was made from."
     else:
         text = (
@@ -162,7 +224,7 @@ def _flat(block: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
     """Settings as dotted names and values, without what only the reader needs."""
     for key, value in block.items():
         name = f"{prefix}{key}"
-        if name in ("format", "unknown"):
+        if name in ("format", "unknown", "scores", "data"):
             continue
         if isinstance(value, dict):
             yield from _flat(value, f"{name}.")
@@ -172,15 +234,12 @@ def _flat(block: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             yield name, json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _markdown_table(head: tuple[str, str], rows: Sequence[tuple[str, object]]) -> list[str]:
-    def cell(value: object) -> str:
-        return _one_line(str(value)).replace("|", "\\|")
+def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    def line(cells: Sequence[object]) -> str:
+        shown = (_one_line(str(cell)).replace("|", "\\|") for cell in cells)
+        return f"| {' | '.join(shown)} |"
 
-    return [
-        f"| {head[0]} | {head[1]} |",
-        "|---|---|",
-        *(f"| {cell(name)} | {cell(value)} |" for name, value in rows),
-    ]
+    return [line(head), "|" + "---|" * len(head), *map(line, rows)]
 
 
 def _one_line(text: str) -> str:

@@ -5,6 +5,7 @@
     ├── run.json                settings, sets, losses, start and versions: what must not change
     ├── tokenizer.json          of the model that is trained
     ├── store/                  the pairs as token ids
+    ├── teacher/                a teacher's vectors of their texts
     ├── checkpoint.safetensors  tensors of the last checkpoint, and in its header how far it is
     ├── best-00000250.safetensors   weights of the best evaluation so far
     ├── curve.json              loss, rate and scores by step
@@ -39,6 +40,7 @@ CHECKPOINT_FILE: Final = "checkpoint.safetensors"
 CURVE_FILE: Final = "curve.json"
 TOKENIZER_FILE: Final = "tokenizer.json"
 STORE_FOLDER: Final = "store"
+TEACHER_FOLDER: Final = "teacher"
 MODEL_FOLDER: Final = "model"
 _FORMAT, _VERSION = "vecsmith training", 1
 _REMEDY = "delete the run folder to start anew"
@@ -93,6 +95,9 @@ class RunFolder:
         before = read_json(path, remedy=_REMEDY)
         if not isinstance(before, dict) or before.get("format") != _FORMAT:
             raise FormatError(f"{path}: not a training run, expected one; {_REMEDY}")
+        if before.get("finished"):  # nothing to go on with: this is a new run
+            write_json(path, record)
+            return
         changes = differences(before, record)
         if changes:
             raise ValueError(
@@ -176,12 +181,19 @@ class RunFolder:
         with saying_no_room(self.path):
             write_json(self.path / name, value)
 
-    def drop_working_files(self) -> None:
-        """Removes what only an unfinished run needs: the store and the checkpoint."""
+    def close_run(self) -> None:
+        """Says that the run is done, and removes what nobody needs then.
+
+        The model is one of these: it is to be saved elsewhere before.
+        """
+        path = self.path / RUN_FILE
+        write_json(path, {**read_json(path, remedy=_REMEDY), "finished": True})
         (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
-        for path in self.path.glob("best-*.safetensors"):
-            path.unlink(missing_ok=True)
-        shutil.rmtree(self.path / STORE_FOLDER, ignore_errors=True)
+        (self.path / TOKENIZER_FILE).unlink(missing_ok=True)
+        for best in self.path.glob("best-*.safetensors"):
+            best.unlink(missing_ok=True)
+        for name in (STORE_FOLDER, TEACHER_FOLDER, MODEL_FOLDER):
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
     def _is_run(self) -> bool:
         names = {entry.name for entry in self.path.iterdir()}

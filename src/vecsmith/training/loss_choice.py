@@ -4,34 +4,71 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Literal, get_args
 
 from vecsmith._typing import Encoder
-from vecsmith.training.losses import EmbeddingLoss, cosent, info_nce, needs
+from vecsmith.training import losses
+from vecsmith.training.losses import EmbeddingLoss, needs
 from vecsmith.training.losses.contrastive import BOTH_WAYS, FOUR_WAYS, ONE_WAY
 from vecsmith.training.pair_sources import NamedPairs
 from vecsmith.training.prefixes import halved_prefixes, matryoshka
 from vecsmith.training.provenance import describe_loss
 from vecsmith.training.settings import TrainSettings
 
+LossName = Literal[
+    "info_nce",
+    "guided_info_nce",
+    "cosent",
+    "score_regression",
+    "triplet",
+    "similarity_distillation",
+    "similarity_mse",
+]
+LOSS_NAMES: Final[tuple[LossName, ...]] = get_args(LossName)
 _WAYS: Final = {"one_way": ONE_WAY, "both_ways": BOTH_WAYS, "four_ways": FOUR_WAYS}
 
 
 def default_loss(settings: TrainSettings, dim: int, *, has_scores: bool) -> EmbeddingLoss:
-    """The loss for pairs where none is named, nested over the prefixes of `settings`.
+    """The loss for pairs where none is named: InfoNCE, or CoSENT for graded pairs, nested."""
+    return named_loss("cosent" if has_scores else "info_nce", settings, dim)
 
-    InfoNCE with the batch's other pairs as negatives; for graded pairs CoSENT.
+
+def named_loss(name: str, settings: TrainSettings, dim: int) -> EmbeddingLoss:
+    """The loss called `name`, nested over the prefixes of `settings` with what they say of it.
+
+    Args:
+        name: Of a function in `vecsmith.training.losses`.
+        settings: Their prefixes, temperature and directions count.
+        dim: Dimensions of the model.
+
+    Raises:
+        ValueError: If there is no such loss.
     """
-    inner: EmbeddingLoss = partial(cosent, scale=1 / settings.temperature)
-    if not has_scores:
-        inner = partial(
-            info_nce,
-            temperature=settings.temperature,
-            directions=_WAYS[settings.directions],
-            partition="joint" if settings.directions == "four_ways" else "per_direction",
-        )
+    temperature = settings.temperature
+    known: dict[str, EmbeddingLoss] = {
+        "info_nce": _in_batch(losses.info_nce, settings),
+        "guided_info_nce": _in_batch(losses.guided_info_nce, settings),
+        "cosent": partial(losses.cosent, scale=1 / temperature),
+        "score_regression": losses.score_regression,
+        "triplet": losses.triplet,
+        "similarity_distillation": partial(losses.similarity_distillation, temperature=temperature),
+        "similarity_mse": losses.similarity_mse,
+    }
+    if name not in known:
+        raise ValueError(f"loss {name!r:.40}, expected one of {list(known)}")
     prefixes = dict.fromkeys(settings.dims, 1.0) if settings.dims else halved_prefixes(dim)
-    return matryoshka(inner, prefixes)
+    return matryoshka(known[name], prefixes)
+
+
+def _in_batch(loss: EmbeddingLoss, settings: TrainSettings) -> EmbeddingLoss:
+    """A loss over the batch's other texts, with the settings' temperature and directions."""
+    joint = settings.directions == "four_ways"  # as in GTE
+    return partial(
+        loss,
+        temperature=settings.temperature,
+        directions=_WAYS[settings.directions],
+        partition="joint" if joint else "per_direction",
+    )
 
 
 def choose_losses(
@@ -65,18 +102,18 @@ def choose_losses(
 
 
 def check_teacher(
-    losses: Mapping[str, EmbeddingLoss], sources: Sequence[NamedPairs], teacher: Encoder | None
+    chosen: Mapping[str, EmbeddingLoss], sources: Sequence[NamedPairs], teacher: Encoder | None
 ) -> None:
     """Refuses losses that need a teacher without one, and a teacher that no loss needs.
 
     Raises:
         ValueError: Saying which.
     """
-    asking = {name for name, loss in losses.items() if asks_teacher(loss)}
+    asking = {name for name, loss in chosen.items() if asks_teacher(loss)}
     if asking and teacher is None:
         name = sorted(asking)[0]
         raise ValueError(
-            f"the loss of {name!r:.60}, {describe_loss(losses[name])}, asks for a teacher's "
+            f"the loss of {name!r:.60}, {describe_loss(chosen[name])}, asks for a teacher's "
             "vectors, expected teacher=..., an encoder"
         )
     if teacher is not None and not asking:

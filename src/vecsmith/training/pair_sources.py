@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from vecsmith.corpora import PairCorpus, PairRows, Position, open_pairs
-from vecsmith.training.provenance import licence_of
+from vecsmith.training.pair_tokens import TextMatcher
+from vecsmith.training.provenance import licence_of, short_name
 
 # Which prompt stands before the texts of a role, the first that there is.
 _PROMPTS_OF: Final = {"anchor": ("anchor", "query"), "other": ("document", "passage")}
@@ -71,6 +72,8 @@ def open_sources(
     *,
     roles: Mapping[str, str] | Sequence[str] | None = None,
     prompts: Mapping[str, str] | None = None,
+    split: str | None = None,
+    where: Mapping[str, Any] | None = None,
 ) -> list[NamedPairs]:
     """The sets that `pairs` names, in order.
 
@@ -79,6 +82,8 @@ def open_sources(
             by name. A list of rows is one source, a list of paths or of data sets several.
         roles: Columns by role, or in order, of every set; None to tell them by their names.
         prompts: Text before the anchors ("query") and before all others ("document").
+        split: Where a source tells splits, the one to read; "train" if None.
+        where: Value or values that columns of rows to keep must have.
 
     Raises:
         FormatError: If a file is broken.
@@ -87,8 +92,14 @@ def open_sources(
     found = []
     names: list[str] = []
     for name, source in _listed(pairs):
-        corpus = source if isinstance(source, PairCorpus) else open_pairs(source, roles=roles)
-        own = _distinct(name or corpus.name, names)
+        if isinstance(source, NamedPairs):
+            names.append(source.name)
+            found.append(source)
+            continue
+        corpus = source
+        if not isinstance(source, PairCorpus):
+            corpus = open_pairs(source, roles=roles, split=split, where=where)
+        own = _distinct(name or short_name(corpus.name), names)
         names.append(own)
         found.append(
             NamedPairs(
@@ -103,6 +114,32 @@ def open_sources(
     return found
 
 
+class UnpromptedMatcher:
+    """A decontaminator that sees texts without their prompts."""
+
+    def __init__(self, matcher: TextMatcher, prompts: Iterable[str]) -> None:
+        """Takes what matches, and the prompts that texts may begin with."""
+        self._matcher = matcher
+        self._prompts = tuple(prompt for prompt in prompts if prompt)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of what is matched."""
+        return self._matcher.fingerprint
+
+    def matches(self, texts: Sequence[str]) -> Any:
+        """0 for each text that is clean, as the matcher says of it without its prompt."""
+        return self._matcher.matches([without_prompt(text, self._prompts) for text in texts])
+
+
+def without_prompt(text: str, prompts: Sequence[str]) -> str:
+    """`text` without the prompt that it begins with, if it does."""
+    for prompt in prompts:
+        if text.startswith(prompt):
+            return text[len(prompt) :]
+    return text
+
+
 def _listed(pairs: Any) -> list[tuple[str | None, Any]]:
     """Sources with their names, None for those that name themselves."""
     if isinstance(pairs, Mapping) and not _is_table(pairs):
@@ -112,7 +149,7 @@ def _listed(pairs: Any) -> list[tuple[str | None, Any]]:
         is_row = isinstance(first, Mapping | tuple) or (
             isinstance(first, list) and all(isinstance(text, str | float | int) for text in first)
         )
-        if isinstance(first, str | os.PathLike | PairCorpus) or not is_row:
+        if isinstance(first, str | os.PathLike | NamedPairs) or not is_row:
             return [(None, source) for source in pairs]
     return [(None, pairs)]
 

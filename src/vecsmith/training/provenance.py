@@ -61,7 +61,7 @@ def data_facts(
     """What is said of each set of pairs."""
     return [
         {
-            "name": short_name(report.name),
+            "name": report.name,
             "pairs": report.n_kept,
             "of": report.n_read,
             "left_out": dict(report.skipped),

@@ -10,8 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import torch
 
@@ -24,6 +23,7 @@ from vecsmith.training.checkpointing import (
     CURVE_FILE,
     MODEL_FOLDER,
     STORE_FOLDER,
+    TEACHER_FOLDER,
     RunFolder,
     saying_no_room,
 )
@@ -31,7 +31,7 @@ from vecsmith.training.export import model_of_tensors
 from vecsmith.training.loop import Fitted, Score, fit
 from vecsmith.training.loss_choice import asks_teacher, check_teacher, choose_losses
 from vecsmith.training.losses import EmbeddingLoss
-from vecsmith.training.pair_sources import NamedPairs, open_sources
+from vecsmith.training.pair_sources import NamedPairs, UnpromptedMatcher, open_sources
 from vecsmith.training.pair_tokens import TextMatcher
 from vecsmith.training.presets import find_preset
 from vecsmith.training.provenance import (
@@ -50,8 +50,6 @@ from vecsmith.training.tokenizer_training import (
     TokenizerFamily,
     TrainedTokenizer,
 )
-
-TEACHER_FOLDER: Final = "teacher"
 
 
 def train_static(
@@ -258,6 +256,8 @@ def run_training(
         facts = _facts(settings, sources, losses, start, init, like, teacher, decontaminator, score)
         if is_kept:
             folder.claim(facts)
+        if decontaminator is not None and prompts:
+            decontaminator = UnpromptedMatcher(decontaminator, prompts.values())
         with saying_no_room(folder.path):
             store, vectors = _prepared(
                 sources, like, losses, settings, folder, teacher, decontaminator, show_progress_bar
@@ -407,6 +407,7 @@ def _prepared(
         folder.path / TEACHER_FOLDER,
         max_length=length,
         unk_id_dropped=dropped,
+        prompts=sorted({prompt for source in sources for prompt in source.prompts.values()}),
         show_progress_bar=show_progress_bar,
     )
     return store, vectors
@@ -428,7 +429,7 @@ def _recipe(
         "start": start_facts(init, facts),
         "loss": different.pop()
         if len(different) == 1
-        else {Path(name).name: describe_loss(loss) for name, loss in losses.items()},
+        else {name: describe_loss(loss) for name, loss in losses.items()},
         "steps": {"planned": fitted.n_steps, "done": state.step, "kept": state.best_step},
         "score": None if state.best_step is None else round(state.best_score, 6),
         "pairs_seen": state.n_examples,

@@ -25,6 +25,7 @@ from vecsmith.errors import FormatError
 from vecsmith.formats.safetensors import TensorFile, write_tensors
 from vecsmith.tokenizer import Tokenizer
 from vecsmith.training.bag import Bag, Keys, TextKeys
+from vecsmith.training.pair_sources import without_prompt
 from vecsmith.training.pair_tokens import PairSource
 
 Side = Literal["query", "document"]
@@ -105,6 +106,7 @@ def build_teacher_vectors(
     *,
     max_length: int | None,
     unk_id_dropped: int | None,
+    prompts: Sequence[str] = (),
     show_progress_bar: bool = False,
 ) -> TeacherVectors:
     """The vectors of all texts of `sources` in `folder`, gone on with if they are not whole.
@@ -119,6 +121,7 @@ def build_teacher_vectors(
         folder: Made if it is not there.
         max_length: Of the student's tokens, as in its token store.
         unk_id_dropped: Token that does not count, as in its token store.
+        prompts: The student's own, which texts may begin with and the teacher does not see.
         show_progress_bar: Whether to show one, if this is a terminal.
 
     Raises:
@@ -137,7 +140,7 @@ def build_teacher_vectors(
                 for side, texts in _sides(rows.texts):
                     ids, offsets = tokenizer.encode_batch(texts, max_length=max_length)
                     keys = keys_of.of(Bag(ids, offsets).without(unk_id_dropped))
-                    writer.add(keys, texts, side)
+                    writer.add(keys, [without_prompt(text, prompts) for text in texts], side)
                 writer.reach(number, rows.position)
                 advance(len(rows.texts["anchor"]))
         writer.end(number)

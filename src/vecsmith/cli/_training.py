@@ -1,0 +1,278 @@
+"""One training run of the command line: what is told before, what is kept after.
+
+The one rule: whatever can be refused is refused before the first text is tokenised.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from vecsmith.cli._console import note
+
+if TYPE_CHECKING:
+    from vecsmith.corpora.decontamination import Decontaminator
+    from vecsmith.model import StaticModel
+    from vecsmith.results import EvalResult
+    from vecsmith.training.losses import EmbeddingLoss
+    from vecsmith.training.pair_sources import NamedPairs
+    from vecsmith.training.settings import TrainSettings
+    from vecsmith.training.static import Trained
+
+_SCORES_FOLDER = "scores"
+_CURVE_STEM = "curve"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingJob:
+    """What the command line asks for, option by option."""
+
+    pairs: Sequence[tuple[str | None, str]]
+    out: Path
+    work: Path
+    init: str | None
+    tokenizer: Path | Literal["wordpiece", "bpe", "unigram"] | None
+    vocabulary: int
+    lowercase: bool
+    given: Mapping[str, Any]
+    preset: str | None
+    losses: Mapping[str | None, str]
+    teacher: str | None
+    eval_folders: Sequence[Path]
+    clean_folders: Sequence[Path]
+    roles: Mapping[str, str] | Sequence[str] | None
+    where: Mapping[str, str] | None
+    split: str | None
+    prompts: Mapping[str, str]
+    restart: bool
+    show_progress_bar: bool
+    quiet: bool
+
+
+def finish(job: TrainingJob) -> dict[str, Any]:
+    """Trains, scores and writes the model; the facts of it."""
+    _check_out(job.out)
+    from vecsmith.cli._dev_score import DevScore
+    from vecsmith.training.presets import find_preset
+    from vecsmith.training.start import Start
+    from vecsmith.training.static import run_training
+
+    started = time.perf_counter()
+    settings = find_preset(job.preset, has_model=job.init is not None).with_given(job.given)
+    init = _open_model(job.init)
+    sources = _open_sources(job)
+    losses = _named_losses(job, sources, settings, init)
+    score = DevScore(job.eval_folders) if job.eval_folders else None
+    cleaner = _decontaminator(job)
+    trained = run_training(
+        sources,
+        Start(
+            init=init,
+            tokenizer=job.tokenizer,
+            vocabulary=job.vocabulary,
+            lowercase=job.lowercase,
+        ),
+        settings,
+        loss=losses,
+        score=score,
+        out=job.work,
+        prompts=job.prompts,
+        teacher=_open_teacher(job.teacher),
+        decontaminator=cleaner,
+        restart=job.restart,
+        show_progress_bar=job.show_progress_bar,
+    )
+    for report in trained.reports:
+        note(str(report), quiet=job.quiet)
+    if cleaner is not None:
+        _tell_contamination(cleaner, job)
+    model, result = trained.model, None
+    if score is not None:
+        dims = _prefixes(trained.settings, model.dim)
+        folder = job.work / _SCORES_FOLDER
+        result = score.result(model, dims, out=folder, name=job.out.name)
+    model = _with_scores(model, result)
+    model.save_pretrained(job.out)
+    _keep_record(trained, job)
+    return _facts(trained, model, result, job, time.perf_counter() - started)
+
+
+def _check_out(out: Path) -> None:
+    """Refuses at once what could only fail after hours of work."""
+    if not out.absolute().parent.is_dir():
+        raise ValueError(f"--out {out}: no folder {out.parent}, expected one that exists")
+    from vecsmith.formats import check_replaceable
+
+    check_replaceable(out)
+
+
+def _open_model(init: str | None) -> StaticModel | None:
+    if init is None:
+        return None
+    from vecsmith.model import StaticModel
+
+    return StaticModel.from_pretrained(init)
+
+
+def _open_teacher(teacher: str | None) -> Any:
+    if teacher is None:
+        return None
+    from vecsmith.cli._encoders import open_encoder
+
+    encoder = open_encoder(teacher, compute_dtype="auto")
+    if not hasattr(encoder, "encode"):
+        raise ValueError(f"--teacher {teacher}: has no vectors, expected a model that encodes")
+    return encoder
+
+
+def _open_sources(job: TrainingJob) -> list[NamedPairs]:
+    from vecsmith.training.pair_sources import open_sources
+
+    sources: list[NamedPairs] = []
+    for name, source in job.pairs:
+        opened = open_sources(
+            [source] if name is None else {name: source},
+            roles=job.roles,
+            prompts=job.prompts,
+            split=job.split,
+            where=job.where,
+        )
+        taken = {each.name for each in sources}
+        for each in opened:
+            own, number = each.name, 1
+            while own in taken:
+                number += 1
+                own = f"{each.name} ({number})"
+            sources.append(replace(each, name=own))
+    return sources
+
+
+def _named_losses(
+    job: TrainingJob,
+    sources: Sequence[NamedPairs],
+    settings: TrainSettings,
+    init: StaticModel | None,
+) -> dict[str, EmbeddingLoss] | None:
+    """Losses by set, as --loss says; None for the default ones."""
+    if not job.losses:
+        return None
+    from vecsmith.training.loss_choice import named_loss
+
+    names = [source.name for source in sources]
+    unknown = [name for name in job.losses if name is not None and name not in names]
+    if unknown:
+        raise ValueError(f"--loss {unknown[0]}=...: no such set, expected one of {names}")
+    dim = settings.dim if init is None else init.dim
+    chosen = {}
+    for name in names:
+        asked = job.losses.get(name, job.losses.get(None))
+        if asked is not None:
+            chosen[name] = named_loss(asked, settings, dim)
+    return chosen
+
+
+def _decontaminator(job: TrainingJob) -> Decontaminator | None:
+    if not job.clean_folders:
+        return None
+    from vecsmith.cli._dev_score import scored_texts
+    from vecsmith.corpora.decontamination import Decontaminator
+
+    folders = list(dict.fromkeys(job.clean_folders))
+    return Decontaminator(scored_texts(folders))
+
+
+def _tell_contamination(cleaner: Decontaminator, job: TrainingJob) -> None:
+    report = cleaner.report
+    if not report.n_checked:  # the pairs had been tokenised by an earlier run
+        return
+    note(report.line(), quiet=job.quiet)
+    for example in report.examples[:3]:
+        kind = "equal to" if example.is_equal else "near"
+        note(f"  {example.text!r} is {kind} {example.evaluation_text!r}", quiet=job.quiet)
+
+
+def _prefixes(settings: TrainSettings, dim: int) -> list[int]:
+    from vecsmith.training.prefixes import halved_prefixes
+
+    asked = settings.dims or tuple(halved_prefixes(dim))
+    return sorted({dim, *asked}, reverse=True)
+
+
+def _with_scores(model: StaticModel, result: EvalResult | None) -> StaticModel:
+    """`model` with its scores for the card."""
+    if result is None:
+        return model
+    from vecsmith.cli._dev_score import scores_for_card
+    from vecsmith.model import StaticModel
+
+    config = dict(model.checkpoint.config)
+    config["vecsmith"] = {**config["vecsmith"], "scores": scores_for_card(result)}
+    return StaticModel(replace(model.checkpoint, config=config))
+
+
+def _keep_record(trained: Trained, job: TrainingJob) -> None:
+    """Leaves the curve and the scores in the folder of the run, and takes the rest away."""
+    from vecsmith.training.checkpointing import RunFolder
+
+    _draw_curve(trained, job)
+    RunFolder(job.work).close_run()
+
+
+def _draw_curve(trained: Trained, job: TrainingJob) -> None:
+    """Draws the learning curve, if matplotlib is there."""
+    from vecsmith._files import atomic_file
+    from vecsmith.errors import MissingExtraError
+    from vecsmith.reporting.pictures.drawing import png_bytes, svg_bytes
+    from vecsmith.reporting.pictures.learning import learning_figure
+
+    state = trained.fitted.state
+    names = {name for point in state.curve.points for name in point.loss}
+    losses = {
+        name: [(p.step, p.loss[name]) for p in state.curve.points if name in p.loss]
+        for name in sorted(names)
+    }
+    try:
+        figure = learning_figure(
+            losses,
+            [(each.step, each.score) for each in state.curve.evaluations],
+            title=f"Training of {job.out.name}",
+            best_step=state.best_step,
+        )
+    except MissingExtraError as error:
+        note(f"no picture of the curve: {error}", quiet=job.quiet)
+        return
+    if figure is None:
+        return
+    for kind, content in (("png", png_bytes(figure)), ("svg", svg_bytes(figure))):
+        with atomic_file(job.work / f"{_CURVE_STEM}.{kind}") as file:
+            file.write(content)
+
+
+def _facts(
+    trained: Trained,
+    model: StaticModel,
+    result: EvalResult | None,
+    job: TrainingJob,
+    seconds: float,
+) -> dict[str, Any]:
+    state, fitted = trained.fitted.state, trained.fitted
+    ours = model.checkpoint.config["vecsmith"]
+    return {
+        "out": str(job.out),
+        "work": str(job.work),
+        "dim": model.dim,
+        "vocabulary": model.checkpoint.n_tokens,
+        "bytes": sum(path.stat().st_size for path in job.out.rglob("*") if path.is_file()),
+        "steps": {"planned": fitted.n_steps, "done": state.step, "kept": state.best_step},
+        "pairs": sum(report.n_kept for report in trained.reports),
+        "data": ours["data"],
+        "score": None if state.best_step is None else state.best_score,
+        "scores": ours.get("scores", []),
+        "groups": {} if result is None else {name: result.average(name) for name in result.groups},
+        "examples_per_second": state.n_examples / max(state.seconds, 1e-9),
+        "settings": trained.settings.plain(),
+        "seconds": seconds,
+    }
