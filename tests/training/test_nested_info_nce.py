@@ -188,6 +188,40 @@ def test_bfloat16_embeddings_get_bfloat16_gradients_and_a_float32_loss() -> None
     torch.testing.assert_close(value.detach(), wide, rtol=0.01, atol=0.01)
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.02)])
+@pytest.mark.parametrize(("directions", "partition"), WAYS)
+def test_a_gpu_says_what_the_cpu_says_in_float64(
+    directions: tuple[Direction, ...], partition: Partition, precision: Any, tolerance: float
+) -> None:
+    options: dict[str, Any] = {
+        "directions": directions,
+        "partition": partition,
+        "precision": precision,
+    }
+    queries, candidates = draw(300, 256), draw(600, 256)
+    keys = {"query_keys": torch.arange(300) // 2, "candidate_keys": torch.arange(600)}
+    guides = {"guide_queries": draw(300, 8), "guide_candidates": draw(600, 8)}
+    answers = []
+    for device, dtype in (("cpu", torch.float64), ("cuda", torch.float32)):
+        left = queries.to(device, dtype).requires_grad_()
+        right = candidates.to(device, dtype).requires_grad_()
+        there = options | {name: tensor.to(device) for name, tensor in (keys | guides).items()}
+        value = info_nce_of_prefixes(left, right, {64: 1.0, 256: 1.0}, **there)
+        answers.append([part.cpu() for part in value_and_gradients(value, left, right)])
+    for exact, other in zip(*answers, strict=True):
+        atol = tolerance * float(exact.abs().max())
+        torch.testing.assert_close(other.double(), exact, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_an_embedding_that_is_no_number_makes_a_loss_that_is_none(bad: float) -> None:
+    queries = draw(4, 8)
+    queries[2, 5] = bad
+    assert info_nce(queries, draw(4, 8)).isnan()
+    assert info_nce(queries.float(), draw(4, 8).float()).isnan()
+
+
 def test_blocks_give_the_same_bits_each_time() -> None:
     queries, candidates = draw(300, 64, dtype=torch.float32), draw(600, 64, dtype=torch.float32)
     contrast = Contrast(

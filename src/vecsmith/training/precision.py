@@ -37,7 +37,11 @@ def add_product(base: Tensor, left: Tensor, right: Tensor, *, bfloat16: bool, ou
             torch.addmm(base, left, right, out=out)
     else:
         halves = left.to(torch.bfloat16), right.to(torch.bfloat16)
-        torch.add(base, torch.mm(*halves, out_dtype=torch.float32), out=out)
+        if left.is_cuda:
+            product = torch.mm(*halves, out_dtype=torch.float32)
+        else:  # elsewhere sums of bfloat16 would be bfloat16
+            product = halves[0].float() @ halves[1].float()
+        torch.add(base, product, out=out)
 
 
 @contextmanager
