@@ -99,6 +99,8 @@ def rows_of_pass(
         shared: Rows that must not meet; None where any may.
         generator: Decides everything that is random.
     """
+    if n_batches == 0:
+        return iter(())
     if shared is not None and len(shared.rows):
         order = _spread_order(n_rows, n_batches, shared, generator)
         if len(order) <= (n_batches - 1) * batch_size:  # texts repeat too often for full batches
@@ -112,7 +114,9 @@ def _spread_order(
     n_rows: int, n_batches: int, shared: SharedTexts, generator: np.random.Generator
 ) -> Rows:
     """Rows in the order in which batches take them, without those that are left out."""
-    places = generator.random(n_rows)
+    # each row at random in an interval of its own: then a batch's share of the order is even, and
+    # so is its share of a text that stands in about as many rows as there are batches
+    places = (generator.permutation(n_rows) + generator.random(n_rows)) / n_rows
     # sorted by text and at random within it: texts are whole numbers, what is drawn is below 1
     by_text = np.argsort(shared.heaviest + generator.random(len(shared.rows)))
     texts = shared.heaviest[by_text]
