@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from vecsmith.corpora import PairCorpus, PairRows, Position, open_pairs
+from vecsmith.corpora import Limits, PairCorpus, PairRows, Position, open_pairs
 from vecsmith.training.pair_tokens import TextMatcher
 from vecsmith.training.provenance import licence_of, short_name
 
@@ -51,9 +51,11 @@ class NamedPairs:
         """How many pairs there are, None if that is not known."""
         return self.corpus.n_rows
 
-    def read(self, start: Position | None = None) -> Iterator[PairRows]:
-        """The pairs, some at a time; `start` is where to go on."""
-        for rows in self.corpus.read(start):
+    def read(
+        self, start: Position | None = None, *, limits: Limits | None = None
+    ) -> Iterator[PairRows]:
+        """The pairs, so many at a time; `start` is where to go on."""
+        for rows in self.corpus.read(start, limits=limits):
             for role, prompt in self.prompts.items():
                 column = rows.texts[role]
                 # an empty text stays one: a prompt alone says nothing

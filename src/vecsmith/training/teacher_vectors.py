@@ -21,18 +21,19 @@ from numpy.typing import NDArray
 from vecsmith._files import atomic_file, parse_json
 from vecsmith._progress import progress_bar
 from vecsmith._typing import Encoder, FloatArray, PathLike
+from vecsmith.corpora import Limits
 from vecsmith.errors import FormatError
 from vecsmith.formats.safetensors import TensorFile, write_tensors
 from vecsmith.tokenizer import Tokenizer
 from vecsmith.training.bag import Bag, Keys, TextKeys
-from vecsmith.training.pair_sources import without_prompt
-from vecsmith.training.pair_tokens import PairSource
+from vecsmith.training.pair_sources import NamedPairs, without_prompt
 
 Side = Literal["query", "document"]
 
 _VERSION: Final = 1
 # What a kill costs at most: a minute or so of a transformer on two cores.
 _SHARD_TEXTS: Final = 2**14
+_LIMITS: Final = Limits(max_rows=2**12)
 _SALTS: Final[dict[Side, int]] = {"query": 0x9E3779B97F4A7C15, "document": 0}
 _REMEDY: Final = "delete the folder"
 
@@ -99,7 +100,7 @@ def salted(keys: Keys, side: Side) -> Keys:
 
 
 def build_teacher_vectors(
-    sources: Sequence[PairSource],
+    sources: Sequence[NamedPairs],
     tokenizer: Tokenizer,
     teacher: Encoder,
     folder: PathLike,
@@ -136,7 +137,7 @@ def build_teacher_vectors(
             continue
         label = f"teacher on {source.name}"
         with progress_bar(label, total=source.n_rows, show=show_progress_bar) as advance:
-            for rows in source.read(start):
+            for rows in source.read(start, limits=_LIMITS):
                 for side, texts in _sides(rows.texts):
                     ids, offsets = tokenizer.encode_batch(texts, max_length=max_length)
                     keys = keys_of.of(Bag(ids, offsets).without(unk_id_dropped))
@@ -230,14 +231,16 @@ class _Writer:
 
     def _encoded(self) -> NDArray[np.float16]:
         """Vectors of the waiting texts, in their order."""
+        waiting = list(self._waiting.values())
         order: list[int] = []
         parts: list[FloatArray] = []
-        for side in ("query", "document") if self._salts else ("document", "query"):
-            places = [i for i, (_, own) in enumerate(self._waiting.values()) if own == side]
+        # a teacher without sides gets all texts at once
+        for sides in [("query",), ("document",)] if self._salts else [("query", "document")]:
+            places = [i for i, (_, side) in enumerate(waiting) if side in sides]
             if places:
-                texts = [text for text, own in self._waiting.values() if own == side]
                 order += places
-                parts.append(self._vectors(texts, side))
+                texts = [waiting[i][0] for i in places]
+                parts.append(self._vectors(texts, waiting[places[0]][1]))
         if not parts:
             return np.empty((0, 0), dtype=np.float16)
         vectors = np.concatenate(parts)
@@ -259,7 +262,7 @@ class _Writer:
         return found
 
 
-def _identity(sources: Sequence[PairSource], tokenizer: Tokenizer, teacher: Encoder) -> str:
+def _identity(sources: Sequence[NamedPairs], tokenizer: Tokenizer, teacher: Encoder) -> str:
     """Hash of what the vectors are of; a teacher without a fingerprint goes by its class."""
     own = getattr(teacher, "fingerprint", None) or type(teacher).__qualname__
     parts = [own, tokenizer.fingerprint, [source.fingerprint for source in sources]]
