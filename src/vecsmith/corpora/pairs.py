@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from vecsmith.corpora.files import FileFormat
 from vecsmith.corpora.roles import facts_of, find_roles, roles_in_order, stated_roles
 from vecsmith.corpora.rows import Limits, Position, Rows, kind_of
 from vecsmith.corpora.selection import Wanted
+from vecsmith.corpora.texts import TextMatcher
 from vecsmith.errors import FormatError
 
 
@@ -50,16 +52,25 @@ class PairRows:
 class PairCorpus:
     """Pairs of texts from a corpus.
 
+    `first_row` of what it gives counts the corpus's rows, also those left out.
+
     Attributes:
         corpus: The rows.
         roles: Of its columns: "anchor", "positive", "negative_1", ..., "score".
         columns: The columns by role.
     """
 
-    def __init__(self, corpus: Corpus, columns: Mapping[str, str]) -> None:
+    def __init__(
+        self, corpus: Corpus, columns: Mapping[str, str], *, unwanted: TextMatcher | None = None
+    ) -> None:
         self.corpus = corpus
         self.columns = dict(columns)
         self.roles = tuple(columns)
+        self._unwanted = unwanted
+
+    def leaving_out(self, unwanted: TextMatcher) -> PairCorpus:
+        """These pairs without those of which `unwanted` knows a text."""
+        return PairCorpus(self.corpus, self.columns, unwanted=unwanted)
 
     @property
     def name(self) -> str:
@@ -79,10 +90,9 @@ class PairCorpus:
     @property
     def fingerprint(self) -> str:
         """A hash of what is read and in which roles."""
-        import hashlib
-
-        content = f"{self.corpus.fingerprint}{self.columns}"
-        return hashlib.sha256(content.encode()).hexdigest()[:32]
+        unwanted = "" if self._unwanted is None else self._unwanted.fingerprint
+        content = f"{self.corpus.fingerprint}{self.columns}{unwanted}"
+        return sha256(content.encode()).hexdigest()[:32]
 
     def read(
         self, start: Position | None = None, *, limits: Limits | None = None
@@ -98,21 +108,26 @@ class PairCorpus:
         """
         wanted = tuple(dict.fromkeys(self.columns.values()))
         for rows in self.corpus.read(wanted, start=start, limits=limits):
-            texts = {
-                role: _texts(rows, column)
-                for role, column in self.columns.items()
-                if role != "score"
-            }
-            score = self.columns.get("score")
-            yield PairRows(
-                texts=texts,
-                scores=None if score is None else _numbers(rows, score),
-                first_row=rows.first_row,
-                position=rows.position,
-                n_mended=rows.n_mended,
-                n_bytes_read=rows.n_bytes_read,
-                rows=rows,
-            )
+            if self._unwanted is not None:
+                clean = _clean(rows, self._text_columns(), self._unwanted)
+                rows = rows.chosen(clean, wanted)
+            if rows.n_rows:
+                yield self._pairs(rows)
+
+    def _text_columns(self) -> dict[str, str]:
+        return {role: column for role, column in self.columns.items() if role != "score"}
+
+    def _pairs(self, rows: Rows) -> PairRows:
+        score = self.columns.get("score")
+        return PairRows(
+            texts={role: _texts(rows, column) for role, column in self._text_columns().items()},
+            scores=None if score is None else _numbers(rows, score),
+            first_row=rows.first_row,
+            position=rows.position,
+            n_mended=rows.n_mended,
+            n_bytes_read=rows.n_bytes_read,
+            rows=rows,
+        )
 
 
 def open_pairs(
@@ -149,6 +164,14 @@ def open_pairs(
     if isinstance(roles, Mapping):
         return PairCorpus(corpus, stated_roles(roles, facts))
     return PairCorpus(corpus, roles_in_order(roles, facts))
+
+
+def _clean(rows: Rows, columns: Mapping[str, str], unwanted: TextMatcher) -> list[int]:
+    """Places of the rows none of whose texts is unwanted."""
+    is_clean = np.ones(rows.n_rows, dtype=np.bool_)
+    for column in columns.values():
+        is_clean &= unwanted.matches([text or "" for text in _texts(rows, column)]) == 0
+    return np.flatnonzero(is_clean).tolist()
 
 
 def _texts(rows: Rows, column: str) -> list[str | None]:

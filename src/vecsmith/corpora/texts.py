@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from hashlib import sha256
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vecsmith.corpora.corpus import Corpus, open_corpus
 from vecsmith.corpora.files import FileFormat
@@ -17,6 +21,19 @@ from vecsmith.errors import FormatError
 
 # What the column of texts may be called, the first that is there.
 _TEXT_NAMES = (TEXT_COLUMN, "texts", "content", "sentence", "document", "passage", "body")
+
+
+class TextMatcher(Protocol):
+    """Texts that are not wanted; `decontamination.Decontaminator` is one."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the texts."""
+        ...
+
+    def matches(self, texts: Sequence[str]) -> NDArray[np.uint8]:
+        """Of each text 0 if it is not among them, shape [N]."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,10 +82,15 @@ class TextCorpus:
         report: Counts of the latest iteration, so far.
     """
 
-    def __init__(self, corpus: Corpus, column: str) -> None:
+    def __init__(self, corpus: Corpus, column: str, *, unwanted: TextMatcher | None = None) -> None:
         self.corpus = corpus
         self.column = column
         self.report = CorpusReport()
+        self._unwanted = unwanted
+
+    def leaving_out(self, unwanted: TextMatcher) -> TextCorpus:
+        """These texts without those that `unwanted` knows."""
+        return TextCorpus(self.corpus, self.column, unwanted=unwanted)
 
     @property
     def name(self) -> str:
@@ -83,7 +105,9 @@ class TextCorpus:
     @property
     def fingerprint(self) -> str:
         """A hash of what is read."""
-        return f"{self.corpus.fingerprint}-{self.column}"
+        unwanted = "" if self._unwanted is None else self._unwanted.fingerprint
+        content = f"{self.corpus.fingerprint}{self.column}{unwanted}"
+        return sha256(content.encode()).hexdigest()[:32]
 
     def __iter__(self) -> Iterator[str]:
         for texts in self.batches():
@@ -116,6 +140,10 @@ class TextCorpus:
             report.n_read += rows.n_rows
             report.n_mended += rows.n_mended
             report.n_repeated += len(texts) - len(kept)
+            if self._unwanted is not None and kept:
+                is_clean = (self._unwanted.matches(kept) == 0).tolist()
+                report.n_contaminated += is_clean.count(False)
+                kept = [text for text, clean in zip(kept, is_clean, strict=True) if clean]
             report.n_given += len(kept)
             if kept:
                 yield kept
@@ -126,7 +154,7 @@ def texts_of(
     *,
     column: str | None = None,
     split: str | None = None,
-    where: dict[str, Wanted] | None = None,
+    where: Mapping[str, Wanted] | None = None,
     format: FileFormat | None = None,
 ) -> TextCorpus:
     """The distinct texts of `source`, to be iterated as often as needed.
