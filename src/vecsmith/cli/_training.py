@@ -5,6 +5,7 @@ The one rule: whatever can be refused is refused before the first text is tokeni
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from vecsmith.training.settings import TrainSettings
     from vecsmith.training.static import Trained
 
+MINING_FOLDER = "mining"
 _SCORES_FOLDER = "scores"
 _CURVE_STEM = "curve"
 
@@ -41,6 +43,8 @@ class TrainingJob:
     preset: str | None
     losses: Mapping[str | None, str]
     teacher: str | None
+    mine: int
+    mine_margin: float
     eval_folders: Sequence[Path]
     clean_folders: Sequence[Path]
     roles: Mapping[str, str] | Sequence[str] | None
@@ -53,8 +57,21 @@ class TrainingJob:
 
 
 def finish(job: TrainingJob) -> dict[str, Any]:
-    """Trains, scores and writes the model; the facts of it."""
+    """Trains, scores and writes the model; the facts of it.
+
+    Raises:
+        KeyboardInterrupt: Saying what is kept.
+    """
     _check_out(job.out)
+    try:
+        return _finish(job)
+    except KeyboardInterrupt:
+        kept = f"the last checkpoint is in {job.work}, the same command goes on from it"
+        raise KeyboardInterrupt(kept) from None
+
+
+def _finish(job: TrainingJob) -> dict[str, Any]:
+    """The whole story of one command."""
     from vecsmith.cli._dev_score import DevScore
     from vecsmith.training.presets import find_preset
     from vecsmith.training.start import Start
@@ -65,8 +82,11 @@ def finish(job: TrainingJob) -> dict[str, Any]:
     init = _open_model(job.init)
     sources = _open_sources(job)
     losses = _named_losses(job, sources, settings, init)
+    teacher = _open_teacher(job.teacher)
     score = DevScore(job.eval_folders) if job.eval_folders else None
     cleaner = _decontaminator(job)
+    if job.mine:
+        sources = [_mined(source, teacher or init, job) for source in sources]
     trained = run_training(
         sources,
         Start(
@@ -80,7 +100,7 @@ def finish(job: TrainingJob) -> dict[str, Any]:
         score=score,
         out=job.work,
         prompts=job.prompts,
-        teacher=_open_teacher(job.teacher),
+        teacher=teacher if _is_asked_for(losses) or not job.mine else None,
         decontaminator=cleaner,
         restart=job.restart,
         show_progress_bar=job.show_progress_bar,
@@ -174,6 +194,36 @@ def _named_losses(
     return chosen
 
 
+def _is_asked_for(losses: Mapping[str, EmbeddingLoss] | None) -> bool:
+    """Whether a loss takes a teacher's vectors."""
+    from vecsmith.training.loss_choice import asks_teacher
+
+    return any(map(asks_teacher, (losses or {}).values()))
+
+
+def _mined(source: NamedPairs, encoder: Any, job: TrainingJob) -> NamedPairs:
+    """`source` with the hard negatives that `encoder` finds; graded pairs stay as they are."""
+    if "score" in source.roles:
+        return source
+    from vecsmith.training.mining import mine_hard_negatives
+    from vecsmith.training.pair_sources import open_sources
+
+    keeps = bool(getattr(encoder, "fingerprint", ""))
+    if keeps:
+        job.work.mkdir(parents=True, exist_ok=True)
+    mined = mine_hard_negatives(
+        source.corpus,
+        encoder,
+        n_negatives=job.mine,
+        relative_margin=job.mine_margin,
+        work=job.work / MINING_FOLDER if keeps else None,
+        show_progress_bar=job.show_progress_bar,
+    )
+    note(f"{source.name}: {mined.report}", quiet=job.quiet)
+    (opened,) = open_sources({source.name: mined.pairs}, prompts=job.prompts)
+    return replace(opened, licence=source.licence)
+
+
 def _decontaminator(job: TrainingJob) -> Decontaminator | None:
     if not job.clean_folders:
         return None
@@ -219,6 +269,7 @@ def _keep_record(trained: Trained, job: TrainingJob) -> None:
 
     _draw_curve(trained, job)
     RunFolder(job.work).close_run()
+    shutil.rmtree(job.work / MINING_FOLDER, ignore_errors=True)
 
 
 def _draw_curve(trained: Trained, job: TrainingJob) -> None:

@@ -75,6 +75,17 @@ def static(
     teacher: Annotated[
         str | None, typer.Option(help="Model whose vectors a loss asks for, or that mines.")
     ] = None,
+    mine: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Add N hard negatives to each pair, found by --teacher or else by --init.",
+        ),
+    ] = None,
+    mine_margin: Annotated[
+        float,
+        typer.Option(help="How far below the positive's a negative's similarity must be, a share."),
+    ] = 0.05,
     evaluate: Annotated[
         list[Path] | None,
         typer.Option(
@@ -222,6 +233,8 @@ def static(
         preset=preset,
         losses=dict(_loss(text) for text in loss or []),
         teacher=teacher,
+        mine=mine or 0,
+        mine_margin=mine_margin,
         eval_folders=evaluate or [],
         clean_folders=[*(decontaminate or []), *([] if keep_contaminated else evaluate or [])],
         roles=_parse_roles(roles),
@@ -240,6 +253,8 @@ def static(
         raise typer.BadParameter("give either --tokenizer FILE or --train-tokenizer FAMILY")
     if dim is not None and init is not None:
         raise typer.BadParameter("--dim is of a model from nothing, expected it without --init")
+    if mine is not None and not (teacher or init):
+        raise typer.BadParameter("--mine needs a model to mine with, expected --teacher or --init")
     result = finish(job)
     if as_json:
         print_json(result)

@@ -197,7 +197,8 @@ class RunFolder:
 
     def _is_run(self) -> bool:
         names = {entry.name for entry in self.path.iterdir()}
-        return RUN_FILE in names or names <= {"lock", TOKENIZER_FILE, STORE_FOLDER}
+        # what may come to lie there before the record does
+        return RUN_FILE in names or names <= {"lock", TOKENIZER_FILE, STORE_FOLDER, "mining"}
 
 
 @contextmanager
