@@ -18,7 +18,7 @@ from vecsmith.distillation.regression import (
     fit_table,
     gather,
 )
-from vecsmith.distillation.regression.prior import frequency_weights, mix_states
+from vecsmith.distillation.regression.prior import mix_states, weigh_rows
 from vecsmith.distillation.regression.projection import principal_directions
 from vecsmith.distillation.regression.ridge import penalties, solve_ridge
 from vecsmith.distillation.regression.whitening import whiten
@@ -241,11 +241,11 @@ def test_without_texts_the_prior_is_the_isolated_vectors() -> None:
     np.testing.assert_allclose(found, isolated, rtol=1e-6)
 
 
-def test_no_coefficient_means_no_weights() -> None:
-    assert frequency_weights(np.array([3, 0]), None) is None
-    found = frequency_weights(np.array([3, 0]), 0.5)
-    assert found is not None
-    np.testing.assert_allclose(found, np.array([0.5 / (0.5 + 4 / 5), 0.5 / (0.5 + 1 / 5)]))
+def test_rare_tokens_weigh_more_and_without_a_coefficient_all_weigh_alike() -> None:
+    counts, rows = np.array([3, 0]), np.full((2, 2), 2.0, dtype=np.float32)
+    np.testing.assert_array_equal(weigh_rows(rows.copy(), counts, None), rows)
+    expected = np.array([[0.5 / (0.5 + 4 / 5)], [0.5 / (0.5 + 1 / 5)]]) * [[2.0, 2.0]]
+    np.testing.assert_allclose(weigh_rows(rows, counts, 0.5), expected, rtol=1e-6)
 
 
 def test_directions_are_the_right_singular_vectors_of_uncentred_targets() -> None:

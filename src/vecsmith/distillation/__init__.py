@@ -1,6 +1,16 @@
 """Static models from transformer teachers (extra `distill`)."""
 
 from vecsmith.distillation.distiller import DistillSettings, distill, distill_checkpoint
+from vecsmith.distillation.regression import RegressionSettings
+from vecsmith.distillation.settings import TextSettings, TokenlearnSettings
 from vecsmith.distillation.vocabulary import VocabularyReport
 
-__all__ = ["DistillSettings", "VocabularyReport", "distill", "distill_checkpoint"]
+__all__ = [
+    "DistillSettings",
+    "RegressionSettings",
+    "TextSettings",
+    "TokenlearnSettings",
+    "VocabularyReport",
+    "distill",
+    "distill_checkpoint",
+]

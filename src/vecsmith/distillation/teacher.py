@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 import re
@@ -169,6 +170,21 @@ class Teacher:
         self.n_bytes = sum(p.numel() * p.element_size() for p in self._model.parameters())
         with torch.inference_mode(), self._precision():
             self.dim = int(self._vectors([[0]], self._frame_length + 1).shape[1])
+
+    def framed(self, frame: Frame, pooling: Pooling | None = None) -> Teacher:
+        """This teacher with `frame` around every sequence; weights are shared.
+
+        Args:
+            frame: Ids put around every sequence.
+            pooling: How token states become a vector; None for the teacher's own way, the mean
+                where that is it.
+        """
+        other = copy.copy(self)
+        other._frame = frame
+        other._modes = self.head.modes if pooling is None else (pooling,)
+        other.pooling = "+".join(other._modes)
+        other._share = None
+        return other
 
     def embed(
         self,

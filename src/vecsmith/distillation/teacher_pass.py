@@ -7,6 +7,7 @@ not. Texts are read in shards; a shard counts once its files and then the list o
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -91,7 +92,7 @@ class TeacherPass:
         n_tokens: Tokens in them, specials left out.
         n_unread: Texts for which the teacher gave no finite vector; they have no tokens.
         dim: Length D of its vectors.
-        fingerprint: Of the teacher with all that decides what it says.
+        content: Hash of the teacher's fingerprint and of all texts.
         sums: For each token of the student, the sum of its states, float32, shape [V, D].
         counts: How often it was seen, int64, shape [V].
     """
@@ -108,7 +109,8 @@ class TeacherPass:
             raise FormatError(f"{self.folder}: no finished pass of a teacher, expected one")
         self._record = record["shards"]
         self.dim = int(record["settings"]["dim"])
-        self.fingerprint = str(record["settings"]["teacher"])
+        facts = [record["settings"], [shard["texts"] for shard in self._record]]
+        self.content = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         self.n_texts = sum(shard["n_texts"] for shard in self._record)
         self.n_tokens = sum(shard["n_tokens"] for shard in self._record)
         self.n_unread = sum(shard.get("n_unread", 0) for shard in self._record)

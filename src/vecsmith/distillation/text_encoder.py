@@ -162,6 +162,11 @@ class TextEncoder:
         return MappingProxyType(dict(self._said.prompts))
 
     @property
+    def teacher(self) -> Teacher:
+        """The transformer, for sequences of its token ids."""
+        return self._teacher
+
+    @property
     def tokenizer_json(self) -> str:
         """Text of the tokenizer.json."""
         return self._said.tokenizer_json

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vecsmith._typing import FloatArray
 from vecsmith.distillation.regression.count_rows import CountRows, TokenLists, add_transposed
-from vecsmith.distillation.regression.prior import frequency_weights, mix_states
+from vecsmith.distillation.regression.prior import mix_states, weigh_rows
 from vecsmith.distillation.regression.projection import principal_directions
 from vecsmith.distillation.regression.ridge import penalties, solve_ridge
 from vecsmith.distillation.regression.settings import RegressionSettings
@@ -138,7 +138,7 @@ def fit_table(
     directions, explained = principal_directions(normals.moment, dim)
     rotation = directions.astype(np.float32)
     correlations = normals.correlations @ rotation
-    prior = _prior(passed, isolated, settings) @ rotation
+    prior = start_rows(passed, isolated, settings) @ rotation
     gram_prior = rows.gram(prior)
     scale = _inner(prior, correlations) / max(_inner(prior, gram_prior), np.finfo(float).tiny)
     table, residuals = solve_ridge(
@@ -156,7 +156,9 @@ def fit_table(
     return Fit(table=table, explained=explained, residuals=residuals)
 
 
-def _prior(passed: TextShards, isolated: FloatArray, settings: RegressionSettings) -> FloatArray:
+def start_rows(
+    passed: TextShards, isolated: FloatArray, settings: RegressionSettings
+) -> FloatArray:
     """Rows of the prior in the teacher's dimensions, not scaled yet, [V, D]."""
     prior = mix_states(
         passed.sums,
@@ -165,10 +167,7 @@ def _prior(passed: TextShards, isolated: FloatArray, settings: RegressionSetting
         shrinkage=settings.shrinkage,
         common_count=settings.common_count,
     )
-    weights = frequency_weights(passed.counts, settings.sif_coefficient)
-    if weights is not None:
-        prior *= weights[:, None]
-    return prior
+    return weigh_rows(prior, passed.counts, settings.sif_coefficient)
 
 
 def _inner(left: FloatArray, right: FloatArray) -> float:

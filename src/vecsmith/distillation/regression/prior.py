@@ -71,11 +71,17 @@ def _row_lengths(rows: FloatArray) -> NDArray[np.float64]:
     return lengths
 
 
-def frequency_weights(
-    counts: NDArray[np.int64], coefficient: float | None
-) -> NDArray[np.float32] | None:
-    """Factors a / (a + p) of the rows of tokens seen `counts` times, float32 [V]; None for none."""
-    if coefficient is None:
-        return None
-    probabilities = count_probabilities(counts.astype(np.float64))
-    return sif_weights(probabilities, coefficient).astype(np.float32)
+def weigh_rows(
+    rows: FloatArray, counts: NDArray[np.int64], coefficient: float | None
+) -> FloatArray:
+    """`rows` [V, D], each times a / (a + p) of its token, in place; None for `coefficient`: as is.
+
+    Args:
+        rows: Of the tokens.
+        counts: How often each was seen, [V].
+        coefficient: a above.
+    """
+    if coefficient is not None:
+        probabilities = count_probabilities(counts.astype(np.float64))
+        rows *= sif_weights(probabilities, coefficient).astype(np.float32)[:, None]
+    return rows

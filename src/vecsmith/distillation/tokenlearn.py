@@ -1,0 +1,252 @@
+"""A table learned step by step from a teacher's vectors of texts, as tokenlearn does.
+
+Tulkens & van Dongen, "Tokenlearn" (2024): the mean of a text's rows is driven to the teacher's
+vector of the text. Here with what makes it strong: targets in their principal directions, rows
+that begin at the teacher's own vectors, Adam with warm-up and a linear decay to nothing. The
+regression minimises a like distance at once; this is there to be compared with it.
+
+The one rule: a run that was stopped goes on where it was, and ends with the bytes of one that was
+not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith._extras import require
+from vecsmith._files import atomic_file
+from vecsmith._progress import progress_bar
+from vecsmith._typing import FloatArray
+from vecsmith.distillation.from_tokens import MadeTable
+from vecsmith.distillation.regression.fitting import start_rows
+from vecsmith.distillation.regression.prior import weigh_rows
+from vecsmith.distillation.regression.projection import principal_directions
+from vecsmith.distillation.settings import TextSettings, TokenlearnSettings
+from vecsmith.distillation.teacher_pass import Shard, TeacherPass
+from vecsmith.errors import FormatError
+from vecsmith.formats.safetensors import TensorFile, write_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vecsmith.training.optimizer import RowAdam
+    from vecsmith.training.token_table import TokenLists, TokenTable
+
+SAVE_SECONDS = 60.0
+_ADAM = "adam."
+
+
+def learn_table(
+    passed: TeacherPass,
+    isolated: FloatArray,
+    dim: int | float | None,
+    how: TextSettings,
+    *,
+    file: Path,
+    show_progress_bar: bool = False,
+) -> MadeTable:
+    """The table whose mean rows come near the teacher's vectors of texts by `how.objective`.
+
+    Args:
+        passed: What the teacher said of texts.
+        isolated: Its vectors of the V tokens alone, [V, D].
+        dim: Dimensions, a share of the targets' variance to keep, or None for the teacher's own.
+        how: The settings.
+        file: Where the state of the run is kept, and found if there is one of the same run.
+        show_progress_bar: Whether to show one, if this is a terminal.
+
+    Raises:
+        FloatingPointError: If a gradient is not finite.
+    """
+    settings = how.tokenlearn
+    targets = _Targets.of(passed, dim, settings)
+    rows = targets.rotated(_start(passed, isolated, how))
+    rows *= np.float32(settings.scale / max(np.sqrt(np.square(rows).mean()), 1e-12))
+    run = _Run(rows, how, _fingerprint(passed, isolated, dim, how), file)
+    n_steps = settings.epochs * targets.n_batches
+    with progress_bar(how.objective, total=n_steps, show=show_progress_bar) as advance:
+        run.learn(targets, n_steps, advance)
+    return MadeTable(rows=run.table.rows.numpy(), explained=targets.explained)
+
+
+def _start(passed: TeacherPass, isolated: FloatArray, how: TextSettings) -> FloatArray:
+    """Rows at the start, weighed by how rare their tokens are, in the teacher's dimensions."""
+    if how.tokenlearn.start == "contextual":
+        return start_rows(passed, isolated, how.regression)
+    return weigh_rows(isolated.copy(), passed.counts, how.regression.sif_coefficient)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Targets:
+    """Texts and what a table is to make of them, in an order that a seed decides."""
+
+    shards: list[Shard]
+    places: NDArray[np.int64]
+    mean: FloatArray
+    rotation: FloatArray
+    explained: float
+    batch_size: int
+    seed: int
+    order: NDArray[np.int64] | None = None
+    epoch: int = -1
+
+    @classmethod
+    def of(cls, passed: TeacherPass, dim: int | float | None, settings: TokenlearnSettings
+           ) -> _Targets:  # fmt: skip
+        shards = list(passed.shards())
+        read = [np.diff(s.offsets).astype(bool) & s.vectors.any(axis=1) for s in shards]
+        mean, moment = _moments(shards)
+        if settings.centered:
+            moment = moment - passed.n_texts * np.outer(mean, mean)
+        else:
+            mean = np.zeros_like(mean)
+        directions, explained = principal_directions(moment, dim)
+        return cls(
+            shards=shards,
+            places=np.flatnonzero(np.concatenate(read)),
+            mean=mean.astype(np.float32),
+            rotation=directions.astype(np.float32),
+            explained=explained,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+        )
+
+    @property
+    def n_batches(self) -> int:
+        """Batches of an epoch; the last may be smaller."""
+        return -(-len(self.places) // self.batch_size)
+
+    def rotated(self, vectors: FloatArray) -> FloatArray:
+        found: FloatArray = vectors @ self.rotation
+        return found
+
+    def batch(self, step: int) -> tuple[TokenLists, FloatArray]:
+        """Tokens and targets [B, K] of the texts of a step."""
+        from vecsmith.training.token_table import TokenLists
+
+        epoch, i = divmod(step, self.n_batches)
+        if self.order is None or epoch != self.epoch:
+            random = np.random.default_rng([self.seed, epoch])
+            self.order, self.epoch = random.permutation(self.places), epoch
+        chosen = self.order[i * self.batch_size : (i + 1) * self.batch_size]
+        ends = np.cumsum([len(shard.vectors) for shard in self.shards])
+        of_shard = np.searchsorted(ends, chosen, side="right")
+        ids, vectors = [], np.empty((len(chosen), len(self.mean)), dtype=np.float32)
+        for row, (shard, place) in enumerate(
+            zip(of_shard.tolist(), (chosen - ends[of_shard]).tolist(), strict=True)
+        ):
+            texts = self.shards[shard]
+            place += len(texts.vectors)
+            ids.append(texts.ids[texts.offsets[place] : texts.offsets[place + 1]])
+            vectors[row] = texts.vectors[place]
+        offsets = np.zeros(len(chosen) + 1, dtype=np.int64)
+        np.cumsum([len(own) for own in ids], out=offsets[1:])
+        return TokenLists(np.concatenate(ids), offsets), self.rotated(vectors - self.mean)
+
+
+class _Run:
+    """A table while it is learned, with its optimiser, and the file that keeps both."""
+
+    def __init__(self, rows: FloatArray, how: TextSettings, fingerprint: str, file: Path) -> None:
+        torch = require("torch", extra="distill", purpose="learn a table")
+        from vecsmith.training.optimizer import RowAdam
+        from vecsmith.training.token_table import TokenTable
+
+        self._how = how
+        self._fingerprint = fingerprint
+        self._file = file
+        settings = how.tokenlearn
+        self.table: TokenTable = TokenTable(torch.from_numpy(rows))
+        self._adam: RowAdam = RowAdam(
+            self.table, lr=settings.lr, betas=settings.betas, eps=settings.eps
+        )
+
+    def learn(self, targets: _Targets, n_steps: int, advance: Callable[[int], object]) -> None:
+        """Takes all steps that are not taken yet."""
+        torch = require("torch", extra="distill", purpose="learn a table")
+        from vecsmith.training.schedule import Schedule
+
+        settings = self._how.tokenlearn
+        n_warmup = min(round(settings.warmup * n_steps), n_steps)
+        schedule = Schedule(peak=settings.lr, n_steps=n_steps, n_warmup=n_warmup)
+        loss_of = _loss(self._how.objective, settings)
+        self._restore()
+        advance(self._adam.n_steps)
+        saved_at = time.monotonic()
+        for step in range(self._adam.n_steps, n_steps):
+            bag, wanted = targets.batch(step)
+            vectors = self.table.embed(bag).requires_grad_()
+            loss_of(vectors, torch.from_numpy(wanted)).backward()  # type: ignore[no-untyped-call]
+            assert vectors.grad is not None
+            self._adam.step(self.table.gradients([(bag, vectors.grad)]), schedule.rate(step))
+            advance(1)
+            if time.monotonic() - saved_at >= SAVE_SECONDS:
+                self._save()
+                saved_at = time.monotonic()
+        self._save()
+
+    def _tensors(self) -> dict[str, Tensor]:
+        moments = {_ADAM + name: value for name, value in self._adam.state_tensors().items()}
+        return moments | dict(self.table.state_tensors())
+
+    def _save(self) -> None:
+        arrays = {name: tensor.cpu().numpy() for name, tensor in self._tensors().items()}
+        widest_first = dict(sorted(arrays.items(), key=lambda item: -item[1].dtype.itemsize))
+        with atomic_file(self._file) as stream:
+            write_tensors(stream, widest_first, metadata={"fingerprint": self._fingerprint})
+
+    def _restore(self) -> None:
+        """Takes over the state in the file, if it is one of this run."""
+        torch = require("torch", extra="distill", purpose="learn a table")
+        try:
+            file = TensorFile(self._file)
+        except (FormatError, FileNotFoundError):
+            return
+        if file.metadata.get("fingerprint") != self._fingerprint:
+            return
+        state = {name: torch.from_numpy(np.array(file.tensor(name))) for name in file.names()}
+        self.table.restore(state)
+        self._adam.restore(
+            {n.removeprefix(_ADAM): v for n, v in state.items() if n.startswith(_ADAM)}
+        )
+
+
+def _loss(objective: str, settings: TokenlearnSettings) -> Callable[[Tensor, Tensor], Tensor]:
+    from vecsmith.training.losses import cosine_distance, info_nce, mean_squared_error
+
+    if objective == "cosine":
+        return cosine_distance
+    if objective == "mse":
+        return mean_squared_error
+    return partial(info_nce, temperature=settings.temperature)
+
+
+def _moments(shards: list[Shard]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean [D] and sum of outer products [D, D] of all vectors."""
+    dim = shards[0].vectors.shape[1]
+    total, moment, n_texts = np.zeros(dim), np.zeros((dim, dim)), 0
+    for shard in shards:
+        vectors = shard.vectors.astype(np.float32)
+        total += vectors.sum(axis=0, dtype=np.float64)
+        moment += vectors.T @ vectors
+        n_texts += len(vectors)
+    return total / n_texts, moment
+
+
+def _fingerprint(
+    passed: TeacherPass, isolated: FloatArray, dim: int | float | None, how: TextSettings
+) -> str:
+    facts = {"pass": passed.content, "dim": dim, "how": asdict(how)}
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    digest.update(np.ascontiguousarray(isolated).data)
+    return digest.hexdigest()
