@@ -229,3 +229,28 @@ def test_a_score_that_is_no_number_ends_the_run(model: StaticModel) -> None:
 )
 def test_epochs_make_so_many_steps(epochs: float, steps: int | None, expected: int) -> None:
     assert planned_steps(TrainSettings(epochs=epochs, steps=steps), 10) == expected
+
+
+def test_texts_that_stand_in_most_pairs_are_trained_on_where_repeats_are_allowed(
+    model: StaticModel,
+) -> None:
+    rows = [(f"the cat {i}", "hello world") for i in range(40)]
+    options: dict[str, Any] = {"init": model, "pairs": rows, "batch_size": 20, "steps": 2}
+    with pytest.raises(ValueError, match="texts repeat so often"):
+        train_static(**options)
+    # one text on one side: all others of a batch are equal to the positive, so nothing is moved
+    same = train_static(**options, unique=False, directions="one_way", loss=None)
+    assert np.isfinite(same.checkpoint.table).all()
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_the_numbers_of_the_cpu(model: StaticModel) -> None:
+    options: dict[str, Any] = {
+        "init": model,
+        "pairs": word_pairs(200),
+        "batch_size": 50,
+        "lr": 0.02,
+    }
+    on_cpu = train_static(**options, epochs=2, ema=0.5, token_weights=True)
+    on_gpu = train_static(**options, epochs=2, ema=0.5, token_weights=True, device="cuda")
+    np.testing.assert_allclose(on_gpu.checkpoint.table, on_cpu.checkpoint.table, atol=1e-3)

@@ -46,7 +46,8 @@ def static(
         str | None, typer.Option(help="Model to start from: a folder or a Hub id.")
     ] = None,
     tokenizer: Annotated[
-        Path | None, typer.Option(help="A tokenizer.json to start from nothing with.")
+        Path | None,
+        typer.Option(help="A tokenizer.json, or its folder, to start with."),
     ] = None,
     train_tokenizer: Annotated[
         Family | None, typer.Option(help="Train a tokenizer of the pairs' texts instead.")
@@ -141,6 +142,10 @@ def static(
         Sampling | None, typer.Option(help="How batches are drawn from several sets.")
     ] = None,
     alpha: Annotated[float | None, typer.Option(help="Power of sampling by temperature.")] = None,
+    unique: Annotated[
+        bool | None,
+        typer.Option("--unique/--repeats", help="Whether no text stands twice in a batch."),
+    ] = None,
     max_length: Annotated[
         int | None, typer.Option(help="Tokens of a text that count in training, 0 for all.")
     ] = None,
@@ -209,6 +214,7 @@ def static(
         "start": start,
         "sampling": sampling,
         "alpha": alpha,
+        "unique": unique,
         "max_length": max_length,
         "token_dropout": token_dropout,
         "token_weights": token_weights,

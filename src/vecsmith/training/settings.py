@@ -42,6 +42,8 @@ class TrainSettings:
         directions: Of the default loss: "one_way" picks each query's candidate, "both_ways" also
             each candidate's query, "four_ways" also tells texts from those of their own side.
         sampling: How batches are drawn from several sets of pairs.
+        unique: Whether no text stands twice in a batch; where texts repeat too often for that, the
+            loss still leaves equal texts out of the negatives.
         alpha: With "temperature": a set of n pairs is drawn as often as n^alpha says.
         seed: Of everything that is random.
         max_length: Tokens of a text that count, 0 for all.
@@ -76,6 +78,7 @@ class TrainSettings:
     temperature: float = 0.05
     directions: Directions = "one_way"
     sampling: Sampling = "proportional"
+    unique: bool = True
     alpha: float = 0.5
     seed: int = 0
     max_length: int = 0

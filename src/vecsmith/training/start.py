@@ -101,6 +101,8 @@ def _tokenizer_json(
     if given not in FAMILIES:
         assert given is not None
         path = Path(given)
+        if path.is_dir():
+            path = path / "tokenizer.json"
         if not path.is_file():
             raise FormatError(
                 f"{path}: no such file, expected a tokenizer.json or one of wordpiece, bpe, unigram"

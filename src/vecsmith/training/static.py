@@ -82,6 +82,7 @@ def train_static(
     directions: Directions | None = None,
     start: Literal["random", "hashed"] | None = None,
     sampling: Literal["proportional", "round_robin", "temperature"] | None = None,
+    unique: bool | None = None,
     alpha: float | None = None,
     seed: int | None = None,
     max_length: int | None = None,
@@ -142,6 +143,7 @@ def train_static(
         directions: Of the default loss.
         start: How rows of a model from nothing begin.
         sampling: How batches are drawn from several sets.
+        unique: Whether no text stands twice in a batch.
         alpha: Power of sampling by "temperature".
         seed: Of everything random.
         max_length: Tokens of a text that count in training, 0 for all.
@@ -179,6 +181,7 @@ def train_static(
         "directions": directions,
         "start": start,
         "sampling": sampling,
+        "unique": unique,
         "alpha": alpha,
         "seed": seed,
         "max_length": max_length,
@@ -269,6 +272,7 @@ def run_training(
             seed=settings.seed,
             sampling=settings.sampling,
             alpha=settings.alpha,
+            unique=settings.unique,
         )
         by_stored_name = dict(zip((s.name for s in store.sources), losses.values(), strict=True))
         fitted = fit(
