@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -163,8 +164,6 @@ def _rows_of(batch: Any, names: Sequence[str], origin: str, first_row: int) -> R
 
 
 def _with_bytes_read(rows: Rows, n_bytes: int) -> Rows:
-    from dataclasses import replace
-
     return replace(rows, n_bytes_read=n_bytes)
 
 

@@ -34,7 +34,7 @@ def read_delimited(
         places = [column_index(header, name, file.name) for name in names]
         if start:
             fields.go_on(start)
-        row = start["row"] if start else 0
+        row = start.get("row", 0) if start else 0
         while True:
             values: list[list[str]] = []
             numbers: list[int] = []

@@ -116,7 +116,7 @@ def read_json_lines(
         FormatError: If it is not what its name says; the message names the line.
     """
     names = tuple(columns) if columns is not None else json_columns(file, limits)
-    row = start["row"] if start else 0
+    row = start.get("row", 0) if start else 0
     for block in _blocks(file, start, limits):
         numbers: list[int] = []
         values: dict[str, list[Any]] = {name: [] for name in names}

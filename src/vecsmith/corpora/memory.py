@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from vecsmith.corpora.hashing import content_hash
 from vecsmith.corpora.rows import Limits, Position, Rows, kind_of, mended
 
 _HEAD_ROWS = 100
@@ -42,11 +41,7 @@ class SequencePart:
 
     def identity(self) -> dict[str, Any]:
         """A hash of all rows."""
-        digest = hashlib.blake2b(digest_size=16)
-        for rows in self.read(None, None, Limits()):
-            chunk = [rows.columns[name] for name in self._columns]
-            digest.update(json.dumps(chunk, default=repr).encode())
-        return {"columns": list(self._columns), "content": digest.hexdigest()}
+        return {"columns": list(self._columns), "content": content_hash(self)}
 
     def read(
         self, columns: Sequence[str] | None, start: Position | None, limits: Limits

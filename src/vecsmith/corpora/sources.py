@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from vecsmith.corpora.files import FileFormat, data_file, format_of
+from vecsmith.corpora.hugging_face import dataset_parts, hub_parts, is_dataset_id
 from vecsmith.corpora.memory import SequencePart
 from vecsmith.corpora.parts import FilePart, Part
 from vecsmith.corpora.rows import listed
 from vecsmith.corpora.selection import ALL_ROWS, known_split, split_of_file
+from vecsmith.corpora.tables import table_part
 
 
 def parts_of(
@@ -27,10 +29,17 @@ def parts_of(
     """
     if isinstance(source, str | os.PathLike):
         return _parts_on_disk(os.fspath(source), split, file_format)
-    if isinstance(source, Sequence) and source and all(isinstance(p, os.PathLike) for p in source):
-        files = [Path(path) for path in source]
-        return f"{files[0]} and {len(files) - 1} more", _file_parts(files, file_format), False
+    datasets = dataset_parts(source, split)
+    if datasets is not None:
+        return datasets[0], list(datasets[1]), datasets[2]
+    table = table_part(source)
+    if table is not None:
+        return table.name, [table], False
     if isinstance(source, Sequence) and not isinstance(source, bytes | bytearray | memoryview):
+        if len(source) and all(isinstance(path, os.PathLike) for path in source):
+            files = [Path(path) for path in source]
+            more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+            return f"{files[0]}{more}", _file_parts(files, file_format), False
         return "the rows given", [SequencePart(source)], False
     raise TypeError(
         f"the source is {type(source).__name__}, expected a path, a glob, the id of a data set, a "
@@ -53,6 +62,9 @@ def _parts_on_disk(
             raise FileNotFoundError(f"no file matches {name}, expected one or more")
         chosen, told = _files_of_split(files, Path(), split) if split else (files, False)
         return name, _file_parts(chosen, file_format), told
+    if is_dataset_id(name) and not path.exists() and format_of(path) is None:
+        parts, told = hub_parts(name, split)
+        return name, list(parts), told
     return name, _file_parts([path], file_format), False
 
 
@@ -65,7 +77,9 @@ def _files_in(folder: Path, file_format: FileFormat | None) -> list[Path]:
     found: dict[FileFormat, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
         below = path.relative_to(folder)
-        if any(part.startswith((".", "_")) for part in below.parts) or not path.is_file():
+        hidden = any(part.startswith((".", "_")) for part in below.parts)
+        # datasets keeps what it computed beside the rows it was computed from
+        if hidden or path.name.startswith("cache-") or not path.is_file():
             continue
         kind = format_of(path)
         if kind is not None and file_format in (None, kind):
