@@ -3,6 +3,10 @@
 #ifdef VECSMITH_X86
 #include <cpuid.h>
 #endif
+#ifdef VECSMITH_AMX
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include <stdexcept>
 #include <string>
@@ -22,6 +26,25 @@ bool has_f16c_and_lzcnt() {
   return __get_cpuid(0x80000001U, &eax, &ebx, &ecx, &edx) != 0 && (ecx >> 5U & 1U) != 0;
 }
 
+// Tile registers with bfloat16 products, the instructions that round to it, and the system's leave
+// to use them: Linux gives the large registers only to processes that ask. Asking twice is harmless.
+bool may_use_tiles() {
+#ifdef VECSMITH_AMX
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+  if ((edx >> 22U & 1U) == 0 || (edx >> 24U & 1U) == 0) return false;
+  if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) == 0 || (eax >> 5U & 1U) == 0) return false;
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 #endif
 
@@ -36,7 +59,7 @@ CpuLevel best_cpu_level() {
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vbmi") &&
                       __builtin_cpu_supports("avx512vbmi2");
-  if (avx512) return CpuLevel::kAvx512;
+  if (avx512) return may_use_tiles() ? CpuLevel::kAmx : CpuLevel::kAvx512;
   if (avx2) return CpuLevel::kAvx2;
 #endif
   return CpuLevel::kBaseline;
@@ -45,7 +68,8 @@ CpuLevel best_cpu_level() {
 CpuLevel cpu_level_of(std::string_view name) {
   const CpuLevel best = best_cpu_level();
   if (name.empty()) return best;
-  for (const CpuLevel level : {CpuLevel::kBaseline, CpuLevel::kAvx2, CpuLevel::kAvx512}) {
+  for (const CpuLevel level :
+       {CpuLevel::kBaseline, CpuLevel::kAvx2, CpuLevel::kAvx512, CpuLevel::kAmx}) {
     if (name != name_of(level)) continue;
     if (level > best) {
       throw std::invalid_argument("cpu level " + std::string(name) +
@@ -54,11 +78,13 @@ CpuLevel cpu_level_of(std::string_view name) {
     return level;
   }
   throw std::invalid_argument("cpu level '" + std::string(name) +
-                              "', expected baseline, avx2 or avx512");
+                              "', expected baseline, avx2, avx512 or amx");
 }
 
 std::string_view name_of(CpuLevel level) {
   switch (level) {
+    case CpuLevel::kAmx:
+      return "amx";
     case CpuLevel::kAvx512:
       return "avx512";
     case CpuLevel::kAvx2:

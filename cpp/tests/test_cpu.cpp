@@ -13,7 +13,8 @@ using namespace vecsmith;
 
 TEST_CASE(every_level_that_runs_here_is_found_by_its_name) {
   CHECK(cpu_level_of("") == best_cpu_level());
-  for (const CpuLevel level : {CpuLevel::kBaseline, CpuLevel::kAvx2, CpuLevel::kAvx512}) {
+  for (const CpuLevel level : {CpuLevel::kBaseline, CpuLevel::kAvx2, CpuLevel::kAvx512,
+                               CpuLevel::kAmx}) {
     if (level <= best_cpu_level()) {
       CHECK(cpu_level_of(name_of(level)) == level);
     } else {
@@ -29,7 +30,7 @@ TEST_CASE(other_names_are_refused_with_the_names_there_are) {
   } catch (const std::invalid_argument& error) {
     message = error.what();
   }
-  CHECK_EQ(message, "cpu level 'AVX2', expected baseline, avx2 or avx512");
+  CHECK_EQ(message, "cpu level 'AVX2', expected baseline, avx2, avx512 or amx");
 }
 
 TEST_CASE(the_portable_kernels_are_always_there) {

@@ -49,3 +49,23 @@ class Encoder:
 
     def encode_utf8(self, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], max_length: int | None, keep_end: bool, dim: int, normalize: bool, dropped_id: int | None, n_threads: int) -> None:
         """Writes one vector to `out` for each pair of neighbouring offsets."""
+
+class TouchedRows:
+    """Which texts each row of a table is in."""
+
+    def __init__(self, bags: Sequence[tuple[Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]]], n_rows: int) -> None: ...
+
+    @property
+    def ids(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None,))]:
+        """Rows that occur, ascending."""
+
+    def gather(self, d_vectors: Sequence[Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)]], table: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, token_weights: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, out_rows: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], out_weights: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')] | None, out_squares: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], n_threads: int, cpu_level: str = '') -> None:
+        """Writes gradients of the rows, given those of the texts' means."""
+
+def adam_rows(values: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], first: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], second: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], ids: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], gradients: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], touched: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], beta1: float, beta2: float, eps: float, rate: float, weight_decay: float, clip: float, step: int, n_threads: int, cpu_level: str = '') -> None:
+    """
+    Moves rows by one step of AdamW; the clocks in `touched` are left as they are.
+    """
+
+def nested_info_nce(queries: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], candidates: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], lengths: Sequence[int], weights: Sequence[float], temperature: float, query_keys: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, candidate_keys: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, both_directions: bool, bfloat16: bool, d_queries: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], d_candidates: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int, cpu_level: str = '') -> float:
+    """InfoNCE summed over prefixes; writes its gradients."""

@@ -20,6 +20,15 @@ from vecsmith.formats import Checkpoint, read_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 DIM = 16
+NAMES = [
+    "Encoder",
+    "Pooler",
+    "Tokenizer",
+    "TouchedRows",
+    "adam_rows",
+    "cpu_level",
+    "nested_info_nce",
+]
 
 
 @pytest.fixture
@@ -277,7 +286,7 @@ def test_no_texts_give_no_ids_and_one_offset(tokenizer: _core.Tokenizer) -> None
 def test_a_level_of_another_name_is_refused() -> None:
     assert _core.cpu_level() == _core.cpu_level("")
     assert _core.cpu_level("baseline") == "baseline"
-    with pytest.raises(ValueError, match="cpu level 'sse9', expected baseline, avx2 or avx512"):
+    with pytest.raises(ValueError, match="'sse9', expected baseline, avx2, avx512 or amx"):
         _core.cpu_level("sse9")
 
 
@@ -311,7 +320,7 @@ def test_every_level_forced_by_the_environment_gives_the_same_bits(
 ) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text(tiny_tokenizer_json, encoding="utf-8")
-    levels = ("baseline", "avx2", "avx512")
+    levels = ("baseline", "avx2", "avx512", "amx")
     runs = levels[: levels.index(_core.cpu_level()) + 1]
     digests = set()
     for level in runs:
@@ -335,15 +344,13 @@ def test_a_level_that_does_not_exist_is_named_when_a_model_is_made(
     from vecsmith.model import StaticModel
 
     monkeypatch.setenv("VECSMITH_CPU", "fast")
-    with pytest.raises(ValueError, match="'fast', expected baseline, avx2 or avx512"):
+    with pytest.raises(ValueError, match="'fast', expected baseline, avx2, avx512 or amx"):
         StaticModel(tiny_checkpoint)
 
 
 def test_the_stub_names_what_the_module_has() -> None:
     stub = (ROOT / "src" / "vecsmith" / "_core.pyi").read_text(encoding="utf-8")
-    for name in ("Encoder", "Pooler", "Tokenizer", "cpu_level"):
+    for name in NAMES:
         assert hasattr(_core, name)
         assert f" {name}" in stub
-    assert json.dumps(sorted(n for n in dir(_core) if not n.startswith("_"))) == json.dumps(
-        ["Encoder", "Pooler", "Tokenizer", "cpu_level"]
-    )
+    assert json.dumps(sorted(n for n in dir(_core) if not n.startswith("_"))) == json.dumps(NAMES)

@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from vecsmith.formats import Checkpoint
-from vecsmith.training.token_table import TokenLists, TokenTable, drop_tokens
+from vecsmith.training.bag import Bag
+from vecsmith.training.token_table import TokenTable, drop_tokens
 
 
-def random_bag(rng: np.random.Generator, n_texts: int, n_tokens: int, longest: int) -> TokenLists:
+def random_bag(rng: np.random.Generator, n_texts: int, n_tokens: int, longest: int) -> Bag:
     lengths = rng.integers(0, longest + 1, n_texts)
     # few ids come often, most seldom: what text is like
     ids = (n_tokens * rng.random(int(lengths.sum())) ** 3).astype(np.uint32)
-    return TokenLists(ids, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+    return Bag(ids, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
 
 def random_table(rng: np.random.Generator, n: int, dim: int, *, weighted: bool) -> TokenTable:
@@ -23,7 +24,7 @@ def random_table(rng: np.random.Generator, n: int, dim: int, *, weighted: bool) 
     return TokenTable(rows, weights)
 
 
-def numpy_means(table: TokenTable, bag: TokenLists) -> np.ndarray:
+def numpy_means(table: TokenTable, bag: Bag) -> np.ndarray:
     rows = table.rows.double().numpy()
     if table.token_weights is not None:
         rows = rows * table.token_weights.double().numpy()[:, None]
@@ -80,7 +81,7 @@ def test_gradients_are_those_of_autograd_in_float64(weighted: bool, dim: int) ->
 
 def test_no_bags_and_empty_texts_touch_nothing() -> None:
     table = random_table(np.random.default_rng(0), 5, 8, weighted=False)
-    empty = TokenLists(np.zeros(0, np.uint32), np.zeros(4, np.int64))
+    empty = Bag(np.zeros(0, np.uint32), np.zeros(4, np.int64))
     assert table.embed(empty).tolist() == torch.zeros(3, 8).tolist()
     for pairs in ([], [(empty, torch.ones(3, 8))]):
         found = table.gradients(pairs)
@@ -101,18 +102,18 @@ def test_ids_and_offsets_that_point_nowhere_are_refused() -> None:
         (ids, [0, 1], "offsets"),
         (ids, [], "offsets"),
     ):
-        bag = TokenLists(bad_ids, np.array(offsets, np.int64))
+        bag = Bag(bad_ids, np.array(offsets, np.int64))
         with pytest.raises(IndexError, match=message):
             table.embed(bag)
         with pytest.raises(IndexError, match=message):
             table.gradients([(bag, torch.zeros(max(len(offsets) - 1, 0), 8))])
     with pytest.raises(TypeError, match="ids are int64"):
-        table.embed(TokenLists(ids.astype(np.int64), np.array([0, 2])))
+        table.embed(Bag(ids.astype(np.int64), np.array([0, 2])))
 
 
 def test_a_gradient_of_another_shape_is_refused() -> None:
     table = random_table(np.random.default_rng(0), 5, 8, weighted=False)
-    bag = TokenLists(np.array([1], np.uint32), np.array([0, 1]))
+    bag = Bag(np.array([1], np.uint32), np.array([0, 1]))
     with pytest.raises(ValueError, match=r"gradient has shape \[1, 7\], expected \[1, 8\]"):
         table.gradients([(bag, torch.zeros(1, 7))])
 
@@ -133,7 +134,7 @@ def test_a_table_of_a_checkpoint_gives_its_vectors(tiny_checkpoint: Checkpoint) 
     model = StaticModel(checkpoint)
     texts = ["cat dog", "dog dog cat", "", "cat"]
     lists = model.tokenize(texts)
-    bag = TokenLists(
+    bag = Bag(
         np.array([i for ids in lists for i in ids], np.uint32),
         np.cumsum([0, *(len(ids) for ids in lists)]),
     )

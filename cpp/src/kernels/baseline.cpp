@@ -84,8 +84,8 @@ const Kernels kBaselineKernels{scan, sum<float>, sum<std::uint16_t>, sum<std::in
 
 const Kernels& kernels_of(CpuLevel level) {
 #ifdef VECSMITH_X86
-  if (level == CpuLevel::kAvx512) return kAvx512Kernels;
-  if (level == CpuLevel::kAvx2) return kAvx2Kernels;
+  if (level >= CpuLevel::kAvx512) return kAvx512Kernels;
+  if (level >= CpuLevel::kAvx2) return kAvx2Kernels;
 #endif
   (void)level;
   return kBaselineKernels;

@@ -39,8 +39,9 @@ from vecsmith.formats.safetensors import TensorFile, write_tensors
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vecsmith.training.bag import Bag
     from vecsmith.training.optimizer import RowAdam
-    from vecsmith.training.token_table import TokenLists, TokenTable
+    from vecsmith.training.token_table import TokenTable
 
 SAVE_SECONDS = 60.0
 _ADAM = "adam."
@@ -130,9 +131,9 @@ class _Targets:
         found: FloatArray = vectors @ self.rotation
         return found
 
-    def batch(self, step: int) -> tuple[TokenLists, FloatArray]:
+    def batch(self, step: int) -> tuple[Bag, FloatArray]:
         """Tokens and targets [B, K] of the texts of a step."""
-        from vecsmith.training.token_table import TokenLists
+        from vecsmith.training.bag import Bag
 
         epoch, i = divmod(step, self.n_batches)
         if self.order is None or epoch != self.epoch:
@@ -151,7 +152,7 @@ class _Targets:
             vectors[row] = texts.vectors[place]
         offsets = np.zeros(len(chosen) + 1, dtype=np.int64)
         np.cumsum([len(own) for own in ids], out=offsets[1:])
-        return TokenLists(np.concatenate(ids), offsets), self.rotated(vectors - self.mean)
+        return Bag(np.concatenate(ids), offsets), self.rotated(vectors - self.mean)
 
 
 class _Run:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from vecsmith.training import _kernels
 from vecsmith.training.exclusion import Direction, Exclusions, MarginKind, make_guide
 from vecsmith.training.precision import Precision, rounds_factors
 from vecsmith.training.prefix_blocks import Contrast, blocked_info_nce
@@ -85,6 +86,36 @@ def info_nce_of_prefixes(
     return loss
 
 
+def engine_can(queries: Tensor, contrast: Contrast, exclusions: Exclusions) -> bool:
+    """Whether the engine computes this: float32 on CPU, one way or both, without a guide."""
+    ways = set(contrast.directions)
+    both_apart = not contrast.joint and ways == {"query_to_candidate", "candidate_to_query"}
+    known = ways == {"query_to_candidate"} or both_apart
+    return _kernels.runs_here(queries) and known and exclusions.guide is None
+
+
+def engine_info_nce(
+    queries: Tensor,
+    candidates: Tensor,
+    contrast: Contrast,
+    exclusions: Exclusions,
+    *,
+    with_gradients: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What `blocked_info_nce` gives, by the engine; it always makes the gradients."""
+    loss, of_queries, of_candidates = _kernels.nested_info_nce(
+        queries,
+        candidates,
+        list(contrast.weights),
+        list(contrast.weights.values()),
+        contrast.temperature,
+        excluded=exclusions.keys,
+        both_directions=len(contrast.directions) == 2,
+        bfloat16=contrast.bfloat16,
+    )
+    return queries.new_tensor(loss), of_queries, of_candidates
+
+
 class _InfoNCE(torch.autograd.Function):
     """Carries gradients that were computed with the loss to whoever asks for them."""
 
@@ -94,8 +125,9 @@ class _InfoNCE(torch.autograd.Function):
     ) -> Tensor:
         dtype = torch.promote_types(queries.dtype, torch.float32)
         wanted = ctx.needs_input_grad[:2]
+        compute = engine_info_nce if engine_can(queries, contrast, exclusions) else blocked_info_nce
         with torch.autocast(queries.device.type, enabled=False):
-            loss, *gradients = blocked_info_nce(
+            loss, *gradients = compute(
                 queries.to(dtype),
                 candidates.to(dtype),
                 contrast,

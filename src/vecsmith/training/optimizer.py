@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from vecsmith.training import _kernels
 from vecsmith.training.token_table import RowGradients, TokenTable, copy_state
 
 
@@ -80,39 +81,44 @@ class RowAdam:
         if self.clip_norm is not None and norm > self.clip_norm:
             scale = self.clip_norm / norm
         self.n_steps += 1
-        self._plain_step(gradients, self.lr if lr is None else lr, scale)
-        return norm
-
-    def _plain_step(self, gradients: RowGradients, lr: float, scale: float) -> None:
-        """The specification, in torch's operations on any device."""
-        ids = gradients.ids
-        absent = self.n_steps - self._touched[ids]
-        self._touched[ids] = self.n_steps
-        beta1, beta2 = self.betas
-        faded1, faded2 = (
-            torch.pow(torch.tensor(beta, dtype=torch.float64), absent.cpu()).to(gradients.rows)
-            for beta in self.betas
-        )
-        correction1 = 1.0 - beta1**self.n_steps
-        correction2 = math.sqrt(1.0 - beta2**self.n_steps)
-
-        def moved(
-            values: Tensor, first: Tensor, second: Tensor, gradient: Tensor, decay: float
-        ) -> None:
-            shape = (-1,) + (1,) * (gradient.ndim - 1)
-            gradient = gradient * scale
-            m = first[ids] * faded1.view(shape) + gradient * (1.0 - beta1)
-            v = second[ids] * faded2.view(shape) + gradient.square() * (1.0 - beta2)
-            first[ids], second[ids] = m, v
-            change = m / (v.sqrt() / correction2 + self.eps)
-            values[ids] = values[ids] * (1.0 - lr * decay) - change * (lr / correction1)
-
-        moved(self.table.rows, self._first, self._second, gradients.rows, self.weight_decay)
-        if self._weight_moments is not None:
-            assert self.table.token_weights is not None
+        lr = self.lr if lr is None else lr
+        rows, first, second = self.table.rows, self._first, self._second
+        self._move(rows, first, second, gradients, gradients.rows, lr, scale, self.weight_decay)
+        weights = self.table.token_weights
+        if weights is not None and self._weight_moments is not None:
             assert gradients.weights is not None
             first, second = self._weight_moments
-            moved(self.table.token_weights, first, second, gradients.weights, 0.0)
+            self._move(weights, first, second, gradients, gradients.weights, lr, scale, 0.0)
+        self._touched[gradients.ids] = self.n_steps
+        return norm
+
+    def _move(
+        self,
+        values: Tensor,
+        first: Tensor,
+        second: Tensor,
+        gradients: RowGradients,
+        gradient: Tensor,
+        lr: float,
+        scale: float,
+        weight_decay: float,
+    ) -> None:
+        """Moves the touched rows of `values`, [V, D] or [V]."""
+        move = _kernels.adam_rows if _kernels.runs_here(values, gradient) else plain_adam
+        shape = (len(values), -1)
+        move(
+            values.view(shape),
+            (first.view(shape), second.view(shape)),
+            gradients.ids,
+            gradient.reshape(len(gradient), values[:1].numel()),
+            self._touched,
+            betas=self.betas,
+            eps=self.eps,
+            lr=lr,
+            weight_decay=weight_decay,
+            scale=scale,
+            step=self.n_steps,
+        )
 
     def state_tensors(self) -> dict[str, Tensor]:
         """What a checkpoint keeps beside the table: moments, clocks and the count of steps."""
@@ -134,6 +140,47 @@ class RowAdam:
         """
         copy_state(self.state_tensors(), state)
         self.n_steps = int(state["n_steps"])
+
+
+def plain_adam(
+    values: Tensor,
+    moments: tuple[Tensor, Tensor],
+    ids: Tensor,
+    gradients: Tensor,
+    touched: Tensor,
+    *,
+    betas: tuple[float, float],
+    eps: float,
+    lr: float,
+    weight_decay: float,
+    scale: float,
+    step: int,
+) -> None:
+    """Moves the rows `ids` [U] of `values` [V, D], on any device: the specification.
+
+    Args:
+        values: What is trained.
+        moments: The first and the second, [V, D] each.
+        ids: Rows to move, each once.
+        gradients: Of these rows, [U, D].
+        touched: The step in which each row was moved last, 0 for never, [V].
+        betas: Decay of the moments for each step.
+        eps: Added to the root of the second moment.
+        lr: Learning rate.
+        weight_decay: Share taken off, times the learning rate.
+        scale: Factor of the gradients.
+        step: Number of this step, from 1.
+    """
+    absent = (step - touched[ids]).double()
+    faded1, faded2 = (torch.pow(beta, absent).to(gradients)[:, None] for beta in betas)
+    correction1, correction2 = (1.0 - beta**step for beta in betas)
+    first, second = moments
+    gradient = gradients * scale
+    m = first[ids] * faded1 + gradient * (1.0 - betas[0])
+    v = second[ids] * faded2 + gradient.square() * (1.0 - betas[1])
+    first[ids], second[ids] = m, v
+    change = m / (v.sqrt() / math.sqrt(correction2) + eps)
+    values[ids] = values[ids] * (1.0 - lr * weight_decay) - change * (lr / correction1)
 
 
 class Ema:

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from vecsmith.errors import RunFailed
-from vecsmith.training.bag import Keys
+from vecsmith.training.bag import Bag, Keys
 from vecsmith.training.batching import Batch
 from vecsmith.training.losses import EmbeddingLoss, needs
 from vecsmith.training.optimizer import Ema, RowAdam
 from vecsmith.training.settings import TrainSettings
 from vecsmith.training.teacher_vectors import Side, TeacherVectors
-from vecsmith.training.token_table import TokenBag, TokenTable, drop_tokens
+from vecsmith.training.token_table import TokenTable, drop_tokens
 
 _QUERY: Final = "anchor"
 
@@ -115,7 +115,7 @@ class Student:
             self._ema.restore(_part(tensors, "ema."))
         self._dice.bit_generator.state = record["dice"]
 
-    def _thinned(self, bag: TokenBag) -> TokenBag:
+    def _thinned(self, bag: Bag) -> Bag:
         rate = self._settings.token_dropout
         return drop_tokens(bag, rate, self._dice) if rate else bag
 

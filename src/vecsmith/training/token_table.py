@@ -12,35 +12,15 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from vecsmith.formats import Checkpoint
-
-
-class TokenBag(Protocol):
-    """Token ids of N texts: text i has `ids[offsets[i]:offsets[i + 1]]`."""
-
-    @property
-    def ids(self) -> NDArray[np.uint32]:
-        """Token ids, shape [T]."""
-
-    @property
-    def offsets(self) -> NDArray[np.int64]:
-        """Where each text begins and the last one ends, shape [N + 1]."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenLists:
-    """A bag of one's own making."""
-
-    ids: NDArray[np.uint32]
-    offsets: NDArray[np.int64]
+from vecsmith.training import _kernels
+from vecsmith.training.bag import Bag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +162,7 @@ class TokenTable:
         """Length of a row."""
         return self.rows.shape[1]
 
-    def embed(self, bag: TokenBag) -> Tensor:
+    def embed(self, bag: Bag) -> Tensor:
         """Mean row of each text, shape [N, D], no part of a graph; no tokens give zeros.
 
         Raises:
@@ -190,14 +170,11 @@ class TokenTable:
             TypeError: If ids are not uint32 or offsets not int64.
         """
         _check_bag(bag, self.n_tokens)
-        ids = torch.from_numpy(bag.ids.astype(np.int64)).to(self.rows.device)
-        offsets = torch.from_numpy(bag.offsets[:-1]).to(self.rows.device)
-        weights = None if self.token_weights is None else self.token_weights[ids]
-        sums = embedding_bag(ids, self.rows, offsets, mode="sum", per_sample_weights=weights)
-        lengths = torch.from_numpy(np.maximum(np.diff(bag.offsets), 1)).to(sums.device)
-        return sums.div_(lengths[:, None])
+        if _kernels.runs_here(self.rows):
+            return _kernels.mean_rows(self.rows, self.token_weights, bag)
+        return plain_means(self, bag)
 
-    def gradients(self, embedded: Iterable[tuple[TokenBag, Tensor]]) -> RowGradients:
+    def gradients(self, embedded: Iterable[tuple[Bag, Tensor]]) -> RowGradients:
         """Gradients of the rows, given those of the vectors that `embed` made of some bags.
 
         Args:
@@ -212,7 +189,12 @@ class TokenTable:
         for bag, d_vectors in pairs:
             _check_bag(bag, self.n_tokens)
             _check_gradient(bag, d_vectors, self.dim)
-        return _plain_gradients(self, pairs)
+        if not any(len(bag.ids) for bag, _ in pairs):
+            return _no_gradients(self)
+        if not _kernels.runs_here(self.rows, *(d_vectors for _, d_vectors in pairs)):
+            return plain_gradients(self, pairs)
+        ids, rows, weights, squares = _kernels.row_gradients(self.rows, self.token_weights, pairs)
+        return RowGradients(ids=ids, rows=rows, weights=weights, squares=squares)
 
     def state_tensors(self) -> dict[str, Tensor]:
         """What a checkpoint keeps: the tensors themselves, by name."""
@@ -230,7 +212,7 @@ class TokenTable:
         copy_state(self.state_tensors(), state)
 
 
-def drop_tokens(bag: TokenBag, rate: float, generator: np.random.Generator) -> TokenLists:
+def drop_tokens(bag: Bag, rate: float, generator: np.random.Generator) -> Bag:
     """`bag` with each token left out with probability `rate`, each text keeping one at least.
 
     Embed the bag that comes back and give the same to `gradients`.
@@ -241,7 +223,7 @@ def drop_tokens(bag: TokenBag, rate: float, generator: np.random.Generator) -> T
     if not 0.0 <= rate < 1.0:
         raise ValueError(f"token dropout is {rate}, expected at least 0 and below 1")
     if rate == 0.0:
-        return TokenLists(bag.ids, bag.offsets)
+        return Bag(bag.ids, bag.offsets)
     starts, lengths = bag.offsets[:-1], np.diff(bag.offsets)
     kept = generator.random(len(bag.ids)) >= rate
     saved = starts + (generator.random(len(lengths)) * lengths).astype(np.int64)
@@ -249,7 +231,7 @@ def drop_tokens(bag: TokenBag, rate: float, generator: np.random.Generator) -> T
     bare = (n_kept[bag.offsets[1:]] == n_kept[starts]) & (lengths > 0)
     kept[saved[bare]] = True
     offsets = np.concatenate([[0], np.cumsum(kept)])[bag.offsets]
-    return TokenLists(bag.ids[kept], offsets.astype(np.int64))
+    return Bag(bag.ids[kept], offsets.astype(np.int64))
 
 
 def copy_state(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None:
@@ -266,8 +248,18 @@ def copy_state(mine: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> None
         tensor.copy_(found)
 
 
-def _plain_gradients(table: TokenTable, pairs: Sequence[tuple[TokenBag, Tensor]]) -> RowGradients:
-    """The specification: for each touched row, the texts it is in, in the order they came.
+def plain_means(table: TokenTable, bag: Bag) -> Tensor:
+    """What `TokenTable.embed` gives, in torch's operations on any device: the specification."""
+    ids = torch.from_numpy(bag.ids.astype(np.int64)).to(table.rows.device)
+    offsets = torch.from_numpy(bag.offsets[:-1]).to(table.rows.device)
+    weights = None if table.token_weights is None else table.token_weights[ids]
+    sums = embedding_bag(ids, table.rows, offsets, mode="sum", per_sample_weights=weights)
+    lengths = torch.from_numpy(np.maximum(np.diff(bag.offsets), 1)).to(sums.device)
+    return sums.div_(lengths[:, None])
+
+
+def plain_gradients(table: TokenTable, pairs: Sequence[tuple[Bag, Tensor]]) -> RowGradients:
+    """What `TokenTable.gradients` gives, in torch's operations on any device: the specification.
 
     A gradient of a row is a weighted sum of rows of `d_vectors`: the same gather as in `embed`, so
     it has a fixed order where an `index_add_` on a GPU has not.
@@ -281,12 +273,10 @@ def _plain_gradients(table: TokenTable, pairs: Sequence[tuple[TokenBag, Tensor]]
         texts.append(text + n_texts)
         shares.append((1.0 / np.maximum(lengths, 1)).astype(np.float32)[text])
         n_texts += len(lengths)
-    flat = np.concatenate(ids) if ids else np.zeros(0, np.uint32)
+    flat = np.concatenate(ids)
     order = np.argsort(flat, kind="stable")
     unique, starts = np.unique(flat[order], return_index=True)
     touched = torch.from_numpy(unique.astype(np.int64)).to(device)
-    if not len(unique):
-        return _no_gradients(table)
     sums = embedding_bag(
         torch.from_numpy(np.concatenate(texts)[order]).to(device),
         torch.cat([d_vectors.to(device, torch.float32) for _, d_vectors in pairs]),
@@ -314,7 +304,7 @@ def _no_gradients(table: TokenTable) -> RowGradients:
     )
 
 
-def _check_bag(bag: TokenBag, n_tokens: int) -> None:
+def _check_bag(bag: Bag, n_tokens: int) -> None:
     ids, offsets = bag.ids, bag.offsets
     if ids.dtype != np.uint32 or offsets.dtype != np.int64:
         raise TypeError(f"ids are {ids.dtype} and offsets {offsets.dtype}, expected uint32, int64")
@@ -325,7 +315,7 @@ def _check_bag(bag: TokenBag, n_tokens: int) -> None:
         raise IndexError(f"offsets do not rise from 0 to the {len(ids)} ids there are")
 
 
-def _check_gradient(bag: TokenBag, d_vectors: Tensor, dim: int) -> None:
+def _check_gradient(bag: Bag, d_vectors: Tensor, dim: int) -> None:
     expected = [len(bag.offsets) - 1, dim]
     if list(d_vectors.shape) != expected:
         raise ValueError(f"gradient has shape {list(d_vectors.shape)}, expected {expected}")
