@@ -214,8 +214,8 @@ def saying_no_room(folder: Path) -> Iterator[None]:
         if error.errno not in _NO_ROOM:
             raise
         raise RunFailed(
-            f"{folder}: {os.strerror(error.errno or 0).lower()}, expected room for another "
-            "checkpoint; the last one is whole: make room and run the same again to go on from it"
+            f"{folder}: {os.strerror(error.errno or 0).lower()}, expected room to go on; what was "
+            "finished is kept: make room and run the same again"
         ) from error
 
 

@@ -203,14 +203,14 @@ class _Loop:
         )
         advance(
             1,
-            f"step {state.step:,} of {self._n_steps:,}, loss {done.loss:.3f}, rate {lr:.2g}, "
+            f"loss {done.loss:.3f}, rate {lr:.2g}, "
             f"{len(batch.rows) / max(seconds, 1e-9):,.0f} examples/s{self._scored()}",
         )
 
     def _scored(self) -> str:
         if self._state.best_step is None:
             return ""
-        return f", best score {self._state.best_score:.4f}"
+        return f", best {self._state.best_score:.4f}"
 
     def _is_over(self) -> bool:
         patience = self._settings.patience
@@ -223,7 +223,7 @@ class _Loop:
     def _evaluate(self, advance: Advance) -> None:
         assert self._score is not None
         state = self._state
-        advance(0, f"step {state.step:,} of {self._n_steps:,}, scoring")
+        advance(0, f"scoring step {state.step:,}{self._scored()}")
         weights = self._student.weights()
         score = float(self._score(model_of(weights, self._like)))
         if not math.isfinite(score):
