@@ -4,7 +4,18 @@ Importing this package loads torch; `import vecsmith` does not.
 """
 
 from vecsmith.training.curves import Curve, read_curve
-from vecsmith.training.losses import EmbeddingLoss, cosent, info_nce, needs, score_regression
+from vecsmith.training.losses import (
+    EmbeddingLoss,
+    cosent,
+    guided_info_nce,
+    info_nce,
+    needs,
+    score_regression,
+    similarity_distillation,
+    similarity_mse,
+    triplet,
+)
+from vecsmith.training.mining import mine_hard_negatives
 from vecsmith.training.prefixes import halved_prefixes, matryoshka
 from vecsmith.training.presets import PRESETS
 from vecsmith.training.settings import TrainSettings
@@ -23,12 +34,17 @@ __all__ = [
     "TrainSettings",
     "TrainedTokenizer",
     "cosent",
+    "guided_info_nce",
     "halved_prefixes",
     "info_nce",
     "matryoshka",
+    "mine_hard_negatives",
     "needs",
     "read_curve",
     "score_regression",
+    "similarity_distillation",
+    "similarity_mse",
     "train_static",
     "train_tokenizer",
+    "triplet",
 ]
