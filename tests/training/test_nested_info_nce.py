@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.training.dense_info_nce import dense_info_nce
-from vecsmith.training import prefix_blocks
-from vecsmith.training.exclusion import Direction, Exclusions
+from vecsmith.training import nested_info_nce, prefix_blocks
+from vecsmith.training.exclusion import Direction, Exclusions, make_guide, make_keys
 from vecsmith.training.losses import BOTH_WAYS, FOUR_WAYS, ONE_WAY, Partition, info_nce
 from vecsmith.training.nested_info_nce import info_nce_of_prefixes
 from vecsmith.training.prefix_blocks import Contrast, blocked_info_nce
@@ -49,7 +49,7 @@ def assert_equal_to_dense(
     for mine, other in zip(
         value_and_gradients(ours, *leaves), value_and_gradients(dense, *leaves), strict=True
     ):
-        atol = tolerance * max(1e-3, float(other.abs().max()))
+        atol = tolerance * max(1.0, float(other.abs().max()))
         torch.testing.assert_close(mine, other, rtol=0, atol=atol)
 
 
@@ -99,6 +99,67 @@ def test_whatever_texts_are_equal_and_however_pairs_are_cut_into_blocks_it_is_th
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(prefix_blocks, "_rows_that_fit", lambda *_: block_rows)
         assert_equal_to_dense(draw(n_pairs, 8), draw(2 * n_pairs, 8), options, 1e-12)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("directions", [ONE_WAY, BOTH_WAYS])
+@pytest.mark.parametrize(("n_pairs", "n_columns", "dim"), [(3, 1, 8), (130, 2, 200), (400, 1, 64)])
+def test_the_engine_and_the_blocks_of_torch_say_the_same(
+    directions: tuple[Direction, ...],
+    precision: Any,
+    n_pairs: int,
+    n_columns: int,
+    dim: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(6)
+    queries = draw(n_pairs, dim, dtype=torch.float32).requires_grad_()
+    candidates = draw(n_pairs * n_columns, dim, dtype=torch.float32).requires_grad_()
+    options: dict[str, Any] = {
+        "directions": directions,
+        "precision": precision,
+        "query_keys": torch.randint(0, 3 * n_pairs, (n_pairs,)),
+        "candidate_keys": torch.randint(0, 3 * n_pairs, (n_pairs * n_columns,)),
+    }
+    weights = {5: 0.5, dim // 2 + 1: 2.0, dim - 1: 1.0}
+    answers = []
+    for knows in (nested_info_nce.engine_can, lambda *_: False):
+        monkeypatch.setattr(nested_info_nce, "engine_can", knows)
+        value = info_nce_of_prefixes(queries, candidates, weights, **options)
+        answers.append(value_and_gradients(value, queries, candidates))
+    tolerance = 2e-6 if precision == "float32" else 0.02
+    for mine, other in zip(*answers, strict=True):
+        atol = tolerance * max(1.0, float(other.abs().max()))
+        torch.testing.assert_close(mine, other, rtol=0, atol=atol)
+
+
+def test_the_engine_is_given_what_it_has_and_nothing_else() -> None:
+    def given_to_engine(dtype: torch.dtype, guided: bool = False, **changes: Any) -> bool:
+        fields: dict[str, Any] = {"directions": ONE_WAY, "joint": False, "bfloat16": False}
+        contrast = Contrast(weights={8: 1.0}, temperature=0.05, **fields | changes)
+        vectors = draw(4, 8, dtype=dtype)
+        guide = make_guide(vectors, vectors, margin=0.0, margin_kind="absolute") if guided else None
+        exclusions = Exclusions(n_queries=4, n_candidates=4, device=vectors.device, guide=guide)
+        return nested_info_nce.engine_can(vectors, contrast, exclusions)
+
+    assert given_to_engine(torch.float32)
+    assert given_to_engine(torch.float32, directions=BOTH_WAYS, bfloat16=True)
+    assert not given_to_engine(torch.float64)
+    assert not given_to_engine(torch.float32, guided=True)
+    assert not given_to_engine(torch.float32, directions=BOTH_WAYS, joint=True)
+    assert not given_to_engine(torch.float32, directions=FOUR_WAYS, joint=True)
+
+
+def test_a_large_batch_of_one_text_only_is_not_listed_pair_by_pair() -> None:
+    same = torch.zeros(5000, dtype=torch.int64)
+    vectors = draw(5000, 2, dtype=torch.float32)
+    contrast = Contrast(
+        weights={2: 1.0}, temperature=0.05, directions=ONE_WAY, joint=False, bfloat16=False
+    )
+    exclusions = Exclusions(
+        n_queries=5000, n_candidates=5000, device=same.device, keys=make_keys(same, same)
+    )
+    assert not nested_info_nce.engine_can(vectors, contrast, exclusions)
 
 
 def test_a_copy_of_a_positive_is_no_negative_when_its_key_says_so() -> None:

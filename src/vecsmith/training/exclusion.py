@@ -57,6 +57,35 @@ def make_guide(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """Which texts of the batch are equal.
+
+    Attributes:
+        queries: Keys of the queries, int64 [B]; equal keys are equal texts.
+        candidates: Keys of the candidates, int64 [C].
+        repeated: Whether a text of pair i occurs a second time in the batch, shape [B].
+        n_equal: At most so many places of all pairs are excluded.
+    """
+
+    queries: Tensor
+    candidates: Tensor
+    repeated: Tensor
+    n_equal: int
+
+
+def make_keys(queries: Tensor, candidates: Tensor) -> Keys:
+    """Keys of both sides, int64 [B] and [C], with what is looked up for each block."""
+    _, places, counts = torch.unique(
+        torch.cat([queries, candidates]), return_inverse=True, return_counts=True
+    )
+    occurrences = counts[places]
+    n_queries = len(queries)
+    repeated = (occurrences[:n_queries] > 1) | (occurrences[n_queries : 2 * n_queries] > 1)
+    n_equal = int((counts * (counts - 1)).sum())
+    return Keys(queries=queries, candidates=candidates, repeated=repeated, n_equal=n_equal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mask:
     """Excluded places of a block of pairs, or of some of its rows.
 
@@ -84,14 +113,14 @@ class Exclusions:
         n_queries: B.
         n_candidates: C.
         device: Where masks are made.
-        keys: Keys of queries int64 [B] and candidates int64 [C]; equal keys are equal texts.
+        keys: Which texts are equal.
         guide: What another model says of the batch.
     """
 
     n_queries: int
     n_candidates: int
     device: torch.device
-    keys: tuple[Tensor, Tensor] | None = None
+    keys: Keys | None = None
     guide: Guide | None = None
 
     def of(self, direction: Direction, block: slice) -> list[Mask]:
@@ -119,8 +148,8 @@ class Exclusions:
         """
         if self.keys is None:
             return None
-        keys_B, keys_C = self.keys
-        rows = _met_again(keys_B, keys_C)[block].nonzero().flatten()
+        keys_B, keys_C = self.keys.queries, self.keys.candidates
+        rows = self.keys.repeated[block].nonzero().flatten()
         if not len(rows):
             return None
         pairs = rows + block.start
@@ -143,17 +172,6 @@ class Exclusions:
 
     def _seen(self, places: Tensor, direction: Direction) -> Tensor:
         return places[:, : self.n_queries] if direction.endswith("to_query") else places
-
-
-def _met_again(keys_B: Tensor, keys_C: Tensor) -> Tensor:
-    """Whether a text of pair i occurs a second time in the batch, shape [B]."""
-    _, places, counts = torch.unique(
-        torch.cat([keys_B, keys_C]), return_inverse=True, return_counts=True
-    )
-    again = counts[places] > 1
-    n_queries = len(keys_B)
-    met_again: Tensor = again[:n_queries] | again[n_queries : 2 * n_queries]
-    return met_again
 
 
 def _pairs_of(block: slice, device: torch.device) -> Tensor:

@@ -16,11 +16,19 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from vecsmith.training import _kernels
-from vecsmith.training.exclusion import Direction, Exclusions, MarginKind, make_guide
+from vecsmith.training.exclusion import (
+    Direction,
+    Exclusions,
+    MarginKind,
+    make_guide,
+    make_keys,
+)
 from vecsmith.training.precision import Precision, rounds_factors
 from vecsmith.training.prefix_blocks import Contrast, blocked_info_nce
 
 Partition = Literal["per_direction", "joint"]
+
+_MAX_EXCLUSIONS_LISTED = 2**24  # of four bytes each
 
 
 def info_nce_of_prefixes(
@@ -79,7 +87,7 @@ def info_nce_of_prefixes(
         n_queries=len(queries),
         n_candidates=len(candidates),
         device=queries.device,
-        keys=keys,
+        keys=keys and make_keys(*keys),
         guide=guide,
     )
     loss: Tensor = _InfoNCE.apply(queries, candidates, contrast, exclusions)  # type: ignore[no-untyped-call]
@@ -87,11 +95,15 @@ def info_nce_of_prefixes(
 
 
 def engine_can(queries: Tensor, contrast: Contrast, exclusions: Exclusions) -> bool:
-    """Whether the engine computes this: float32 on CPU, one way or both, without a guide."""
+    """Whether the engine computes this: float32 on CPU, one way or both, without a guide.
+
+    It lists what equal texts exclude, which a few labels in the place of texts make B x B.
+    """
     ways = set(contrast.directions)
     both_apart = not contrast.joint and ways == {"query_to_candidate", "candidate_to_query"}
     known = ways == {"query_to_candidate"} or both_apart
-    return _kernels.runs_here(queries) and known and exclusions.guide is None
+    short = exclusions.keys is None or exclusions.keys.n_equal <= _MAX_EXCLUSIONS_LISTED
+    return _kernels.runs_here(queries) and known and exclusions.guide is None and short
 
 
 def engine_info_nce(
@@ -103,13 +115,14 @@ def engine_info_nce(
     with_gradients: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What `blocked_info_nce` gives, by the engine; it always makes the gradients."""
+    keys = exclusions.keys
     loss, of_queries, of_candidates = _kernels.nested_info_nce(
         queries,
         candidates,
         list(contrast.weights),
         list(contrast.weights.values()),
         contrast.temperature,
-        excluded=exclusions.keys,
+        excluded=None if keys is None else (keys.queries, keys.candidates),
         both_directions=len(contrast.directions) == 2,
         bfloat16=contrast.bfloat16,
     )
