@@ -5,9 +5,11 @@ The one rule: a file is untrusted: what is read is checked before a value is mad
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,9 @@ from vecsmith.corpora.files import DataFile
 from vecsmith.corpora.rows import Limits, Position, Rows, column_index
 from vecsmith.errors import FormatError
 
+# Rows that are decoded at a time. Few: a dictionary of long texts may make each row long, and what
+# a file says of its sizes is not to be relied on.
+_BATCH_ROWS = 256
 _FILE_MAGIC = b"ARROW1"
 _PURPOSE = "read Parquet and Arrow files"
 
@@ -33,38 +38,23 @@ def read_parquet(
     done = start["row"] if start else 0
     with arrow_errors(file), parquet.ParquetFile(file.path, pre_buffer=False) as opened:
         names = _names(columns, opened.schema_arrow.names, file.name)
-        batches = _parquet_batches(opened, names, done, limits)
+        batches = _parquet_batches(opened, names, done)
         n_all, n_bytes = max(1, opened.metadata.num_rows), file.n_bytes or 0
         for rows in rows_of_batches(batches, names, file.name, done, limits):
             # bytes are not known per batch: told in proportion to the rows
             yield _with_bytes_read(rows, int(rows.position["row"] / n_all * n_bytes))
 
 
-def _parquet_batches(
-    opened: Any, names: Sequence[str], done: int, limits: Limits
-) -> Iterator[tuple[int, Any]]:
+def _parquet_batches(opened: Any, names: Sequence[str], done: int) -> Iterator[tuple[int, Any]]:
     """Batches of the row groups that do not lie wholly before row `done`, and their first rows."""
-    first_row = 0
-    for index in range(opened.num_row_groups):
-        group = opened.metadata.row_group(index)
-        if first_row + group.num_rows > done:
-            n_rows = _batch_rows(group, names, limits)
-            row = first_row
-            for batch in opened.iter_batches(n_rows, row_groups=[index], columns=list(names)):
-                yield row, batch
-                row += len(batch)
-        first_row += group.num_rows
-
-
-def _batch_rows(group: Any, names: Sequence[str], limits: Limits) -> int:
-    """Rows of a row group that make about as many bytes as are read at a time."""
-    n_bytes = sum(
-        group.column(index).total_uncompressed_size
-        for index in range(group.num_columns)
-        if group.column(index).path_in_schema.split(".")[0] in names
-    )
-    mean = n_bytes / max(1, group.num_rows)
-    return int(max(1, min(limits.max_rows, limits.max_bytes // max(1.0, mean))))
+    counts = [opened.metadata.row_group(i).num_rows for i in range(opened.num_row_groups)]
+    ends = list(accumulate(counts))
+    first = bisect_right(ends, done)
+    row = ends[first - 1] if first else 0
+    groups = range(first, len(counts))
+    for batch in opened.iter_batches(_BATCH_ROWS, row_groups=list(groups), columns=list(names)):
+        yield row, batch
+        row += len(batch)
 
 
 def read_arrow_file(
@@ -136,50 +126,72 @@ def rows_of_batches(
         done: Rows to pass over.
         limits: How much to give at a time.
     """
-    for first_row, batch in batches:
-        row = first_row
-        for part in _cut(batch, limits):
-            end = row + len(part)
-            if end > done:
-                part = part.slice(max(0, done - row))
-                yield _rows_of(part, names, origin, end - len(part))
-            row = end
+    gathered = _Gathered(names, origin)
+    for row, batch in batches:
+        skipped = min(len(batch), max(0, done - row))
+        batch = batch.slice(skipped)
+        ends = np.cumsum(_sizes(batch))
+        first = 0
+        while first < len(batch):
+            before = int(ends[first - 1]) if first else 0
+            room = before + limits.max_bytes - gathered.n_bytes
+            end = int(np.searchsorted(ends, room, side="right"))
+            end = min(end, first + limits.max_rows - gathered.n_rows)
+            if end <= first and not gathered.n_rows:
+                end = first + 1  # one longer row
+            if end > first:
+                n_bytes = int(ends[end - 1]) - before
+                gathered.add(batch.slice(first, end - first), row + skipped + first, n_bytes)
+                first = end
+            if first < len(batch) or gathered.n_rows >= limits.max_rows:
+                yield gathered.rows()
+    if gathered.n_rows:
+        yield gathered.rows()
 
 
-def _rows_of(batch: Any, names: Sequence[str], origin: str, first_row: int) -> Rows:
-    columns, n_mended = {}, 0
-    for name in names:
-        columns[name], n_broken = _values(batch.column(name), f"{origin}: column {name!r}")
-        n_mended += n_broken
-    return Rows(
-        columns=columns,
-        n_rows=len(batch),
-        first_row=first_row,
-        position={"row": first_row + len(batch)},
-        origin=origin,
-        unit="row",
-        numbers=range(first_row + 1, first_row + len(batch) + 1),
-        n_mended=n_mended,
-    )
+class _Gathered:
+    """Rows that will be given together."""
+
+    def __init__(self, names: Sequence[str], origin: str) -> None:
+        self._names = names
+        self._origin = origin
+        self._clear()
+
+    def _clear(self) -> None:
+        self._columns: dict[str, list[Any]] = {name: [] for name in self._names}
+        self._first_row = self._n_mended = 0
+        self.n_rows = self.n_bytes = 0
+
+    def add(self, batch: Any, row: int, n_bytes: int) -> None:
+        """Adds a batch that begins at `row`, of about so many bytes."""
+        if not self.n_rows:
+            self._first_row = row
+        for name, values in self._columns.items():
+            found, n_mended = _values(batch.column(name))
+            values += found
+            self._n_mended += n_mended
+        self.n_rows += len(batch)
+        self.n_bytes += n_bytes
+
+    def rows(self) -> Rows:
+        """What was gathered; then there is nothing."""
+        first, end = self._first_row, self._first_row + self.n_rows
+        rows = Rows(
+            columns=self._columns,
+            n_rows=self.n_rows,
+            first_row=first,
+            position={"row": end},
+            origin=self._origin,
+            unit="row",
+            numbers=range(first + 1, end + 1),
+            n_mended=self._n_mended,
+        )
+        self._clear()
+        return rows
 
 
 def _with_bytes_read(rows: Rows, n_bytes: int) -> Rows:
     return replace(rows, n_bytes_read=n_bytes)
-
-
-def _cut(batch: Any, limits: Limits) -> Iterator[Any]:
-    """A batch in parts of about as many bytes as are given at a time."""
-    for begin in range(0, len(batch), limits.max_rows):
-        part = batch.slice(begin, limits.max_rows)
-        sizes = _sizes(part)
-        ends = np.cumsum(sizes)
-        first = 0
-        while first < len(part):
-            before = int(ends[first - 1]) if first else 0
-            end = int(np.searchsorted(ends, before + limits.max_bytes, side="right"))
-            end = max(end, first + 1)
-            yield part.slice(first, end - first)
-            first = end
 
 
 def _sizes(batch: Any) -> Any:
@@ -217,7 +229,7 @@ def _is_view(kind: Any) -> bool:
     return bool(types.is_string_view(kind) or types.is_binary_view(kind))
 
 
-def _values(array: Any, place: str) -> tuple[list[Any], int]:
+def _values(array: Any) -> tuple[list[Any], int]:
     """Values of an Arrow array, and how many texts had broken characters."""
     pa = require("pyarrow", extra="data", purpose=_PURPOSE)
     if pa.types.is_dictionary(array.type):

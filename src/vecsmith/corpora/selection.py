@@ -7,6 +7,7 @@ split is named: nobody trains on test rows by leaving an option out.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -69,9 +70,9 @@ class Selection:
         for column, wanted in self.wanted.items():
             values = [spelled(value, column) for value in rows.columns[column]]
             seen = self.seen.setdefault(column, {})
-            for value in set(values):
+            for value, count in Counter(values).items():
                 if value in seen or len(seen) < _MOST_SHOWN:
-                    seen[value] = seen.get(value, 0) + values.count(value)
+                    seen[value] = seen.get(value, 0) + count
             places = [i for i in places if values[i] in wanted]
         return places
 
@@ -89,7 +90,7 @@ class Selection:
         splits = self.seen.get(SPLIT_COLUMN)
         if splits and not self.wanted[SPLIT_COLUMN] & splits.keys():
             return f'name a split that is there, as in split="{next(iter(splits))}", or split="all"'
-        return "choose by values that are there, in one row"
+        return "name values that are there, of several columns such as stand in one row"
 
 
 def selection_of(
