@@ -6,6 +6,7 @@ machine; so the settings are kept beside the run and in the model's recipe.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args
@@ -139,16 +140,16 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 # name, lowest, whether that itself is allowed, highest that is not, what to say
 _RANGES: tuple[tuple[str, float, bool, float, str], ...] = (
     ("dim", 1, True, 2**16, "1 to 65535 dimensions"),
-    ("start_scale", 0, False, 1e6, "a number above 0"),
+    ("start_scale", 0, False, math.inf, "a number above 0"),
     ("epochs", 0, False, 1e9, "a number above 0"),
     ("steps", 1, True, 2**53, "1 or more"),
     ("batch_size", 1, True, 2**31, "1 or more"),
-    ("lr", 0, False, 1e9, "a number above 0"),
+    ("lr", 0, False, math.inf, "a number above 0"),
     ("warmup", 0, True, 1.000001, "a share from 0 to 1"),
     ("eps", 0, True, 1, "a number from 0 to below 1"),
-    ("weight_decay", 0, True, 1e9, "0 or more"),
-    ("clip_norm", 0, True, 1e30, "0 or more"),
-    ("temperature", 0, False, 1e9, "a number above 0"),
+    ("weight_decay", 0, True, math.inf, "0 or more"),
+    ("clip_norm", 0, True, math.inf, "0 or more"),
+    ("temperature", 0, False, math.inf, "a number above 0"),
     ("alpha", 0, True, 1.000001, "a power from 0 to 1"),
     ("seed", 0, True, 2**63, "a whole number from 0"),
     ("max_length", 0, True, 2**31, "0 or more tokens"),
