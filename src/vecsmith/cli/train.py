@@ -26,7 +26,6 @@ StartRows = Literal["random", "hashed"]
 app = typer.Typer(
     name="train",
     help="Train a static model on pairs of texts, or a tokenizer on texts.",
-    no_args_is_help=True,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
