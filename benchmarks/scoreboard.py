@@ -107,7 +107,7 @@ class Workshop:
         made_of = {
             "recipe": dict(recipe),
             "teacher": weights_digest(find_teacher(TEACHER)),
-            "code": _code_digest("distillation", "quantization.py"),
+            "code": _code_digest("distillation", "compression"),
             "versions": versions(["torch", "transformers", "numpy"]),
         }
         key = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]

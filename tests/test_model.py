@@ -15,9 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from vecsmith import StaticModel
+from vecsmith.compression import with_dtype
 from vecsmith.formats import Checkpoint
 from vecsmith.model import ENCODING_VERSION
-from vecsmith.quantization import with_dtype
 
 DIM = 16
 TEXTS = ["The cat sat on a mat.", "dog", "", "€", "cat €", "playing, played!", "猫", "[PAD] hello"]
@@ -391,7 +391,7 @@ def test_the_mean_of_token_vectors_is_the_text_before_normalisation(
 ) -> None:
     weighted = replace(
         tiny_checkpoint,
-        table=(tiny_checkpoint.table * 20).astype(np.int8),
+        table=(tiny_checkpoint.rows * 20).astype(np.int8),
         weights=np.random.default_rng(1).random(tiny_checkpoint.n_tokens, dtype=np.float32),
         normalize=False,
     )
@@ -514,18 +514,18 @@ def test_options_of_opening_change_the_model(model: StaticModel, folder: Path) -
     np.testing.assert_allclose(opened.encode(TEXTS), expected, atol=1e-6)
     for dtype in ("float16", "int8"):
         rounded = StaticModel.from_pretrained(folder, dtype=dtype)
-        assert rounded.checkpoint.table.dtype == dtype
+        assert rounded.checkpoint.rows.dtype == dtype
         assert (rounded.encode(TEXTS) * model.encode(TEXTS)).sum(1)[0] > 0.999
     spelt: Any = StaticModel.from_pretrained
     same = spelt(path=folder, quantize_to="float16", dimensionality=4, force_download=False)
-    assert (same.dim, same.checkpoint.table.dtype) == (4, np.float16)
+    assert (same.dim, same.checkpoint.rows.dtype) == (4, np.float16)
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"truncate_dim": 17}, ValueError, "truncate_dim is 17, expected 1 to 16"),
-        ({"dtype": "int4"}, ValueError, "dtype is 'int4', expected one of"),
+        ({"dtype": "int2"}, ValueError, "dtype is 'int2', expected one of"),
         ({"max_length": -1}, ValueError, "max_length is -1, expected at least 1"),
         ({"maximum": 1}, TypeError, "unexpected keyword argument 'maximum'"),
     ],
@@ -540,15 +540,15 @@ def test_wrong_options_of_opening_are_refused(
 def test_a_table_rounded_to_int8_is_off_by_half_a_step_at_most(tiny_checkpoint: Checkpoint) -> None:
     rounded = with_dtype(tiny_checkpoint, "int8")
     assert rounded.weights is not None
-    assert np.abs(rounded.table.astype(int)).max(axis=1).tolist() == [127] * len(rounded.table)
-    restored = rounded.table.astype(np.float64) * rounded.weights[:, None]
-    error = np.abs(restored - tiny_checkpoint.table)
+    assert np.abs(rounded.rows.astype(int)).max(axis=1).tolist() == [127] * len(rounded.rows)
+    restored = rounded.rows.astype(np.float64) * rounded.weights[:, None]
+    error = np.abs(restored - tiny_checkpoint.rows)
     assert (error <= rounded.weights[:, None] * 0.5001).all()
     assert with_dtype(rounded, "int8") is rounded
 
 
 def test_rows_too_large_for_float16_are_refused(tiny_checkpoint: Checkpoint) -> None:
-    large = replace(tiny_checkpoint, table=tiny_checkpoint.table * np.float32(1e6))
+    large = replace(tiny_checkpoint, table=tiny_checkpoint.rows * np.float32(1e6))
     with pytest.raises(ValueError, match="too large for float16"):
         with_dtype(large, "float16")
 
@@ -630,7 +630,7 @@ def test_equal_models_have_one_fingerprint_and_others_have_others(
     saved.save_pretrained(tmp_path / "again")
     again = StaticModel.from_pretrained(tmp_path / "again")
     assert again.fingerprint == saved.fingerprint
-    table = tiny_checkpoint.table
+    table = tiny_checkpoint.rows
     moved = table.copy()
     moved[-1, -1] += 1
     tokenizer = tiny_checkpoint.tokenizer_json.replace('"dog"', '"hog"')

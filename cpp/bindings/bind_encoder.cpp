@@ -4,12 +4,12 @@
 #include <nanobind/stl/string.h>
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
+#include "table.hpp"
 #include "texts.hpp"
 #include "vecsmith/encoder.hpp"
 
@@ -18,44 +18,9 @@ using namespace nb::literals;
 
 namespace {
 
-using Table = nb::ndarray<nb::ro, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using Weights = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Ids = nb::ndarray<const std::uint32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Offsets = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Vectors = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-
-vecsmith::RowType row_type_of(const Table& table) {
-  if (table.dtype() == nb::dtype<float>()) return vecsmith::RowType::kFloat32;
-  if (table.dtype() == nb::dtype<std::int8_t>()) return vecsmith::RowType::kInt8;
-  const nb::dlpack::dtype half{static_cast<std::uint8_t>(nb::dlpack::dtype_code::Float), 16, 1};
-  if (table.dtype() == half) return vecsmith::RowType::kFloat16;
-  const nb::dlpack::dtype found = table.dtype();
-  static constexpr const char* kKinds[] = {"int", "uint", "float"};
-  const std::string kind =
-      found.code < 3 ? kKinds[found.code] : "type " + std::to_string(found.code);
-  throw nb::type_error(
-      ("table is of " + kind + std::to_string(found.bits) + ", expected float32, float16 or int8")
-          .c_str());
-}
-
-vecsmith::TableView view_of(const Table& table, const std::optional<Weights>& weights,
-                            const std::optional<Ids>& mapping) {
-  vecsmith::TableView view{table.data(), row_type_of(table), table.shape(0), table.shape(1)};
-  view.n_tokens = view.n_rows;
-  if (weights) {
-    view.weights = weights->data();
-    view.n_tokens = weights->shape(0);
-  }
-  if (mapping) {
-    view.mapping = mapping->data();
-    view.n_tokens = mapping->shape(0);
-    if (weights && weights->shape(0) != view.n_tokens) {
-      throw std::invalid_argument(std::to_string(weights->shape(0)) + " weights for a mapping of " +
-                                  std::to_string(view.n_tokens) + " tokens");
-    }
-  }
-  return view;
-}
 
 vecsmith::Pooling pooling_of(const Vectors& out, std::size_t dim, bool normalize,
                              std::optional<std::uint32_t> dropped_id, std::size_t table_dim,
@@ -71,20 +36,11 @@ vecsmith::Pooling pooling_of(const Vectors& out, std::size_t dim, bool normalize
   return pooling;
 }
 
-// The arrays behind a table, held for as long as the engine looks at them.
-struct HeldTable {
-  Table table;
-  std::optional<Weights> weights;
-  std::optional<Ids> mapping;
-};
-
-class BoundPooler : HeldTable {
+// nanobind keeps the table and the tokenizer alive (keep_alive below).
+class BoundPooler {
  public:
-  BoundPooler(Table table, std::optional<Weights> weights, std::optional<Ids> mapping,
-              const std::string& cpu_level)
-      : HeldTable{std::move(table), std::move(weights), std::move(mapping)},
-        pooler_(view_of(this->table, this->weights, this->mapping),
-                vecsmith::cpu_level_of(cpu_level)) {}
+  BoundPooler(const BoundTable& table, const std::string& cpu_level)
+      : pooler_(table.view(), vecsmith::cpu_level_of(cpu_level)) {}
 
   void pool(const Ids& ids, const Offsets& offsets, const Vectors& out, std::size_t dim,
             bool normalize, std::optional<std::uint32_t> dropped_id, std::size_t n_threads) const {
@@ -100,15 +56,12 @@ class BoundPooler : HeldTable {
   vecsmith::Pooler pooler_;
 };
 
-class BoundEncoder : HeldTable {
+class BoundEncoder {
  public:
-  // nanobind keeps the tokenizer alive (keep_alive below).
-  BoundEncoder(const vecsmith::Tokenizer& tokenizer, Table table, std::optional<Weights> weights,
-               std::optional<Ids> mapping, const std::string& cpu_level)
-      : HeldTable{std::move(table), std::move(weights), std::move(mapping)},
-        encoder_(tokenizer, view_of(this->table, this->weights, this->mapping),
-                 vecsmith::cpu_level_of(cpu_level)),
-        dim_(this->table.shape(1)) {}
+  BoundEncoder(const vecsmith::Tokenizer& tokenizer, const BoundTable& table,
+               const std::string& cpu_level)
+      : encoder_(tokenizer, table.view(), vecsmith::cpu_level_of(cpu_level)),
+        dim_(table.view().dim) {}
 
   void encode(const Texts& texts, const Vectors& out, std::optional<std::size_t> max_length,
               bool keep_end, std::size_t dim, bool normalize,
@@ -130,17 +83,15 @@ class BoundEncoder : HeldTable {
 
 void bind_encoder(nb::module_& m) {
   nb::class_<BoundPooler>(m, "Pooler", "Token ids -> vectors.")
-      .def(nb::init<Table, std::optional<Weights>, std::optional<Ids>, const std::string&>(),
-           "table"_a.noconvert(), "weights"_a.noconvert().none(), "mapping"_a.noconvert().none(),
-           "cpu_level"_a = "")
+      .def(nb::init<const BoundTable&, const std::string&>(), "table"_a, "cpu_level"_a = "",
+           nb::keep_alive<1, 2>())
       .def("pool", &BoundPooler::pool, "ids"_a.noconvert(), "offsets"_a.noconvert(),
            "out"_a.noconvert(), "dim"_a, "normalize"_a, "dropped_id"_a.none(), "n_threads"_a,
            "Writes one vector to `out` for each pair of neighbouring offsets into `ids`.");
   nb::class_<BoundEncoder>(m, "Encoder", "Texts -> vectors.")
-      .def(nb::init<const vecsmith::Tokenizer&, Table, std::optional<Weights>, std::optional<Ids>,
-                    const std::string&>(),
-           "tokenizer"_a, "table"_a.noconvert(), "weights"_a.noconvert().none(),
-           "mapping"_a.noconvert().none(), "cpu_level"_a = "", nb::keep_alive<1, 2>())
+      .def(nb::init<const vecsmith::Tokenizer&, const BoundTable&, const std::string&>(),
+           "tokenizer"_a, "table"_a, "cpu_level"_a = "", nb::keep_alive<1, 2>(),
+           nb::keep_alive<1, 3>())
       .def(
           "encode",
           [](const BoundEncoder& self, nb::list texts, std::size_t begin, std::size_t end,

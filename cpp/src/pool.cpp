@@ -105,6 +105,11 @@ void Pooler::sum_stretch(const std::uint32_t* rows, const float* weights, std::s
     case RowType::kInt8:
       return kernels_.sum_i8(static_cast<const std::int8_t*>(table_.rows), stride, rows, weights, n,
                              n_readable, dim, out);
+    case RowType::kInt4: {
+      const kernels::Int4Rows packed{static_cast<const std::uint8_t*>(table_.rows), table_.scales,
+                                     table_.levels, int4_groups(table_.dim)};
+      return kernels_.sum_i4(packed, rows, weights, n, n_readable, dim, out);
+    }
   }
 }
 

@@ -7,6 +7,9 @@ namespace vecsmith {
 
 void check(const TableView& table) {
   if (table.dim == 0) throw std::invalid_argument("rows of 0 dimensions, expected at least 1");
+  if (table.type == RowType::kInt4 && (table.scales == nullptr || table.levels == nullptr)) {
+    throw std::invalid_argument("int4 rows without scales or levels, expected both");
+  }
   if (table.mapping == nullptr && table.n_tokens != table.n_rows) {
     throw std::invalid_argument(std::to_string(table.n_tokens) + " token weights for " +
                                 std::to_string(table.n_rows) + " rows, expected one for each");

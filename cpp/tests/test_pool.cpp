@@ -21,10 +21,12 @@ using namespace vecsmith;
 using testing::GuardedBytes;
 using testing::Random;
 
-constexpr RowType kTypes[] = {RowType::kFloat32, RowType::kFloat16, RowType::kInt8};
+constexpr RowType kTypes[] = {RowType::kFloat32, RowType::kFloat16, RowType::kInt8, RowType::kInt4};
 
-std::size_t size_of(RowType type) {
-  return type == RowType::kFloat32 ? 4 : type == RowType::kFloat16 ? 2 : 1;
+// Bytes of a row.
+std::size_t size_of(RowType type, std::size_t dim) {
+  if (type == RowType::kInt4) return int4_groups(dim) * kInt4GroupBytes;
+  return (type == RowType::kFloat32 ? 4 : type == RowType::kFloat16 ? 2 : 1) * dim;
 }
 
 // A half as IEEE 754 defines it.
@@ -43,11 +45,33 @@ float float_of_half(std::uint16_t half) {
   return (half & 0x8000U) != 0 ? -x : x;
 }
 
-// A table that ends where a page begins that must not be touched.
+// A bfloat16 as its fields say.
+float float_of_bfloat16(std::uint16_t half) {
+  const int exponent = half >> 7U & 255;
+  const int fraction = half & 127;
+  const float x = exponent == 0 ? std::ldexp(static_cast<float>(fraction), -133)
+                                : std::ldexp(static_cast<float>(128 + fraction), exponent - 134);
+  return (half & 0x8000U) != 0 ? -x : x;
+}
+
+// A table whose parts end where pages begin that must not be touched.
 struct Table {
   Table(RowType row_type, std::size_t rows, std::size_t width, Random& random)
-      : bytes(rows * width * size_of(row_type)), type(row_type), n_rows(rows), dim(width) {
-    for (std::size_t i = 0; i < rows * width; ++i) {
+      : bytes(rows * size_of(row_type, width)),
+        scale_bytes(row_type == RowType::kInt4 ? rows * int4_groups(width) * 2 : 0),
+        level_bytes(row_type == RowType::kInt4 ? kInt4Levels : 0),
+        type(row_type),
+        n_rows(rows),
+        dim(width) {
+    if (type == RowType::kInt4) {
+      fill_int4(random);
+    } else {
+      fill_plain(random);
+    }
+  }
+
+  void fill_plain(Random& random) {
+    for (std::size_t i = 0; i < n_rows * dim; ++i) {
       if (type == RowType::kFloat32) {
         const float x = random.uniform();
         std::memcpy(bytes.data() + 4 * i, &x, 4);
@@ -63,7 +87,32 @@ struct Table {
     }
   }
 
+  // Codes and levels of every value, scales of moderate sizes and both signs.
+  void fill_int4(Random& random) {
+    for (std::size_t i = 0; i < n_rows * size_of(type, dim); ++i) {
+      bytes.data()[i] = static_cast<unsigned char>(random.below(256));
+    }
+    for (std::size_t i = 0; i < n_rows * int4_groups(dim); ++i) {
+      const auto exponent = static_cast<unsigned>(random.one_in(9) ? 0 : 110 + random.below(20));
+      const auto half =
+          static_cast<std::uint16_t>(random.below(2) << 15U | exponent << 7U | random.below(128));
+      std::memcpy(scale_bytes.data() + 2 * i, &half, 2);
+    }
+    for (std::size_t i = 0; i < kInt4Levels; ++i) {
+      level_bytes.data()[i] = static_cast<unsigned char>(random.below(256));
+    }
+  }
+
   float at(std::size_t row, std::size_t column) {
+    if (type == RowType::kInt4) {
+      const std::size_t group = row * int4_groups(dim) + column / kInt4Group;
+      const unsigned byte = bytes.data()[group * kInt4GroupBytes + column % kInt4GroupBytes];
+      const unsigned code = column % kInt4Group < kInt4GroupBytes ? byte & 15U : byte >> 4U;
+      std::uint16_t scale = 0;
+      std::memcpy(&scale, scale_bytes.data() + 2 * group, 2);
+      return static_cast<float>(static_cast<std::int8_t>(level_bytes.data()[code])) *
+             float_of_bfloat16(scale);
+    }
     const std::size_t i = row * dim + column;
     if (type == RowType::kFloat32) {
       float x = 0;
@@ -78,10 +127,16 @@ struct Table {
   }
 
   TableView view() {
-    return {.rows = bytes.data(), .type = type, .n_rows = n_rows, .dim = dim, .n_tokens = n_rows};
+    TableView view{
+        .rows = bytes.data(), .type = type, .n_rows = n_rows, .dim = dim, .n_tokens = n_rows};
+    if (type == RowType::kInt4) {
+      view.scales = reinterpret_cast<const std::uint16_t*>(scale_bytes.data());
+      view.levels = reinterpret_cast<const std::int8_t*>(level_bytes.data());
+    }
+    return view;
   }
 
-  GuardedBytes bytes;
+  GuardedBytes bytes, scale_bytes, level_bytes;
   RowType type;
   std::size_t n_rows, dim;
 };
@@ -228,6 +283,35 @@ TEST_CASE(every_half_value_is_converted_right_at_every_level) {
   }
 }
 
+TEST_CASE(every_code_of_four_bits_is_its_level_times_its_scale_at_every_level) {
+  std::vector<std::uint8_t> codes(kInt4GroupBytes);
+  for (std::size_t k = 0; k < kInt4GroupBytes; ++k) {
+    codes[k] = static_cast<std::uint8_t>(k | (15 - k) << 4U);
+  }
+  const std::vector<std::int8_t> levels = {-128, -99, -77, -62, -48, -34, -20, -7,
+                                           6,    20,  34,  48,  62,  77,  96,  127};
+  const std::uint16_t scale = 0xBF40;  // -0.75
+  for (const CpuLevel level : testing::cpu_levels()) {
+    const Pooler pooler({.rows = codes.data(),
+                         .type = RowType::kInt4,
+                         .n_rows = 1,
+                         .dim = kInt4Group,
+                         .n_tokens = 1,
+                         .scales = &scale,
+                         .levels = levels.data()},
+                        level);
+    const std::vector<std::uint32_t> ids = {0};
+    const std::vector<std::size_t> ends = {1};
+    std::vector<float> out(kInt4Group);
+    Pooler::Scratch scratch;
+    pooler.pool(ids, ends, {kInt4Group, false}, scratch, out.data());
+    for (std::size_t k = 0; k < kInt4GroupBytes; ++k) {
+      CHECK_EQ(out[k], -0.75F * static_cast<float>(levels[k]));
+      CHECK_EQ(out[k + 16], -0.75F * static_cast<float>(levels[15 - k]));
+    }
+  }
+}
+
 TEST_CASE(no_tokens_and_only_dropped_tokens_give_zeros) {
   Random random(12);
   Table table(RowType::kFloat32, 3, 20, random);
@@ -299,6 +383,9 @@ TEST_CASE(parts_that_do_not_fit_are_refused) {
   CHECK_THROWS(
       Pooler(
           {.rows = rows.data(), .n_rows = 2, .dim = 3, .mapping = mapping.data(), .n_tokens = 2}),
+      std::invalid_argument);
+  CHECK_THROWS(
+      Pooler({.rows = rows.data(), .type = RowType::kInt4, .n_rows = 1, .dim = 32, .n_tokens = 1}),
       std::invalid_argument);
 }
 

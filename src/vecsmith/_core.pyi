@@ -27,10 +27,21 @@ class Tokenizer:
     def max_id(self) -> int:
         """Largest id it gives."""
 
+class Table:
+    """Rows, and the row and the factor of each token id."""
+
+    def __init__(self, rows: Annotated[NDArray, dict(shape=(None, None), order='C', device='cpu', writable=False)], weights: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, mapping: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None) -> None: ...
+
+    @staticmethod
+    def int4(codes: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)], scales: Annotated[NDArray[numpy.uint16], dict(shape=(None, None), order='C', device='cpu', writable=False)], levels: Annotated[NDArray[numpy.int8], dict(shape=(None,), order='C', device='cpu', writable=False)], dim: int, weights: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, mapping: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None) -> Table:
+        """
+        A table of four bits a column, in groups of 32 with a bfloat16 scale each.
+        """
+
 class Pooler:
     """Token ids -> vectors."""
 
-    def __init__(self, table: Annotated[NDArray, dict(shape=(None, None), order='C', device='cpu', writable=False)], weights: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, mapping: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, cpu_level: str = '') -> None: ...
+    def __init__(self, table: Table, cpu_level: str = '') -> None: ...
 
     def pool(self, ids: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], dim: int, normalize: bool, dropped_id: int | None, n_threads: int) -> None:
         """
@@ -40,7 +51,7 @@ class Pooler:
 class Encoder:
     """Texts -> vectors."""
 
-    def __init__(self, tokenizer: Tokenizer, table: Annotated[NDArray, dict(shape=(None, None), order='C', device='cpu', writable=False)], weights: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, mapping: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, cpu_level: str = '') -> None: ...
+    def __init__(self, tokenizer: Tokenizer, table: Table, cpu_level: str = '') -> None: ...
 
     def encode(self, texts: list, begin: int, end: int, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], max_length: int | None, keep_end: bool, dim: int, normalize: bool, dropped_id: int | None, n_threads: int) -> None:
         """

@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import Any, Final, TypedDict, Unpack, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vecsmith import _core
 from vecsmith._outputs import OutputDtype, OutputRows, Vectors
@@ -34,9 +33,10 @@ from vecsmith._texts import (
     with_prompt,
 )
 from vecsmith._typing import FloatArray, PathLike, TableDtype
+from vecsmith.compression import with_dtype
 from vecsmith.formats import Checkpoint, open_checkpoint, write_checkpoint
+from vecsmith.formats.int4_table import Int4Table
 from vecsmith.formats.tokenizer_json import stored_tokenizer
-from vecsmith.quantization import with_dtype
 from vecsmith.tokenizer import Tokenizer, checked_threads, cpu_level
 
 # The engine is called for so many batches at a time: seldom enough that starting threads costs
@@ -93,14 +93,13 @@ class StaticModel:
             checkpoint = open_checkpoint(checkpoint)
         self._checkpoint = checkpoint
         self._tokenizer = Tokenizer(checkpoint.tokenizer_json)
-        table = np.ascontiguousarray(checkpoint.table)
-        parts = (table, checkpoint.weights, checkpoint.mapping, cpu_level())
+        table = _native_table(checkpoint)
         self._encoder = None
         self._pooler = None
         if self._tokenizer.native is not None:
-            self._encoder = _core.Encoder(self._tokenizer.native, *parts)
+            self._encoder = _core.Encoder(self._tokenizer.native, table, cpu_level())
         else:
-            self._pooler = _core.Pooler(*parts)
+            self._pooler = _core.Pooler(table, cpu_level())
             if self._tokenizer.n_ids > checkpoint.n_tokens:
                 raise ValueError(
                     f"the tokenizer gives ids up to {self._tokenizer.n_ids - 1} "
@@ -159,8 +158,7 @@ class StaticModel:
         if not isinstance(max_length, _ModelDefault):
             checkpoint = replace(checkpoint, max_length=_checked_length(max_length))
         if truncate_dim is not None:
-            dim = _checked_dim(truncate_dim, checkpoint.dim)
-            checkpoint = replace(checkpoint, table=np.ascontiguousarray(checkpoint.table[:, :dim]))
+            checkpoint = checkpoint.truncated(_checked_dim(truncate_dim, checkpoint.dim))
         if dtype is not None:
             checkpoint = with_dtype(checkpoint, dtype)
         return cls(checkpoint)
@@ -168,7 +166,8 @@ class StaticModel:
     def save_pretrained(self, path: PathLike, *, model_name: str | None = None) -> None:
         """Writes a folder that vecsmith, model2vec and sentence-transformers open.
 
-        The folder is written whole or not at all; a model that is there is replaced.
+        The folder is written whole or not at all; a model that is there is replaced. A model of
+        dtype int4 is for vecsmith alone, and the others say that they find none.
 
         Args:
             path: The folder.
@@ -300,7 +299,7 @@ class StaticModel:
                 kept = ids[begin:end]
                 if self._dropped_id is not None:
                     kept = kept[kept != self._dropped_id]
-                vectors.append(self._rows(kept, dim))
+                vectors.append(self._checkpoint.vectors_of(kept, dim))
         return vectors
 
     @overload
@@ -399,9 +398,7 @@ class StaticModel:
     @property
     def n_bytes(self) -> int:
         """Bytes of the table and of what goes with it, in memory or mapped from a file."""
-        checkpoint = self._checkpoint
-        parts = (checkpoint.table, checkpoint.weights, checkpoint.mapping)
-        return sum(part.nbytes for part in parts if part is not None)
+        return self._checkpoint.n_bytes
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -412,7 +409,7 @@ class StaticModel:
         checkpoint = self._checkpoint
         return (
             f"StaticModel({self.vocab_size} tokens, {self.dim} dimensions, "
-            f"{checkpoint.table.dtype.name}, source={checkpoint.source!r})"
+            f"{checkpoint.table_dtype}, source={checkpoint.source!r})"
         )
 
     def __reduce__(self) -> tuple[type[StaticModel], tuple[Checkpoint]]:
@@ -505,14 +502,6 @@ class StaticModel:
         else:
             self._encoder.encode(chunk, 0, len(chunk), *rest)
 
-    def _rows(self, ids: NDArray[np.uint32], dim: int) -> FloatArray:
-        checkpoint = self._checkpoint
-        rows = ids if checkpoint.mapping is None else checkpoint.mapping[ids]
-        vectors = checkpoint.table[rows, :dim].astype(np.float32)
-        if checkpoint.weights is not None:
-            vectors *= checkpoint.weights[ids][:, None]
-        return vectors
-
     def _length(self, max_length: MaxLength) -> int | None:
         if isinstance(max_length, _ModelDefault):
             max_length = self._checkpoint.max_length
@@ -527,6 +516,14 @@ class _Job:
     dim: int
     normalize: bool
     n_threads: int
+
+
+def _native_table(checkpoint: Checkpoint) -> _core.Table:
+    table, weights, mapping = checkpoint.table, checkpoint.weights, checkpoint.mapping
+    if not isinstance(table, Int4Table):
+        return _core.Table(np.ascontiguousarray(table), weights, mapping)
+    codes, scales, levels = (np.ascontiguousarray(part) for part in table.parts)
+    return _core.Table.int4(codes, scales, levels, table.dim, weights, mapping)
 
 
 def _hash(checkpoint: Checkpoint, *, is_native: bool) -> str:
@@ -545,8 +542,10 @@ def _hash(checkpoint: Checkpoint, *, is_native: bool) -> str:
     # however its file is spaced, and whatever it says of padding and specials, which are not used
     stored = stored_tokenizer(checkpoint.tokenizer_json, max_length=checkpoint.max_length)
     tokenizer = json.loads(stored)
+    if checkpoint.table_dtype == "int4":
+        settings["dim"] = checkpoint.dim  # which the arrays do not tell
     digest = hashlib.sha256(json.dumps([settings, tokenizer], sort_keys=True).encode())
-    for part in (checkpoint.table, checkpoint.weights, checkpoint.mapping):
+    for part in checkpoint.arrays:
         if part is None:
             digest.update(b"none")
         else:

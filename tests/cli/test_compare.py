@@ -57,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Checkpoint
         for i in range(40)
     ]
     write_rows(folder / "sets" / "pairs" / "data.jsonl", pairs)
-    table = tiny_checkpoint.table.copy()
+    table = tiny_checkpoint.rows.copy()
     table[::2] = table[::2][::-1]
     table[1::3] = 0
     for name, checkpoint in (

@@ -37,7 +37,7 @@ def test_people_are_told_prompts_licence_and_recipe(
     recipe = {"settings": {"dim": 16, "weighting": "zipf"}, "explained_variance": 0.5}
     checkpoint = replace(
         tiny_checkpoint,
-        table=tiny_checkpoint.table.astype(np.float16),
+        table=tiny_checkpoint.rows.astype(np.float16),
         prompts={"query": "search: "},
         max_length=64,
         card={"license": "apache-2.0", "base_model": "some/teacher"},

@@ -23,6 +23,7 @@ DIM = 16
 NAMES = [
     "Encoder",
     "Pooler",
+    "Table",
     "Tokenizer",
     "TouchedRows",
     "adam_rows",
@@ -52,6 +53,14 @@ def make_tokenizer(tokenizer_json: str, **changes: Any) -> _core.Tokenizer:
         "added_tokens": [],
     }
     return _core.Tokenizer(**{**settings, **changes})
+
+
+def pooler_of(rows: Any, weights: Any, mapping: Any) -> _core.Pooler:
+    return _core.Pooler(_core.Table(rows, weights, mapping))
+
+
+def encoder_of(tokenizer: _core.Tokenizer, rows: Any, weights: Any, mapping: Any) -> _core.Encoder:
+    return _core.Encoder(tokenizer, _core.Table(rows, weights, mapping))
 
 
 def encode(encoder: _core.Encoder, texts: list[Any], **changes: Any) -> Any:
@@ -98,8 +107,8 @@ def test_a_table_of_another_type_is_refused_by_its_name(
 ) -> None:
     table = np.zeros((100, DIM), dtype=dtype)
     for make in (
-        lambda: _core.Pooler(table, None, None),
-        lambda: _core.Encoder(tokenizer, table, None, None),
+        lambda: pooler_of(table, None, None),
+        lambda: encoder_of(tokenizer, table, None, None),
     ):
         with pytest.raises(
             TypeError, match=f"table is of {dtype}, expected float32, float16 or int8"
@@ -120,7 +129,7 @@ def test_a_table_of_another_type_is_refused_by_its_name(
 )
 def test_weights_and_mappings_are_never_converted_in_silence(weights: Any, mapping: Any) -> None:
     with pytest.raises(TypeError, match=r"dtype=float32.*dtype=uint32"):
-        _core.Pooler(np.zeros((3, DIM), dtype=np.float32), weights, mapping)
+        pooler_of(np.zeros((3, DIM), dtype=np.float32), weights, mapping)
 
 
 @pytest.mark.parametrize(
@@ -135,23 +144,23 @@ def test_weights_and_mappings_are_never_converted_in_silence(weights: Any, mappi
 )
 def test_a_table_that_is_no_plain_matrix_is_refused(table: Any) -> None:
     with pytest.raises(TypeError, match="incompatible"):
-        _core.Pooler(table, None, None)
+        pooler_of(table, None, None)
 
 
 def test_parts_of_a_table_that_do_not_fit_are_refused_with_their_sizes() -> None:
     table = np.zeros((3, DIM), dtype=np.float32)
     with pytest.raises(ValueError, match="2 token weights for 3 rows"):
-        _core.Pooler(table, np.ones(2, dtype=np.float32), None)
+        pooler_of(table, np.ones(2, dtype=np.float32), None)
     with pytest.raises(ValueError, match="2 weights for a mapping of 4 tokens"):
-        _core.Pooler(table, np.ones(2, dtype=np.float32), ids_of(0, 1, 2, 0))
+        pooler_of(table, np.ones(2, dtype=np.float32), ids_of(0, 1, 2, 0))
     with pytest.raises(ValueError, match="mapping of token 1 is row 3 but there are 3 rows"):
-        _core.Pooler(table, None, ids_of(0, 3))
+        pooler_of(table, None, ids_of(0, 3))
     with pytest.raises(ValueError, match="0 dimensions"):
-        _core.Pooler(np.zeros((3, 0), dtype=np.float32), None, None)
+        pooler_of(np.zeros((3, 0), dtype=np.float32), None, None)
 
 
 def test_ids_and_offsets_that_point_nowhere_are_refused() -> None:
-    pooler = _core.Pooler(np.ones((3, DIM), dtype=np.float32), None, None)
+    pooler = pooler_of(np.ones((3, DIM), dtype=np.float32), None, None)
     with pytest.raises(IndexError, match="token id 3 but the table has 3 tokens"):
         pool(pooler, ids_of(0, 3), offsets_of(0, 2))
     for offsets in (offsets_of(0, 3), offsets_of(1, 0), offsets_of(-1, 1)):
@@ -174,15 +183,15 @@ def test_ids_and_offsets_that_point_nowhere_are_refused() -> None:
 )
 def test_an_out_of_another_shape_is_refused(tokenizer: _core.Tokenizer, out: Any, dim: int) -> None:
     table = np.zeros((tokenizer.max_id + 1, DIM), dtype=np.float32)
-    encoder = _core.Encoder(tokenizer, table, None, None)
+    encoder = encoder_of(tokenizer, table, None, None)
     with pytest.raises(ValueError, match=r"out is \["):
         encode(encoder, ["a"], out=out, dim=dim)
     with pytest.raises(ValueError, match=r"out is \["):
-        pool(_core.Pooler(table, None, None), ids_of(0), offsets_of(0, 1), out=out, dim=dim)
+        pool(pooler_of(table, None, None), ids_of(0), offsets_of(0, 1), out=out, dim=dim)
 
 
 def test_an_out_that_cannot_be_written_is_refused(tokenizer: _core.Tokenizer) -> None:
-    encoder = _core.Encoder(
+    encoder = encoder_of(
         tokenizer, np.zeros((tokenizer.max_id + 1, DIM), dtype=np.float32), None, None
     )
     read_only = np.zeros((1, DIM), dtype=np.float32)
@@ -196,7 +205,7 @@ def test_a_read_only_table_is_taken_without_a_copy(tokenizer: _core.Tokenizer) -
     table = np.ones((tokenizer.max_id + 1, DIM), dtype=np.float32)
     view = table.view()
     view.flags.writeable = False
-    encoder = _core.Encoder(tokenizer, view, None, None)
+    encoder = encoder_of(tokenizer, view, None, None)
     assert encode(encoder, ["cat"])[0, 0] == 1
     table[:] = 3  # seen through the same memory
     assert encode(encoder, ["cat"])[0, 0] == 3
@@ -208,7 +217,7 @@ def test_arrays_and_tokenizer_live_as_long_as_the_encoder(tiny_tokenizer_json: s
     table, weights = np.ones((n, DIM), dtype=np.float32), np.full(n, 2, dtype=np.float32)
     mapping = np.zeros(n, dtype=np.uint32)
     kept = [weakref.ref(array) for array in (table, weights, mapping)]
-    encoder = _core.Encoder(tokenizer, table, weights, mapping)
+    encoder = encoder_of(tokenizer, table, weights, mapping)
     del tokenizer, table, weights, mapping
     gc.collect()
     assert all(array() is not None for array in kept)
@@ -221,7 +230,7 @@ def test_arrays_and_tokenizer_live_as_long_as_the_encoder(tiny_tokenizer_json: s
 def test_a_table_too_small_for_the_tokenizer_is_refused(tokenizer: _core.Tokenizer) -> None:
     n = tokenizer.max_id
     with pytest.raises(ValueError, match=f"ids up to {n} but the table has {n} tokens"):
-        _core.Encoder(tokenizer, np.zeros((n, DIM), dtype=np.float32), None, None)
+        encoder_of(tokenizer, np.zeros((n, DIM), dtype=np.float32), None, None)
 
 
 def test_tokens_and_ids_of_different_number_are_refused(tiny_tokenizer_json: str) -> None:
@@ -232,7 +241,7 @@ def test_tokens_and_ids_of_different_number_are_refused(tiny_tokenizer_json: str
 
 
 def test_what_is_no_str_is_named_by_its_place(tokenizer: _core.Tokenizer) -> None:
-    encoder = _core.Encoder(
+    encoder = encoder_of(
         tokenizer, np.zeros((tokenizer.max_id + 1, DIM), dtype=np.float32), None, None
     )
     for wrong, name in ((None, "NoneType"), (b"x", "bytes"), (1, "int"), (["x"], "list")):
@@ -249,7 +258,7 @@ def test_what_is_no_str_is_named_by_its_place(tokenizer: _core.Tokenizer) -> Non
 
 
 def test_utf8_offsets_that_point_nowhere_are_refused(tokenizer: _core.Tokenizer) -> None:
-    encoder = _core.Encoder(
+    encoder = encoder_of(
         tokenizer, np.zeros((tokenizer.max_id + 1, DIM), dtype=np.float32), None, None
     )
     text = np.frombuffer(b"cat dog", dtype=np.uint8)

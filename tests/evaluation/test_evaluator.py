@@ -294,10 +294,10 @@ def test_nothing_to_score_is_said_with_the_reasons(tiny_model: StaticModel, tmp_
 def test_a_changed_table_has_another_fingerprint(tiny_checkpoint: Checkpoint) -> None:
     from dataclasses import replace
 
-    table = tiny_checkpoint.table.copy()
+    table = tiny_checkpoint.rows.copy()
     table[5, 3] = np.nextafter(table[5, 3], 9, dtype=np.float32)
     changed = StaticModel(replace(tiny_checkpoint, table=table))
-    same = StaticModel(replace(tiny_checkpoint, table=tiny_checkpoint.table.copy()))
+    same = StaticModel(replace(tiny_checkpoint, table=tiny_checkpoint.rows.copy()))
     fingerprints = {StaticModel(tiny_checkpoint).fingerprint, same.fingerprint}
     assert len(fingerprints) == 1
     assert changed.fingerprint not in fingerprints

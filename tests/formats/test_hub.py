@@ -118,7 +118,7 @@ def test_a_half_cached_model_is_not_guessed_at(tmp_path: Path) -> None:
     (static / "config_sentence_transformers.json").write_text("{}")
     (static / "tokenizer.json").write_text(MODEL.tokenizer_json)
     with (static / "model.safetensors").open("wb") as file:
-        write_tensors(file, {"embedding.weight": MODEL.table})
+        write_tensors(file, {"embedding.weight": MODEL.rows})
     cached(tmp_path / "cache", static)
     with pytest.raises(HubError, match="not whole in the cache"):
         open_checkpoint("org/name", cache_folder=tmp_path / "cache", local_files_only=True)

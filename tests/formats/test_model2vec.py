@@ -151,7 +151,7 @@ def test_vectors_of_every_layout_are_those_of_model2vec(tmp_path: Path, name: st
     checkpoint = open_checkpoint(folder)
     assert (checkpoint.layout, checkpoint.unknown) == ("model2vec", "drop")
     # model2vec rounds float16 models to float16 and cuts long texts by characters first
-    tolerance = 2e-3 if checkpoint.table.dtype == np.float16 else 1e-5
+    tolerance = 2e-3 if checkpoint.rows.dtype == np.float16 else 1e-5
     short = [i for i, text in enumerate(TEXTS) if len(text) < 60]
     by_hand = vectors_by_hand(checkpoint)
     scale = np.abs(by_hand).max()
@@ -174,7 +174,7 @@ def test_folders_that_model2vec_itself_saves_are_read(tmp_path: Path) -> None:
         smaller.save_pretrained(tmp_path / quantize_to)
         checkpoint = open_checkpoint(tmp_path / quantize_to)
         expected = "float32" if quantize_to == "float64" else quantize_to
-        assert checkpoint.table.dtype == expected
+        assert checkpoint.rows.dtype == expected
         assert checkpoint.normalize
         assert checkpoint.max_length == 512
         assert checkpoint.card["base_model"] == "org/teacher"
@@ -187,11 +187,11 @@ def test_folders_that_model2vec_itself_saves_are_read(tmp_path: Path) -> None:
 def test_the_table_of_a_folder_is_mapped_and_not_copied(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "m", {"embeddings": table()})
     checkpoint = open_checkpoint(folder)
-    base: Any = checkpoint.table
+    base: Any = checkpoint.rows
     while isinstance(base, np.ndarray):
         base = base.base
     assert type(base).__name__ in ("memoryview", "mmap")
-    assert not checkpoint.table.flags.writeable
+    assert not checkpoint.rows.flags.writeable
 
 
 def test_keys_that_are_not_ours_are_kept(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_an_old_model_keeps_what_it_says_about_itself() -> None:
     assert whole.config["vecsmith"]["dims"] == [4, 8]
     assert (whole.normalize, whole.unknown, whole.max_length) == (True, "drop", None)
     kept = open_checkpoint(HERE / "0.1.0" / "float16")
-    assert kept.table.dtype == np.float16
+    assert kept.rows.dtype == np.float16
     assert kept.unknown == "keep"
     assert kept.prompts == {"query": "the ", "document": "a "}
     assert kept.mapping is not None

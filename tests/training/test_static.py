@@ -55,7 +55,7 @@ def test_a_model_from_nothing_starts_from_the_numbers_that_were_asked(
     random = train_static(**options, steps=1, lr=1e-20)
     expected = torch.randn(random.vocab_size, 24, generator=torch.Generator().manual_seed(5))
     np.testing.assert_allclose(random.checkpoint.table[6:], expected[6:], atol=1e-6)
-    hashed = train_static(**options, steps=1, lr=1e-20, start="hashed").checkpoint.table
+    hashed = train_static(**options, steps=1, lr=1e-20, start="hashed").checkpoint.rows
     ids = {token: random.tokenizer.encode(token).ids[0] for token in ("play", "cat", "dog")}
     assert abs(hashed.std() - 1) < 0.1
     near = hashed[random.tokenizer.encode("played").ids]

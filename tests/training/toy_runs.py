@@ -167,5 +167,5 @@ def run_on_a_full_disk(folder: Path, model_folder: Path) -> None:
 def same_bits(first: StaticModel, second: StaticModel) -> bool:
     """Whether two models have the same numbers."""
     return np.array_equal(
-        first.checkpoint.table.view(np.uint32), second.checkpoint.table.view(np.uint32)
+        first.checkpoint.rows.view(np.uint32), second.checkpoint.rows.view(np.uint32)
     )

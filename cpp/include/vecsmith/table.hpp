@@ -5,11 +5,24 @@
 
 namespace vecsmith {
 
-enum class RowType { kFloat32, kFloat16, kInt8 };
+enum class RowType { kFloat32, kFloat16, kInt8, kInt4 };
+
+/// Columns of a kInt4 row that share a scale.
+inline constexpr std::size_t kInt4Group = 32;
+/// Bytes of the codes of a group.
+inline constexpr std::size_t kInt4GroupBytes = kInt4Group / 2;
+/// Values that a code can stand for.
+inline constexpr std::size_t kInt4Levels = 16;
+
+/// Groups of a kInt4 row; the last may hold fewer columns than its codes do.
+constexpr std::size_t int4_groups(std::size_t dim) { return (dim + kInt4Group - 1) / kInt4Group; }
 
 /// Rows of a static model: a view of memory that somebody else owns (often a mapped file).
 struct TableView {
-  const void* rows = nullptr;  ///< row-major [n_rows, dim], aligned to its element
+  /// Row-major [n_rows, dim], aligned to its element; of kInt4 the codes, row-major [n_rows,
+  /// int4_groups(dim), kInt4GroupBytes]: byte k holds the code of column k of its group in the low
+  /// four bits, of column k + 16 in the high four.
+  const void* rows = nullptr;
   RowType type = RowType::kFloat32;
   std::size_t n_rows = 0;
   std::size_t dim = 0;
@@ -20,6 +33,10 @@ struct TableView {
   const std::uint32_t* mapping = nullptr;
   /// How many token ids there are: length of `weights` and `mapping`; n_rows without a mapping.
   std::size_t n_tokens = 0;
+
+  /// Only for kInt4, where column j of a row is levels[its code] * scales[row][j / kInt4Group].
+  const std::uint16_t* scales = nullptr;  ///< bfloat16, row-major [n_rows, int4_groups(dim)]
+  const std::int8_t* levels = nullptr;    ///< kInt4Levels of them
 };
 
 /// Checks that the parts fit each other; throws std::invalid_argument with the values if not.

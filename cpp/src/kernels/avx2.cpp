@@ -30,6 +30,32 @@ inline float load_one(const std::int8_t* x) { return static_cast<float>(*x); }
 
 #include "sum.inc"
 
+class Int4Decoder {
+ public:
+  explicit Int4Decoder(const std::int8_t* levels)
+      : levels_(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels))) {}
+
+  void decode(const std::uint8_t* codes, Floats (&out)[4]) const {
+    const __m128i nibble = _mm_set1_epi8(0x0F);
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes));
+    const __m128i low = _mm_shuffle_epi8(levels_, _mm_and_si128(bytes, nibble));
+    const __m128i high = _mm_shuffle_epi8(levels_, _mm_and_si128(_mm_srli_epi16(bytes, 4), nibble));
+    out[0] = widen(low);
+    out[1] = widen(_mm_srli_si128(low, 8));
+    out[2] = widen(high);
+    out[3] = widen(_mm_srli_si128(high, 8));
+  }
+
+ private:
+  static Floats widen(__m128i bytes) {
+    return Floats(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)));
+  }
+
+  __m128i levels_;
+};
+
+#include "sum_int4.inc"
+
 struct Masks;
 
 std::size_t write_offsets(std::uint64_t mask, std::size_t base, std::uint16_t* out) {
@@ -94,7 +120,8 @@ Masks Classifier::classify(unsigned char* block) const {
 
 }  // namespace
 
-const Kernels kAvx2Kernels{scan, sum<float>, sum<std::uint16_t>, sum<std::int8_t>, normalize};
+const Kernels kAvx2Kernels{scan,     sum<float>, sum<std::uint16_t>, sum<std::int8_t>,
+                           sum_int4, normalize};
 
 }  // namespace vecsmith::kernels
 

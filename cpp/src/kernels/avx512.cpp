@@ -35,6 +35,26 @@ inline float load_one(const std::int8_t* x) { return static_cast<float>(*x); }
 
 #include "sum.inc"
 
+// Sixteen levels fit one register, which a permutation reads by the low four bits of each lane.
+class Int4Decoder {
+ public:
+  explicit Int4Decoder(const std::int8_t* levels)
+      : levels_(_mm512_cvtepi32_ps(
+            _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels))))) {}
+
+  void decode(const std::uint8_t* codes, Floats (&out)[2]) const {
+    const __m512i bytes =
+        _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
+    out[0] = Floats(_mm512_permutexvar_ps(bytes, levels_));
+    out[1] = Floats(_mm512_permutexvar_ps(_mm512_srli_epi32(bytes, 4), levels_));
+  }
+
+ private:
+  __m512 levels_;
+};
+
+#include "sum_int4.inc"
+
 struct Masks;
 
 inline std::size_t write_half(std::uint32_t mask, std::size_t base, std::uint16_t* out) {
@@ -81,7 +101,8 @@ Masks Classifier::classify(unsigned char* block) const {
 
 }  // namespace
 
-const Kernels kAvx512Kernels{scan, sum<float>, sum<std::uint16_t>, sum<std::int8_t>, normalize};
+const Kernels kAvx512Kernels{scan,     sum<float>, sum<std::uint16_t>, sum<std::int8_t>,
+                             sum_int4, normalize};
 
 }  // namespace vecsmith::kernels
 

@@ -44,6 +44,29 @@ inline Floats load(const std::int8_t* row) {
 
 #include "sum.inc"
 
+class Int4Decoder {
+ public:
+  explicit Int4Decoder(const std::int8_t* levels) {
+    for (std::size_t k = 0; k < kInt4Levels; ++k) levels_[k] = static_cast<float>(levels[k]);
+  }
+
+  void decode(const std::uint8_t* codes, Floats (&out)[8]) const {
+    for (std::size_t k = 0; k < 4; ++k) {
+      const std::uint8_t* const four = codes + 4 * k;
+      out[k] = Floats{low(four[0]), low(four[1]), low(four[2]), low(four[3])};
+      out[k + 4] = Floats{high(four[0]), high(four[1]), high(four[2]), high(four[3])};
+    }
+  }
+
+ private:
+  float low(std::uint8_t byte) const { return levels_[byte & 0x0FU]; }
+  float high(std::uint8_t byte) const { return levels_[byte >> 4U]; }
+
+  float levels_[kInt4Levels];
+};
+
+#include "sum_int4.inc"
+
 struct Masks;
 
 std::size_t write_offsets(std::uint64_t mask, std::size_t base, std::uint16_t* out) {
@@ -80,7 +103,8 @@ Masks Classifier::classify(unsigned char* block) const {
 
 }  // namespace
 
-const Kernels kBaselineKernels{scan, sum<float>, sum<std::uint16_t>, sum<std::int8_t>, normalize};
+const Kernels kBaselineKernels{scan,     sum<float>, sum<std::uint16_t>, sum<std::int8_t>,
+                               sum_int4, normalize};
 
 const Kernels& kernels_of(CpuLevel level) {
 #ifdef VECSMITH_X86

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "vecsmith/cpu.hpp"
+#include "vecsmith/table.hpp"
 
 namespace vecsmith::kernels {
 
@@ -34,6 +35,14 @@ inline constexpr std::size_t kScanSlack = 64;
 /// Longest text that can be scanned; offsets are 16 bits.
 inline constexpr std::size_t kMaxScan = 32768;
 
+/// Rows of four bits a column, see TableView.
+struct Int4Rows {
+  const std::uint8_t* codes;
+  const std::uint16_t* scales;
+  const std::int8_t* levels;
+  std::size_t n_groups;  ///< of a row
+};
+
 struct Kernels {
   /// Cuts `text` of `n` bytes into words and punctuation marks, and lower-cases it in place.
   ///
@@ -56,6 +65,11 @@ struct Kernels {
   void (*sum_i8)(const std::int8_t* table, std::size_t stride, const std::uint32_t* rows,
                  const float* weights, std::size_t n, std::size_t n_readable, std::size_t dim,
                  float* out);
+
+  /// The same of rows that are decoded on the way: a column is rounded once more after its product
+  /// with the weight, so the sum has the bits of the decoded table's. `dim` <= 32 * n_groups.
+  void (*sum_i4)(const Int4Rows& table, const std::uint32_t* rows, const float* weights,
+                 std::size_t n, std::size_t n_readable, std::size_t dim, float* out);
 
   /// Scales `x` to unit length; false, and nothing done, where its float32 square is out of range.
   bool (*normalize)(float* x, std::size_t n);

@@ -255,7 +255,6 @@ def _figures(
         np.random.default_rng(1).choice(len(vectors), min(_SAMPLED_QUERIES, len(vectors)), False)
     )
     found = _agreement(teacher, questions, vectors, sample)
-    table = model.checkpoint.table
     return {
         "teacher": _TEACHER,
         "teacher_sha256": teacher["sha256"],
@@ -265,7 +264,7 @@ def _figures(
         "teacher_bytes": teacher["bytes"],
         "static": str(folder),
         "static_texts_per_second": static_rate,
-        "static_dtype": str(table.dtype),
+        "static_dtype": model.checkpoint.table_dtype,
         "static_dim": model.dim,
         "static_bytes": sum(path.stat().st_size for path in folder.rglob("*.safetensors")),
         "ratio": static_rate / teacher["rate"],

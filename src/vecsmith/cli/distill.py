@@ -15,7 +15,7 @@ from vecsmith.cli._console import AsJson, Quiet, count, note, print_json, size
 VocabularyMode = Literal["subword", "word", "both"]
 Pooling = Literal["balanced", "mean", "cls", "last", "pooler"]
 Weighting = Literal["zipf", "sif", "none"]
-TableDtype = Literal["float32", "float16", "int8"]
+TableDtype = Literal["float32", "float16", "int8", "int4"]
 ComputeDtype = Literal["auto", "float32", "bfloat16"]
 Compatible = Literal["model2vec"]
 
@@ -155,7 +155,7 @@ def _distill_to(
         "teacher": recipe.get("teacher"),
         "dim": checkpoint.dim,
         "vocabulary": checkpoint.n_tokens,
-        "table_dtype": str(checkpoint.table.dtype),
+        "table_dtype": checkpoint.table_dtype,
         "bytes": sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
         "explained_variance": recipe.get("explained_variance"),
         "report": recipe.get("vocabulary", {}).get("report"),

@@ -199,7 +199,7 @@ def _model_sha256(model: StaticModel) -> str:
 
     checkpoint = model.checkpoint
     digest = hashlib.sha256()
-    for array in (checkpoint.table, checkpoint.weights, checkpoint.mapping):
+    for array in checkpoint.arrays:
         if array is None:
             digest.update(b"none")
             continue
@@ -212,6 +212,7 @@ def _model_sha256(model: StaticModel) -> str:
         checkpoint.max_length,
         sorted(checkpoint.prompts.items()),
         checkpoint.default_prompt_name,
+        *((checkpoint.dim,) if checkpoint.table_dtype == "int4" else ()),  # arrays do not tell it
     )
     digest.update(repr(rest).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()

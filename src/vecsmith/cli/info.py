@@ -39,7 +39,6 @@ def _facts(name: str, model: StaticModel) -> dict[str, Any]:
     checkpoint = model.checkpoint
     tokenizer = model.tokenizer
     settings = read_tokenizer(checkpoint.tokenizer_json)
-    arrays = (checkpoint.table, checkpoint.weights, checkpoint.mapping)
     ours = checkpoint.config.get("vecsmith")
     recipe = ours.get("recipe") if isinstance(ours, Mapping) else None
     config = {key: value for key, value in checkpoint.config.items() if key != "vecsmith"}
@@ -51,8 +50,8 @@ def _facts(name: str, model: StaticModel) -> dict[str, Any]:
         "vocabulary": checkpoint.n_tokens,
         "table": {
             "rows": int(checkpoint.table.shape[0]),
-            "dtype": str(checkpoint.table.dtype),
-            "bytes": sum(array.nbytes for array in arrays if array is not None),
+            "dtype": checkpoint.table_dtype,
+            "bytes": checkpoint.n_bytes,
             "weights": checkpoint.weights is not None,
             "mapping": checkpoint.mapping is not None,
         },

@@ -12,6 +12,7 @@ from typing import Any
 
 from vecsmith._progress import progress_bar
 from vecsmith._typing import PathLike
+from vecsmith.compression import quantize_rows
 from vecsmith.distillation.from_texts import pass_facts, read_texts, read_tokens, table_from_texts
 from vecsmith.distillation.from_tokens import MadeTable, table_from_tokens
 from vecsmith.distillation.recipe import card_of, describe_counts, library_versions, plain
@@ -33,7 +34,6 @@ from vecsmith.distillation.weighting import CountSource
 from vecsmith.distillation.words import WordSource, read_words
 from vecsmith.distillation.work_folder import WorkFolder
 from vecsmith.formats.checkpoint import Checkpoint
-from vecsmith.quantization import quantize_rows
 
 logger = logging.getLogger(__name__)
 

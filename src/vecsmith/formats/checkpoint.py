@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vecsmith._typing import FloatArray, TableDtype
+from vecsmith.formats.int4_table import Int4Table
+
+Table = NDArray[Any] | Int4Table
 UnknownPolicy = Literal["drop", "keep"]
 
 
@@ -20,8 +24,8 @@ class Checkpoint:
     without `weights` the factor is 1. A text is the mean over its tokens' vectors.
 
     Attributes:
-        table: Rows, shape [R, D], C-contiguous, float32, float16 or int8; may be memory-mapped
-            and read-only.
+        table: Rows, shape [R, D]: an array, C-contiguous, float32, float16 or int8, that may be
+            memory-mapped and read-only; or an `Int4Table`.
         tokenizer_json: Text of a Hugging Face `tokenizer.json`.
         weights: Factor of each token id, float32, shape [V], or None.
         mapping: Row of each token id, uint32, shape [V], every value < R, or None.
@@ -39,7 +43,7 @@ class Checkpoint:
         source: Folder or Hub id it came from, or None.
     """
 
-    table: NDArray[Any]
+    table: Table
     tokenizer_json: str
     weights: NDArray[np.float32] | None = None
     mapping: NDArray[np.uint32] | None = None
@@ -65,3 +69,49 @@ class Checkpoint:
         if self.mapping is not None:
             return len(self.mapping)
         return len(self.table)
+
+    @property
+    def table_dtype(self) -> TableDtype:
+        """Type of the table's numbers."""
+        if isinstance(self.table, Int4Table):
+            return "int4"
+        name: TableDtype = self.table.dtype.name  # type: ignore[assignment]  # readers check it
+        return name
+
+    @property
+    def rows(self) -> NDArray[Any]:
+        """The table as an array, shape [R, D]: as it is, or decoded to float32 where it is int4."""
+        return self.table[:] if isinstance(self.table, Int4Table) else self.table
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any] | None, ...]:
+        """All arrays that vectors depend on: those of the table, then `weights` and `mapping`."""
+        parts = self.table.parts if isinstance(self.table, Int4Table) else (self.table,)
+        return (*parts, self.weights, self.mapping)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the table and of what goes with it, in memory or mapped from a file."""
+        return sum(array.nbytes for array in self.arrays if array is not None)
+
+    def vectors_of(self, ids: NDArray[Any], dim: int | None = None) -> FloatArray:
+        """Vectors of token ids, weights included: float32, shape [N, D], or a prefix of them."""
+        rows = ids if self.mapping is None else self.mapping[ids]
+        vectors = self.table[rows][:, :dim].astype(np.float32)
+        if self.weights is not None:
+            vectors *= self.weights[ids][:, None]
+        return vectors
+
+    def truncated(self, dim: int) -> Checkpoint:
+        """The checkpoint whose rows are cut to their first `dim` columns.
+
+        Raises:
+            ValueError: If there are not so many.
+        """
+        if not 1 <= dim <= self.dim:
+            raise ValueError(f"dim is {dim}, expected 1 to {self.dim}")
+        if dim == self.dim:
+            return self
+        if isinstance(self.table, Int4Table):
+            return replace(self, table=self.table.prefix(dim))
+        return replace(self, table=np.ascontiguousarray(self.table[:, :dim]))

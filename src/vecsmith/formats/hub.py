@@ -23,6 +23,7 @@ from vecsmith.formats.layout import (
     CARD_FILE,
     CONFIG_FILE,
     EMBEDDING_WEIGHT,
+    INT4_FILE,
     MODULES_FILE,
     SETTINGS_FILE,
     STATIC_FOLDERS,
@@ -38,7 +39,7 @@ _SMALL_FILES = (CONFIG_FILE, MODULES_FILE, SETTINGS_FILE, CARD_FILE, f"*_Normali
 _LARGE_FILES = tuple(
     str(PurePosixPath(place, name))
     for place in STATIC_FOLDERS
-    for name in (TENSORS_FILE, TOKENIZER_FILE)
+    for name in (TENSORS_FILE, INT4_FILE, TOKENIZER_FILE)
 )
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?")
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./+-]*")
@@ -206,7 +207,8 @@ def _is_whole(folder: Path) -> bool:
                 return False
             if EMBEDDING_WEIGHT not in TensorFile(place / TENSORS_FILE):
                 return False
-        return all((place / name).is_file() for name in (TENSORS_FILE, TOKENIZER_FILE))
+        has_table = any((place / name).is_file() for name in (TENSORS_FILE, INT4_FILE))
+        return has_table and (place / TOKENIZER_FILE).is_file()
     except (FormatError, OSError):
         return False
 

@@ -18,6 +18,9 @@ Layout = Literal["model2vec", "sentence-transformers"]
 
 CONFIG_FILE = "config.json"
 TENSORS_FILE = "model.safetensors"
+# The other libraries know no table of four bits: under a name of its own it makes them say that
+# there is no model, where a tensor of bytes would give them vectors that mean nothing.
+INT4_FILE = "model.int4.safetensors"
 TOKENIZER_FILE = "tokenizer.json"
 MODULES_FILE = "modules.json"
 SETTINGS_FILE = "config_sentence_transformers.json"

@@ -21,6 +21,7 @@ from vecsmith.formats.json_fields import object_of, parse_object
 from vecsmith.formats.layout import (
     CARD_FILE,
     CONFIG_FILE,
+    INT4_FILE,
     SETTINGS_FILE,
     TABLE,
     TENSORS_FILE,
@@ -29,13 +30,20 @@ from vecsmith.formats.layout import (
 from vecsmith.formats.model_card import read_front_matter
 from vecsmith.formats.safetensors import TensorFile
 from vecsmith.formats.sentence_transformers import read_settings
-from vecsmith.formats.table import check_lengths, read_mapping, read_table, read_weights
+from vecsmith.formats.table import (
+    check_lengths,
+    read_int4_table,
+    read_mapping,
+    read_table,
+    read_weights,
+)
 from vecsmith.formats.tokenizer_json import TokenizerSettings, read_tokenizer, without_truncation
 
 # What model2vec takes where config.json is silent; null there means no limit.
 DEFAULT_MAX_LENGTH = 512
-# Raised when a folder of ours can no longer be read by an older version.
-FORMAT_VERSION = 1
+# What a folder of ours needs of its reader. The lower is written wherever it will do.
+PORTABLE_FORMAT = 1
+INT4_FORMAT = 2
 
 
 def read_model2vec(folder: Path) -> Checkpoint:
@@ -44,7 +52,9 @@ def read_model2vec(folder: Path) -> Checkpoint:
     Raises:
         FormatError: If a file is missing, broken or does not fit the others.
     """
-    for name in (CONFIG_FILE, TENSORS_FILE, TOKENIZER_FILE):
+    is_int4 = (folder / INT4_FILE).is_file() and not (folder / TENSORS_FILE).is_file()
+    tensors_file = INT4_FILE if is_int4 else TENSORS_FILE
+    for name in (CONFIG_FILE, tensors_file, TOKENIZER_FILE):
         if not (folder / name).is_file():
             raise FormatError(
                 f"{folder}: no {name}, expected {CONFIG_FILE}, {TENSORS_FILE} and {TOKENIZER_FILE}"
@@ -52,8 +62,9 @@ def read_model2vec(folder: Path) -> Checkpoint:
     source = str(folder / CONFIG_FILE)
     config = dict(parse_object(read_text(source), source=source))
     ours = object_of(config, "vecsmith", source=source) if "vecsmith" in config else None
-    tensors = TensorFile(folder / TENSORS_FILE)
-    table = read_table(tensors, TABLE)
+    unknown = "drop" if ours is None else _unknown(ours, source=source)
+    tensors = TensorFile(folder / tensors_file)
+    table = read_int4_table(tensors) if is_int4 else read_table(tensors, TABLE)
     weights = read_weights(tensors)
     mapping = read_mapping(tensors, n_rows=len(table))
     tokenizer_path = str(folder / TOKENIZER_FILE)
@@ -65,7 +76,6 @@ def read_model2vec(folder: Path) -> Checkpoint:
     if ours is None and settings.truncation_max_length is not None:
         # model2vec sets its own truncation, which always keeps the left end
         tokenizer_json = without_truncation(tokenizer_json, source=tokenizer_path)
-    unknown = "drop" if ours is None else _unknown(ours, source=source)
     checkpoint = Checkpoint(
         table=table,
         tokenizer_json=tokenizer_json,
@@ -121,12 +131,12 @@ def _max_length(config: Mapping[str, Any], *, source: str) -> int | None:
 
 
 def _unknown(ours: Mapping[str, Any], *, source: str) -> UnknownPolicy:
-    version = ours.get("format", FORMAT_VERSION)
+    version = ours.get("format", PORTABLE_FORMAT)
     if type(version) is not int or version < 1:
-        raise FormatError(f"{source}.vecsmith.format: {version!r:.60}, expected {FORMAT_VERSION}")
-    if version > FORMAT_VERSION:
+        raise FormatError(f"{source}.vecsmith.format: {version!r:.60}, expected 1 or 2")
+    if version > INT4_FORMAT:
         raise FormatError(
-            f"{source}.vecsmith.format: {version}, expected at most {FORMAT_VERSION}: "
+            f"{source}.vecsmith.format: {version}, expected at most {INT4_FORMAT}: "
             "the model was written by a newer version, upgrade vecsmith"
         )
     value = ours.get("unknown", "drop")

@@ -19,6 +19,8 @@ from vecsmith._typing import PathLike
 MAX_FRONT_MATTER_BYTES = 2**20
 
 TAGS = ("sentence-transformers", "feature-extraction", "static-embeddings", "model2vec", "vecsmith")
+_PEERS = ("sentence-transformers", "model2vec")  # what they cannot open is not tagged for them
+_OURS = tuple(tag for tag in TAGS if tag not in _PEERS)
 
 _KEY = re.compile(r"^(?P<key>[A-Za-z_][\w.-]*)\s*:(?:\s+(?P<value>.*))?$")
 _PLAIN = re.compile(r"^[A-Za-z][\w ./+-]*$")
@@ -60,7 +62,7 @@ def render_card(
     front = _front_matter(checkpoint, model_name)
     lines = ["---", *_yaml(front), "---", "", f"# {_one_line(model_name)}", ""]
     lines += [*_summary(checkpoint), ""]
-    lines += [*_usage(model_name), ""]
+    lines += [*_usage(model_name, is_portable=checkpoint.table_dtype != "int4"), ""]
     lines += [*_facts(checkpoint), ""]
     if notes:
         lines += ["## Where other libraries differ", "", *(f"- {note}" for note in notes), ""]
@@ -74,10 +76,12 @@ def _front_matter(checkpoint: record.Checkpoint, model_name: str) -> dict[str, A
     kept = dict(checkpoint.card)
     tags = kept.pop("tags", None)
     tags = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+    is_portable = checkpoint.table_dtype != "int4"
+    tags = [*tags, *TAGS] if is_portable else [tag for tag in tags if tag not in _PEERS] + [*_OURS]
     ours = {
-        "library_name": "model2vec",
+        "library_name": "model2vec" if is_portable else "vecsmith",
         "pipeline_tag": kept.get("pipeline_tag", "sentence-similarity"),
-        "tags": list(dict.fromkeys((*tags, *TAGS))),
+        "tags": list(dict.fromkeys(tags)),
         "model_name": model_name,
     }
     return {**ours, **{key: value for key, value in kept.items() if key not in ours}}
@@ -98,9 +102,9 @@ def _summary(checkpoint: record.Checkpoint) -> list[str]:
     ]
 
 
-def _usage(model_name: str) -> list[str]:
+def _usage(model_name: str, *, is_portable: bool) -> list[str]:
     name = json.dumps(model_name, ensure_ascii=False)
-    return [
+    lines = [
         "## Use",
         "",
         "```python",
@@ -109,6 +113,11 @@ def _usage(model_name: str) -> list[str]:
         f"model = StaticModel.from_pretrained({name})",
         'vectors = model.encode(["It\'s dangerous to go alone!"])',
         "```",
+    ]
+    if not is_portable:
+        return lines
+    return [
+        *lines,
         "",
         "model2vec and sentence-transformers open the same folder:",
         "",
@@ -129,7 +138,7 @@ def _facts(checkpoint: record.Checkpoint) -> list[str]:
         ("dimensions", checkpoint.dim),
         ("token ids", checkpoint.n_tokens),
         ("rows of the table", len(checkpoint.table)),
-        ("dtype of the table", checkpoint.table.dtype.name),
+        ("dtype of the table", checkpoint.table_dtype),
         ("vectors of unit length", "yes" if checkpoint.normalize else "no"),
         ("tokens of a text that count", length),
         ("unknown token", unknown),

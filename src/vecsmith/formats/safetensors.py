@@ -36,7 +36,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
         "U16": "<u2",
         "I16": "<i2",
         "F16": "<f2",
-        "BF16": "<u2",  # numpy has no bfloat16: read as bits, given as float32
+        "BF16": "<u2",  # numpy has no bfloat16: read and written as bits, given as float32
         "U32": "<u4",
         "I32": "<i4",
         "F32": "<f4",
@@ -95,6 +95,24 @@ class TensorFile:
         Raises:
             FormatError: If there is no such tensor.
         """
+        array = self._view(name)
+        if self.entries[name].dtype == "BF16":
+            array = (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
+            array.flags.writeable = False
+        return array
+
+    def bfloat16_bits(self, name: str) -> NDArray[np.uint16]:
+        """The bits of the bfloat16 tensor called `name`, as `tensor` gives the others.
+
+        Raises:
+            FormatError: If there is no such tensor, or it is of another type.
+        """
+        if name in self.entries and self.entries[name].dtype != "BF16":
+            found = self.entries[name].dtype
+            raise FormatError(f"{self.path}: tensor {name!r}: dtype {found}, expected BF16")
+        return self._view(name)
+
+    def _view(self, name: str) -> NDArray[Any]:
         if name not in self.entries:
             raise FormatError(
                 f"{self.path}: no tensor {name!r}, found {', '.join(self.names()) or 'none'}"
@@ -104,10 +122,7 @@ class TensorFile:
         raw = self._bytes[entry.begin : entry.end]
         if raw.ctypes.data % dtype.itemsize:
             raw = raw.copy()
-        array = raw.view(dtype)
-        if entry.dtype == "BF16":
-            array = (array.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        array = array.reshape(entry.shape)
+        array = raw.view(dtype).reshape(entry.shape)
         array.flags.writeable = False
         return array
 
@@ -120,11 +135,13 @@ class TensorStream:
         dtype: Type of the elements.
         shape: Whole shape.
         blocks: Consecutive rows, together `shape`.
+        bfloat16: Whether the elements, uint16, are the bits of bfloat16 numbers.
     """
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     blocks: Iterable[NDArray[Any]]
+    bfloat16: bool = False
 
 
 def write_tensors(
@@ -152,8 +169,9 @@ def write_tensors(
         if dtype not in _NAMES:
             raise ValueError(f"tensor {name!r} has dtype {dtype}, expected one of {set(_NAMES)}")
         n_bytes = dtype.itemsize * int(np.prod(tensor.shape, dtype=np.int64))
+        is_bfloat16 = isinstance(tensor, TensorStream) and tensor.bfloat16
         header[name] = {
-            "dtype": _NAMES[dtype],
+            "dtype": "BF16" if is_bfloat16 else _NAMES[dtype],
             "shape": list(tensor.shape),
             "data_offsets": [offset, offset + n_bytes],
         }

@@ -14,6 +14,9 @@ How it is made equal (checked with model2vec 0.10.0 and sentence-transformers 6.
   sentence-transformers computes in float32: PyTorch cannot average int8, and the length of a
   float16 zero vector is a division by zero.
 - model2vec wants as many rows as tokens, or a `mapping`.
+
+A table of four bits (`Int4Table`) has no form that the two could read: its file has a name of its
+own and there is no modules.json, so that both say that they find no model of theirs.
 """
 
 from __future__ import annotations
@@ -30,9 +33,11 @@ from numpy.typing import NDArray
 from vecsmith._typing import PathLike
 from vecsmith.formats.checkpoint import Checkpoint
 from vecsmith.formats.folder import atomic_folder, check_target
+from vecsmith.formats.int4_table import Int4Table
 from vecsmith.formats.layout import (
     CARD_FILE,
     CONFIG_FILE,
+    INT4_FILE,
     MODULES_FILE,
     SETTINGS_FILE,
     TABLE,
@@ -40,7 +45,7 @@ from vecsmith.formats.layout import (
     TOKENIZER_FILE,
     is_other_model,
 )
-from vecsmith.formats.model2vec import FORMAT_VERSION
+from vecsmith.formats.model2vec import INT4_FORMAT, PORTABLE_FORMAT
 from vecsmith.formats.model_card import render_card
 from vecsmith.formats.safetensors import TensorStream, row_blocks, write_tensors
 from vecsmith.formats.sentence_transformers import NORMALIZE, STATIC_EMBEDDING
@@ -52,7 +57,7 @@ from vecsmith.formats.tokenizer_json import TokenizerSettings, read_tokenizer, s
 _OWN_NAMES = frozenset(
     {
         *(CARD_FILE, CONFIG_FILE, MODULES_FILE, SETTINGS_FILE, TENSORS_FILE, TOKENIZER_FILE),
-        *("0_StaticEmbedding", "1_Normalize", ".gitattributes", ".DS_Store"),
+        *(INT4_FILE, "0_StaticEmbedding", "1_Normalize", ".gitattributes", ".DS_Store"),
     }
 )
 
@@ -101,22 +106,46 @@ def write_checkpoint(folder: PathLike, checkpoint: Checkpoint, *, card: str | No
             model_name=name if isinstance(name, str) and name else Path(folder).absolute().name,
             notes=differences(checkpoint, settings),
         )
-    tensors = portable_tensors(checkpoint, settings)
+    is_int4 = isinstance(checkpoint.table, Int4Table)
+    tensors = int4_tensors(checkpoint) if is_int4 else portable_tensors(checkpoint, settings)
     texts = {
         TOKENIZER_FILE: stored_tokenizer(
             checkpoint.tokenizer_json, max_length=checkpoint.max_length
         ),
         CONFIG_FILE: _json(_config(checkpoint, tensors)),
-        MODULES_FILE: _json(_modules(checkpoint)),
         SETTINGS_FILE: _json(_settings(checkpoint)),
         CARD_FILE: card,
     }
+    if not is_int4:
+        texts[MODULES_FILE] = _json(_modules(checkpoint))
+    metadata = {"format": "vecsmith", "dim": str(checkpoint.dim)} if is_int4 else {"format": "pt"}
     check_replaceable(folder)
     with atomic_folder(folder, own=_OWN_NAMES) as new:
-        with (new / TENSORS_FILE).open("wb") as file:
-            write_tensors(file, tensors, metadata={"format": "pt"})
+        with (new / (INT4_FILE if is_int4 else TENSORS_FILE)).open("wb") as file:
+            write_tensors(file, tensors, metadata=metadata)
         for name, text in texts.items():
             (new / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def int4_tensors(checkpoint: Checkpoint) -> dict[str, NDArray[Any] | TensorStream]:
+    """Tensors of model.int4.safetensors, widest type first."""
+    table = checkpoint.table
+    assert isinstance(table, Int4Table)
+    tensors: dict[str, NDArray[Any] | TensorStream] = {}
+    if checkpoint.weights is not None:
+        tensors["weights"] = checkpoint.weights.astype(np.float32)
+    if checkpoint.mapping is not None:
+        tensors["mapping"] = checkpoint.mapping.astype(np.uint32)
+    scales = table.scales
+    tensors["scales"] = TensorStream(
+        dtype=scales.dtype,
+        shape=scales.shape,
+        blocks=(scales[rows] for rows in row_blocks(scales)),
+        bfloat16=True,
+    )
+    tensors["codes"] = table.codes
+    tensors["levels"] = table.levels
+    return tensors
 
 
 def portable_tensors(
@@ -124,6 +153,8 @@ def portable_tensors(
 ) -> dict[str, NDArray[Any] | TensorStream]:
     """Tensors of model.safetensors that all three libraries read alike, widest type first."""
     table, weights, mapping = checkpoint.table, checkpoint.weights, checkpoint.mapping
+    if isinstance(table, Int4Table):
+        raise TypeError("the table is int4, expected one of the types that all libraries read")
     unk_id = settings.unk_id if checkpoint.unknown == "drop" else None
     if mapping is None and settings.n_tokens != len(table):
         table = table[: settings.n_ids]  # rows behind the last id are never asked for
@@ -161,6 +192,12 @@ def portable_tensors(
 
 def differences(checkpoint: Checkpoint, settings: TokenizerSettings) -> list[str]:
     """Sentences on where model2vec or sentence-transformers give other vectors than vecsmith."""
+    if isinstance(checkpoint.table, Int4Table):
+        return [
+            "model2vec and sentence-transformers know no table of four bits a number and say that "
+            "they find no model. `vecsmith compress MODEL --dtype float32 --out OTHER` writes a "
+            "folder of the same vectors for them."
+        ]
     notes = []
     if settings.unk_id is not None and checkpoint.unknown == "keep":
         notes.append(
@@ -210,28 +247,29 @@ def _config(
     checkpoint: Checkpoint, tensors: Mapping[str, NDArray[Any] | TensorStream]
 ) -> dict[str, Any]:
     ours = checkpoint.config.get("vecsmith")
+    is_int4 = isinstance(checkpoint.table, Int4Table)
     config = {
         "tokenizer_name": checkpoint.card.get("base_model"),
         "apply_pca": None,
         "sif_coefficient": None,
         "pooling": "mean",
         **checkpoint.config,
-        "model_type": "model2vec",
+        "model_type": "vecsmith" if is_int4 else "model2vec",
         "architectures": ["StaticModel"],
         "hidden_dim": checkpoint.dim,
         "seq_length": 1_000_000,
         "normalize": checkpoint.normalize,
         "max_length": checkpoint.max_length,
-        "embedding_dtype": checkpoint.table.dtype.name,
+        "embedding_dtype": checkpoint.table_dtype,
         "vecsmith": {
             **(ours if isinstance(ours, Mapping) else {}),
-            "format": FORMAT_VERSION,
+            "format": INT4_FORMAT if is_int4 else PORTABLE_FORMAT,
             "unknown": checkpoint.unknown,
         },
     }
     config.pop("vocabulary_quantization", None)
     if "mapping" in tensors:
-        config["vocabulary_quantization"] = tensors[TABLE].shape[0]
+        config["vocabulary_quantization"] = tensors["codes" if is_int4 else TABLE].shape[0]
     return config
 
 

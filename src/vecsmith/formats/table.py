@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith.errors import FormatError
+from vecsmith.formats.checkpoint import Table
+from vecsmith.formats.int4_table import Int4Table
 from vecsmith.formats.safetensors import TensorFile
 from vecsmith.formats.tokenizer_json import TokenizerSettings
 
@@ -39,6 +41,27 @@ def read_table(file: TensorFile, name: str) -> NDArray[Any]:
         raise FormatError(
             f"{where}: dtype {table.dtype}, expected float64, float32, float16, bfloat16 or int8"
         )
+    return table
+
+
+def read_int4_table(file: TensorFile) -> Int4Table:
+    """The table of four bits a number, its codes and scales mapped where possible.
+
+    Raises:
+        FormatError: If a part is missing, of another dtype, empty or not finite, or if the parts
+            do not fit each other.
+    """
+    dim = file.metadata.get("dim", "")
+    if not (dim.isascii() and dim.isdecimal() and len(dim) < 10):
+        raise FormatError(f"{file.path}: __metadata__.dim {dim!r:.60}, expected a whole number")
+    try:
+        table = Int4Table(
+            file.tensor("codes"), file.bfloat16_bits("scales"), file.tensor("levels"), int(dim)
+        )
+    except ValueError as error:
+        raise FormatError(f"{file.path}: {error}") from error
+    if not len(table):
+        raise FormatError(f"{file.path}: a table of 0 rows, expected at least 1")
     return table
 
 
@@ -94,7 +117,7 @@ def read_mapping(
 
 
 def check_lengths(
-    table: NDArray[Any],
+    table: Table,
     weights: NDArray[np.float32] | None,
     mapping: NDArray[np.uint32] | None,
     settings: TokenizerSettings,

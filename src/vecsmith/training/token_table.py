@@ -89,10 +89,10 @@ class TokenTable:
             device: Where the tensors live.
 
         Raises:
-            ValueError: If the table is neither float32, float16 nor int8.
+            ValueError: If the table is neither float32, float16, int8 nor int4.
         """
         table = checkpoint.table
-        if table.dtype not in (np.float32, np.float16, np.int8):
+        if isinstance(table, np.ndarray) and table.dtype not in (np.float32, np.float16, np.int8):
             raise ValueError(
                 f"a table of {table.dtype} cannot be trained: save it as float32 first"
             )

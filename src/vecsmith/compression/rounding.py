@@ -1,4 +1,4 @@
-"""Tables in fewer bytes: float16, or int8 with a scale for each row."""
+"""Tables in fewer bytes: float16, int8 with a scale a row, int4 with one for 32 columns of it."""
 
 from __future__ import annotations
 
@@ -9,34 +9,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith._typing import FloatArray, TableDtype
-from vecsmith.formats import Checkpoint
+from vecsmith.compression.int4 import quantize_int4
+from vecsmith.formats.checkpoint import Checkpoint, Table
 
 
 def with_dtype(checkpoint: Checkpoint, dtype: TableDtype) -> Checkpoint:
     """The checkpoint with its table rounded to `dtype`; int8 gets a scale for each row.
 
+    The weights of tokens that have a row each are multiplied in before int4, whose scales hold
+    them at no cost; an int4 table is decoded before it is rounded to another type.
+
     Raises:
-        ValueError: If `dtype` is unknown, or rows are too large for float16.
+        ValueError: If `dtype` is unknown, rows are too large for float16 or not finite for int4.
     """
-    if checkpoint.table.dtype == np.dtype(_checked(dtype)):
+    if checkpoint.table_dtype == _checked(dtype):
         return checkpoint
-    table, scales = quantize_rows(checkpoint.table, dtype)
-    if scales is None:
-        return replace(checkpoint, table=table)
-    weights = scales if checkpoint.mapping is None else scales[checkpoint.mapping]
-    if checkpoint.weights is not None:
-        weights = weights * checkpoint.weights
-    return replace(checkpoint, table=table, weights=weights)
+    table = checkpoint.rows
+    weights = checkpoint.weights
+    if dtype == "int4" and weights is not None and checkpoint.mapping is None:
+        table, weights = table * weights[:, None], None
+    rounded, scales = quantize_rows(table, dtype)
+    if scales is not None:
+        scales = scales if checkpoint.mapping is None else scales[checkpoint.mapping]
+        weights = scales if weights is None else scales * weights
+    return replace(checkpoint, table=rounded, weights=weights)
 
 
-def quantize_rows(table: NDArray[Any], dtype: TableDtype) -> tuple[NDArray[Any], FloatArray | None]:
+def quantize_rows(table: NDArray[Any], dtype: TableDtype) -> tuple[Table, FloatArray | None]:
     """`table` [R, D] in `dtype`, and for int8 the scale of each row, its largest size over 127.
 
     Raises:
-        ValueError: If `dtype` is unknown, or rows are too large for float16.
+        ValueError: If `dtype` is unknown, rows are too large for float16 or not finite for int4.
     """
+    if _checked(dtype) == "int4":
+        return quantize_int4(table), None
     rows = np.ascontiguousarray(table, dtype=np.float32)
-    if _checked(dtype) != "int8":
+    if dtype != "int8":
         with np.errstate(over="ignore"):
             rounded = rows.astype(dtype, copy=False)
         if not np.isfinite(rounded).all():

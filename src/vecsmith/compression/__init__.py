@@ -1,0 +1,9 @@
+"""Models in fewer bytes: numbers of fewer bits, smaller vocabularies, rows that tokens share.
+
+One rule: every function takes a `Checkpoint` and gives another; what it costs is measured by the
+caller, on the caller's own sets.
+"""
+
+from vecsmith.compression.rounding import quantize_rows, with_dtype
+
+__all__ = ["quantize_rows", "with_dtype"]
