@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +24,10 @@ from numpy.typing import NDArray
 from vecsmith.training.bag import Keys
 
 Rows = NDArray[np.int64]
+Texts = tuple[int, ...]
 # Waiting rows asked for each row of a batch, before rows that follow in the order are taken
-_MAX_TRIES = 4
+_MAX_TRIES: Final = 4
+_BLOCK_ROWS: Final = 2**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,54 +135,54 @@ def _spread_order(
 
 def _cut_apart(order: Rows, n_batches: int, batch_size: int, shared: SharedTexts) -> Iterator[Rows]:
     """Batches of consecutive rows of `order` in which no text stands twice."""
-    waiting: deque[tuple[int, list[int]]] = deque()
-    taken = 0
-    for _ in range(n_batches):
+    rows_with_texts = _with_texts(order, shared)
+    waiting: deque[tuple[int, Texts]] = deque()
+    n_taken = 0
+    for i in range(n_batches):
         used: set[int] = set()
-        rows = _taken_from(waiting, batch_size, used)
-        parts = [np.array(rows, dtype=np.int64)]
-        n_open = batch_size - len(rows)
-        while n_open and taken < len(order):
-            part = order[taken : taken + n_open]
-            taken += len(part)
-            part = part[_apart(part, shared, used, waiting)]
-            parts.append(part)
-            n_open -= len(part)
-        yield np.concatenate(parts)
+        rows = _from_waiting(waiting, batch_size, used)
+        # A batch looks no further than where the next one would end: one that lacks a single text
+        # must not search the whole order for it, nor make all the rows between wait.
+        n_ahead = (i + 1) * len(order) // n_batches + batch_size - n_taken
+        for row, texts in islice(rows_with_texts, n_ahead if len(rows) < batch_size else 0):
+            n_taken += 1
+            if used.isdisjoint(texts):
+                used.update(texts)
+                rows.append(row)
+                if len(rows) == batch_size:
+                    break
+            else:
+                waiting.append((row, texts))
+        yield np.array(rows, dtype=np.int64)
 
 
-def _taken_from(
-    waiting: deque[tuple[int, list[int]]], batch_size: int, used: set[int]
-) -> list[int]:
+def _with_texts(order: Rows, shared: SharedTexts) -> Iterator[tuple[int, Texts]]:
+    """The rows of `order` with numbers of their texts; texts that no other row has are below 0."""
+    n_roles = shared.texts.shape[1]
+    for first in range(0, len(order), _BLOCK_ROWS):
+        rows = order[first : first + _BLOCK_ROWS]
+        places = np.minimum(np.searchsorted(shared.rows, rows), len(shared.rows) - 1)
+        bound = shared.rows[places] == rows
+        own = -1 - np.arange(first * n_roles, (first + len(rows)) * n_roles).reshape(-1, n_roles)
+        texts = shared.texts[places[bound]]
+        own[bound] = np.where(texts >= 0, texts, own[bound])
+        # tuples that are gone at once; lists for a whole block would wake the garbage collector
+        yield from zip(rows.tolist(), zip(*own.T.tolist(), strict=True), strict=True)
+
+
+def _from_waiting(waiting: deque[tuple[int, Texts]], batch_size: int, used: set[int]) -> list[int]:
     """Rows that waited and can stand together, the longest waiting first."""
     rows: list[int] = []
     for _ in range(min(len(waiting), _MAX_TRIES * batch_size)):
-        if len(rows) == batch_size:
-            break
         row, texts = waiting.popleft()
         if used.isdisjoint(texts):
             used.update(texts)
             rows.append(row)
+            if len(rows) == batch_size:
+                break
         else:
             waiting.append((row, texts))
     return rows
-
-
-def _apart(
-    rows: Rows, shared: SharedTexts, used: set[int], waiting: deque[tuple[int, list[int]]]
-) -> NDArray[np.bool_]:
-    """Which of `rows` share no text with `used`, to which theirs are added; the others wait."""
-    places = np.minimum(np.searchsorted(shared.rows, rows), len(shared.rows) - 1)
-    bound = np.flatnonzero(shared.rows[places] == rows)
-    fits = np.ones(len(rows), dtype=np.bool_)
-    for i, numbers in zip(bound.tolist(), shared.texts[places[bound]].tolist(), strict=True):
-        texts = [text for text in numbers if text >= 0]
-        if used.isdisjoint(texts):
-            used.update(texts)
-        else:
-            fits[i] = False
-            waiting.append((int(rows[i]), texts))
-    return fits
 
 
 def _repeated(keys: Sequence[Keys]) -> Keys:

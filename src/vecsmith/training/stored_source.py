@@ -92,6 +92,7 @@ class StoredSource:
         self._files = [self._opened(path, record) for path, record in filled]
         self._starts = offsets_of([record.n_rows for _, record in filled])
         self._columns: dict[str, list[NDArray[Any]]] = {}
+        self._views: dict[str, list[memoryview]] = {}
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -105,18 +106,19 @@ class StoredSource:
         shards, places = self._places(rows)
         begins = self._picked(f"{role}.offsets", shards, places)
         ends = self._picked(f"{role}.offsets", shards, places + 1)
-        ids = self._column(f"{role}.ids")
-        # As fast as a gather by index for short texts, faster for long: bytes are copied in runs.
-        runs = zip(shards.tolist(), begins.tolist(), ends.tolist(), strict=True)
-        texts = [ids[shard][begin:end] for shard, begin, end in runs]
-        joined = np.concatenate([*texts, np.empty(0, dtype=np.uint32)], dtype=np.uint32)
+        # Joining views of bytes takes half as long as a gather by index, or as joining arrays.
+        width = self._column(f"{role}.ids")[0].itemsize
+        views = self._bytes(f"{role}.ids")
+        runs = zip(shards.tolist(), (begins * width).tolist(), (ends * width).tolist(), strict=True)
+        joined = b"".join([views[shard][begin:end] for shard, begin, end in runs])
+        ids = np.frombuffer(joined, dtype=f"<u{width}").astype(np.uint32)
         offsets = offsets_of(ends - begins)
-        if len(joined) != offsets[-1] or (len(rows) and (ends < begins).any()):
+        if len(ids) != offsets[-1] or (len(rows) and (ends < begins).any()):
             raise FormatError(
                 f"{self._files[0].path.parent}: offsets of {role!r} in {self.name!r} lie outside "
                 "its ids, expected them inside; delete the folder and build the store again"
             )
-        return Bag(joined, offsets)
+        return Bag(ids, offsets)
 
     def keys(self, role: str, rows: NDArray[np.int64] | None = None) -> Keys:
         """Keys of the texts of `role` in `rows`, or in all."""
@@ -150,7 +152,9 @@ class StoredSource:
     ) -> NDArray[Any]:
         columns = self._column(name)
         values = np.empty(len(shards), dtype=columns[0].dtype)
-        for shard in np.unique(shards):
+        if len(columns) == 1:
+            return np.asarray(columns[0][places])
+        for shard in np.flatnonzero(np.bincount(shards)).tolist():
             own = shards == shard
             values[own] = columns[shard][places[own]]
         return values
@@ -159,6 +163,11 @@ class StoredSource:
         if name not in self._columns:
             self._columns[name] = [file.tensor(name) for file in self._files]
         return self._columns[name]
+
+    def _bytes(self, name: str) -> list[memoryview]:
+        if name not in self._views:
+            self._views[name] = [memoryview(column).cast("B") for column in self._column(name)]
+        return self._views[name]
 
     def _opened(self, path: Path, record: ShardRecord) -> TensorFile:
         """The file of a shard, once its tensors are what the record says."""
