@@ -61,7 +61,7 @@ def test_whatever_repeats_no_text_stands_twice_in_a_batch_and_no_row_twice_in_a_
     assert not any(texts_twice(batch, keys) for batch in batches)
     given_rows = np.concatenate([*batches, np.empty(0, dtype=np.int64)]).tolist()
     assert len(given_rows) == len(set(given_rows))
-    assert all(len(batch) <= batch_size for batch in batches)
+    assert all(1 <= len(batch) <= batch_size for batch in batches)
     most = len(rows) // batch_size if drop_last else -(-len(rows) // batch_size)
     assert len(batches) <= most
 

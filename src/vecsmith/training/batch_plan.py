@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Final
 
 import numpy as np
@@ -94,7 +94,7 @@ def rows_of_pass(
     shared: SharedTexts | None,
     generator: np.random.Generator,
 ) -> Iterator[Rows]:
-    """The rows of each batch of one pass, `n_batches` times; the last may have fewer than others.
+    """The rows of each batch of one pass, one or more, `n_batches` times.
 
     Args:
         n_rows: Rows of the set.
@@ -107,9 +107,11 @@ def rows_of_pass(
         return iter(())
     if shared is not None and len(shared.rows):
         order = _spread_order(n_rows, n_batches, shared, generator)
+        sizes = [batch_size] * n_batches
         if len(order) <= (n_batches - 1) * batch_size:  # texts repeat too often for full batches
-            batch_size = -(-len(order) // n_batches)
-        return _cut_apart(order, n_batches, batch_size, shared)
+            ends = [(i + 1) * len(order) // n_batches for i in range(n_batches)]
+            sizes = [end - begin for begin, end in pairwise([0, *ends])]
+        return _cut_apart(order, sizes, shared)
     order = generator.permutation(n_rows)
     return (order[i * batch_size : (i + 1) * batch_size] for i in range(n_batches))
 
@@ -133,17 +135,17 @@ def _spread_order(
     return np.argsort(places)[: n_rows - shared.n_left_out(n_batches)]
 
 
-def _cut_apart(order: Rows, n_batches: int, batch_size: int, shared: SharedTexts) -> Iterator[Rows]:
-    """Batches of consecutive rows of `order` in which no text stands twice."""
+def _cut_apart(order: Rows, sizes: Sequence[int], shared: SharedTexts) -> Iterator[Rows]:
+    """Batches of at most these sizes from rows of `order`, in which no text stands twice."""
     rows_with_texts = _with_texts(order, shared)
     waiting: deque[tuple[int, Texts]] = deque()
     n_taken = 0
-    for i in range(n_batches):
+    for i, batch_size in enumerate(sizes):
         used: set[int] = set()
         rows = _from_waiting(waiting, batch_size, used)
         # A batch looks no further than where the next one would end: one that lacks a single text
         # must not search the whole order for it, nor make all the rows between wait.
-        n_ahead = (i + 1) * len(order) // n_batches + batch_size - n_taken
+        n_ahead = (i + 1) * len(order) // len(sizes) + batch_size - n_taken
         for row, texts in islice(rows_with_texts, n_ahead if len(rows) < batch_size else 0):
             n_taken += 1
             if used.isdisjoint(texts):
