@@ -92,3 +92,93 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert message in errors[0]
     assert "Traceback" not in done.stderr
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_table_is_fitted_to_texts_from_a_file(
+    call: Run, tmp_path: Path, tiny_teacher: Path
+) -> None:
+    texts = [f"the {a} fox is {b}" for a in ("quick", "brown", "small") for b in ("alone", "it")]
+    lines = [*texts, "", texts[0], "never scored"]
+    (tmp_path / "texts.txt").write_text("\n".join(lines), encoding="utf-8")
+    done = call("distill", tiny_teacher, "--dim", "4", "--out", "model", "--texts", "texts.txt")
+    assert done.returncode == 0, done.stderr
+    assert "no texts" not in done.stderr
+    assert "texts: 7 of 9 read by the teacher" in done.stdout
+    assert "left out: 1 empty, 1 repeated" in done.stdout
+    model = StaticModel.from_pretrained(tmp_path / "model")
+    expected = distill(tiny_teacher, dim=4, texts=tmp_path / "texts.txt")
+    np.testing.assert_array_equal(model.encode(texts), expected.encode(texts))
+    assert not (tmp_path / "model.work").exists()
+
+
+def test_without_texts_the_command_says_what_they_would_add(call: Run, tiny_teacher: Path) -> None:
+    done = call("distill", tiny_teacher, "--dim", "4", "--out", "model")
+    assert "no texts: the table is made of the tokens alone; with texts" in done.stderr
+
+
+def test_texts_of_evaluation_sets_are_taken_out_and_shown(
+    call: Run, tmp_path: Path, tiny_teacher: Path
+) -> None:
+    (tmp_path / "sets" / "pairs").mkdir(parents=True)
+    rows = ["sentence1\tsentence2\tscore\tsplit"]
+    rows += [f"the quick fox {i} goes\tit is small {i} and alone\t{i % 5}\tdev" for i in range(12)]
+    (tmp_path / "sets" / "pairs" / "data.tsv").write_text("\n".join(rows), encoding="utf-8")
+    texts = ["the QUICK fox 3 goes!", "take the brown dog", "it is dangerous to go"]
+    (tmp_path / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
+    done = call(
+        *("distill", tiny_teacher, "--dim", "2", "--out", "model", "--texts", "texts.txt"),
+        *("--decontaminate", "sets", "--work", "kept", "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 of 3 texts are in the evaluation sets (1 equal, 0 nearly" in done.stderr
+    assert "'the QUICK fox 3 goes!' is equal to 'the quick fox 3 goes'" in done.stderr
+    result = json.loads(done.stdout)
+    assert result["texts"]["n_used"] == 2
+    assert result["texts"]["left_out"]["in_evaluation_sets"] == 1
+    assert result["texts"]["compared_with_evaluation_texts"] == 24
+    assert (tmp_path / "kept" / "pass" / "pass.json").is_file()
+
+
+def test_a_run_begins_anew_only_when_asked_to(
+    call: Run, tmp_path: Path, tiny_teacher: Path
+) -> None:
+    command = ("distill", tiny_teacher, "--dim", "2", "--out", "model", "--texts", "texts.txt")
+    (tmp_path / "texts.txt").write_text("the fox\nthe dog\nit is\n")
+    assert call(*command, "--work", "kept").returncode == 0
+    (tmp_path / "texts.txt").write_text("the fox\nthe dog\nalone\n")
+    refused = call(*command, "--work", "kept")
+    assert refused.returncode == 1
+    assert "shard 0 is of other texts" in refused.stderr
+    assert call(*command, "--work", "kept", "--restart").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--decontaminate", "sets"), "--decontaminate without --texts"),
+        (("--work", "kept"), "--work without --texts"),
+        (("--objective", "cosine"), "--objective without --texts"),
+        (("--restart",), "--restart without --texts"),
+        (("--max-length", "9"), "max_length or work without texts"),
+        (("--texts", "absent.txt"), "absent.txt"),
+        (("--texts", "words.txt", "--text-column", "body"), "column 'body' is absent"),
+        (("--texts", "words.txt", "--counts", "words.txt"), "counts with texts"),
+    ],
+)
+def test_what_is_asked_of_texts_must_fit(
+    call: Run, tmp_path: Path, tiny_teacher: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "words.txt").write_text("the fox\nthe dog\n")
+    done = call("distill", tiny_teacher, "--dim", "2", "--out", "model", *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
+def test_broken_bytes_are_mended_and_counted(call: Run, tmp_path: Path, tiny_teacher: Path) -> None:
+    (tmp_path / "texts.txt").write_bytes(b"the fox\nthe \xff dog\nit is alone\n")
+    done = call(
+        *("distill", tiny_teacher, "--dim", "2", "--out", "model", "--texts", "texts.txt", "--json")
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["texts"]["n_with_broken_characters"] == 1

