@@ -295,7 +295,7 @@ def test_negatives_are_those_of_sentence_transformers(
 
     rows = related_pairs(300)
     if name != "made up":
-        rows = texts_of(request.getfixturevalue("shared_data") / name, 200)
+        rows = texts_of(request.getfixturevalue("shared_data") / name, 120)
     datasets = pytest.importorskip("datasets")
     dataset = datasets.Dataset.from_dict(
         {"anchor": [row[0] for row in rows], "positive": [row[1] for row in rows]}

@@ -11,6 +11,7 @@ import pytest
 
 from tests.training.pair_sets import pairs_of, random_pairs, random_words, store_of
 from vecsmith.corpora import open_pairs
+from vecsmith.corpora.decontamination import Decontaminator
 from vecsmith.errors import FormatError
 from vecsmith.tokenizer import Tokenizer
 from vecsmith.training import token_store
@@ -117,6 +118,18 @@ def test_each_row_left_out_is_counted_once_under_the_first_reason(
     assert scores is not None
     assert scores.tolist() == [1.0, -3.5]
     assert str(report).startswith("set: 2 of 15 rows (left out: 1 anchor equal to positive, 2 con")
+
+
+def test_pairs_with_a_text_of_an_evaluation_set_are_left_out(
+    tmp_path: Path, tiny_tokenizer_json: str
+) -> None:
+    rows = [*random_pairs(20), ("The cat sat, on the mat!", "a dog"), ("a dog", "play ing cats")]
+    matcher = Decontaminator(["the cat sat on the mat", "Play-ing cats"])
+    store = store_of(tiny_tokenizer_json, tmp_path, pairs_of(rows), decontaminator=matcher)
+    assert store.reports[0].skipped == {"contaminated": 2}
+    assert store.sources[0].numbers().tolist() == list(range(20))
+    with pytest.raises(FormatError, match=r"made with \{'decontaminator'"):
+        store_of(tiny_tokenizer_json, tmp_path, pairs_of(rows))
 
 
 def test_sets_keep_their_own_roles_and_get_names_of_their_own(

@@ -58,14 +58,16 @@ def test_a_key_depends_neither_on_the_text_before_nor_on_how_long_it_is() -> Non
     assert keys[1] == 0
 
 
-def test_a_million_different_texts_have_different_keys() -> None:
-    # all texts of one to four of 31 tokens: as alike as texts can be
-    lengths = np.concatenate([np.full(31**n, n) for n in range(1, 5)])
-    digits = [np.arange(31**n)[:, None] // 31 ** np.arange(n) % 31 for n in range(1, 5)]
+def test_texts_as_alike_as_they_can_be_have_different_keys() -> None:
+    # all 230,763 texts of one to three of 61 tokens
+    lengths = np.concatenate([np.full(61**n, n) for n in range(1, 4)])
+    digits = [np.arange(61**n)[:, None] // 61 ** np.arange(n) % 61 for n in range(1, 4)]
     ids = np.concatenate([part.ravel() for part in digits]).astype(np.uint32)
-    keys = TextKeys(31).of(Bag(ids, offsets_of(lengths)))
-    assert len(keys) == 954_304
-    assert len(np.unique(keys)) == len(keys)
+    keys = TextKeys(61).of(Bag(ids, offsets_of(lengths)))
+    assert len(np.unique(keys)) == len(keys) == 230_763
+    # and are spread evenly: of 64 bits each is set in half of them, give or take 5 sigma
+    n_set = np.unpackbits(keys.view(np.uint8).reshape(-1, 8), axis=1).sum(axis=0)
+    assert (abs(n_set - len(keys) / 2) < 5 * np.sqrt(len(keys)) / 2).all()
 
 
 def test_the_same_tokens_in_another_order_are_another_text() -> None:

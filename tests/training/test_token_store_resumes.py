@@ -180,3 +180,12 @@ def test_reading_goes_on_behind_the_last_shard(
 def test_two_cannot_build_in_one_folder(tmp_path: Path, tiny_tokenizer_json: str) -> None:
     with lock_file(tmp_path / ".lock"), pytest.raises(RunFailed, match="another process"):
         store_of(tiny_tokenizer_json, tmp_path, pairs_of(random_pairs(5)))
+
+
+def test_any_number_can_read_a_store_that_is_finished(
+    tmp_path: Path, tiny_tokenizer_json: str
+) -> None:
+    pairs = pairs_of(random_pairs(5))
+    store_of(tiny_tokenizer_json, tmp_path, pairs)
+    with lock_file(tmp_path / ".lock"):
+        assert len(store_of(tiny_tokenizer_json, tmp_path, pairs)) == 5

@@ -149,11 +149,12 @@ def build_store(
         unk_id_dropped=unk_id_dropped,
         decontaminator=decontaminator,
     )
-    with _alone_in(folder):
-        record = _begun(folder, settings, sources)
-        writer = _Writer(folder, record, reader, tokenizer.n_ids, show_progress_bar)
-        for i, source in enumerate(sources):
-            writer.finish(i, source)
+    if not _begun(folder, settings, sources).is_finished:  # one that is may be read by many
+        with _alone_in(folder):
+            record = _begun(folder, settings, sources)
+            writer = _Writer(folder, record, reader, tokenizer.n_ids, show_progress_bar)
+            for i, source in enumerate(sources):
+                writer.finish(i, source)
     store = TokenStore(folder)
     for report in store.reports:
         if report.n_kept == 0:
