@@ -104,7 +104,7 @@ class RunSets:
             found[a[order]], best[a[order]] = b[order], likeness[order]
         return found
 
-    def _rarest(self) -> tuple[Hashes32, Places, Places]:
+    def _rarest(self) -> tuple[Hashes32, NDArray[np.uint32], Places]:
         """Of each set the rarest runs, whose they are, and how many of them one like it has."""
         _, inverse, counts = np.unique(self._hashes, return_inverse=True, return_counts=True)
         of = np.repeat(np.arange(len(self.sizes)), self.sizes)
@@ -114,7 +114,7 @@ class RunSets:
         rank = np.arange(len(of)) - np.repeat(self._begins, self.sizes)
         rare = order[rank < np.repeat(self.sizes - n_needed + n_hits, self.sizes)]
         rare = rare[np.argsort(self._hashes[rare], kind="stable")]
-        return self._hashes[rare], of[rare], n_hits
+        return self._hashes[rare], of[rare].astype(np.uint32), n_hits
 
     def _candidates(self, of: Places, hashes: Hashes32) -> tuple[Places, Places]:
         """Pairs of a text and one of these that share a rare run, each once."""

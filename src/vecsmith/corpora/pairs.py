@@ -180,7 +180,7 @@ def _texts(rows: Rows, column: str) -> list[str | None]:
         if not (type(value) is str or value is None):
             raise FormatError(
                 f"{rows.where(i)}: {column!r} is {kind_of(value)}, expected a string; name "
-                "another column in roles"
+                f"another column in roles{', or write one pair a row' * isinstance(value, list)}"
             )
     return values
 

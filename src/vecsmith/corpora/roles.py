@@ -27,6 +27,7 @@ PAIRS: Final[tuple[tuple[str, str], ...]] = (
     ("query", "text"),
     ("query", "corpus"),
     ("question", "positive"),
+    ("question", "pos"),
     ("question", "answer"),
     ("question", "document"),
     ("question", "passage"),
