@@ -27,7 +27,7 @@ def mean_rows(rows: Tensor, token_weights: Tensor | None, bag: Bag) -> Tensor:
         IndexError: If an id has no row, or offsets run outside the ids.
     """
     weights = None if token_weights is None else token_weights.numpy()
-    pooler = _core.Pooler(rows.numpy(), weights, None, cpu_level())
+    pooler = _core.Pooler(_core.Table(rows.numpy(), weights, None), cpu_level())
     dim = rows.shape[1]
     out = torch.empty(len(bag.offsets) - 1, dim)
     pooler.pool(bag.ids, bag.offsets, out.numpy(), dim, False, None, torch.get_num_threads())
