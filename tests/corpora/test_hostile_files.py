@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import random
 import tracemalloc
 from pathlib import Path
@@ -193,6 +194,12 @@ def test_a_column_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) 
             texts_of(path, column="txt")
         with pytest.raises(TypeError, match=r"columns is 'id', expected a list of names"):
             open_corpus(path, columns="id")
+
+
+def test_a_pipe_is_refused_before_it_is_emptied(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "t.jsonl")
+    with pytest.raises(ValueError, match=r"t.jsonl is no regular file, expected one: it is read m"):
+        open_pairs(tmp_path / "t.jsonl")
 
 
 def test_a_file_that_goes_away_is_the_systems_error(tmp_path: Path) -> None:

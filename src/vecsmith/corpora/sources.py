@@ -69,7 +69,14 @@ def _parts_on_disk(
 
 
 def _file_parts(files: Sequence[Path], file_format: FileFormat | None) -> list[Part]:
-    return [FilePart(data_file(path, file_format=file_format)) for path in files]
+    found = [data_file(path, file_format=file_format) for path in files]
+    for file in found:
+        if not file.is_resumable:
+            raise ValueError(
+                f"{file.name} is no regular file, expected one: it is read more than once; write "
+                "what it gives to a file"
+            )
+    return [FilePart(file) for file in found]
 
 
 def _files_in(folder: Path, file_format: FileFormat | None) -> list[Path]:
