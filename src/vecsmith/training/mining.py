@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, get_args, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from vecsmith._progress import progress_bar
+from vecsmith._progress import Advance, progress_bar
 from vecsmith._similarity import similarity_pairwise
 from vecsmith._typing import Encoder, FloatArray, PathLike
 from vecsmith.corpora import Corpus, PairCorpus
@@ -26,6 +26,8 @@ Strategy = Literal["top", "random"]
 
 _BLOCK_ROWS: Final = 2**12
 _BLOCK_SCORES: Final = 2**23  # candidates looked at together: 32 MB of scores, as much of places
+# Candidates looked at for an anchor whose positive is so far that hundreds of texts are nearer
+_MAX_DEPTH: Final = 2**13
 _KNOWN: Final = "known to be right"
 
 
@@ -37,7 +39,7 @@ class MiningReport:
         n_read: Rows read.
         n_kept: Rows that got all their negatives.
         skipped: Rows left out, by reason.
-        refused: Candidates that were looked at and refused, by reason, over all anchors.
+        refused: Candidates that were refused, by reason, each time they were looked at.
         positive_score: Mean similarity of anchors and positives, of the rows kept.
         negative_score: Mean similarity of anchors and negatives.
     """
@@ -100,9 +102,10 @@ def mine_hard_negatives(
     cosine. Refused are those too near to be wrong: by default those whose similarity is above 95 %
     of the positive's (TopK-PercPos, NV-Retriever, Moreira et al. 2024, section 3.2). Of several
     positives of one anchor the one with the least similarity counts. Rows that do not get all
-    their negatives are left out. The same as mine_hard_negatives of sentence-transformers with
-    output_format="n-tuple", where options coincide, but for the anchor itself, which that one may
-    take for a negative. All texts are held in memory, and a vector of each.
+    their negatives are left out. All texts are held in memory, and a vector of each.
+
+    The rows of mine_hard_negatives of sentence-transformers with output_format="n-tuple" are
+    among these, and are all where `range_max` is given; but an anchor is never its own negative.
 
     Args:
         pairs: Anchors and positives; negatives that are there already stay.
@@ -111,7 +114,8 @@ def mine_hard_negatives(
         n_negatives: Negatives of each row.
         range_min: How many of the nearest that are not refused to pass over.
         range_max: Rank of the last candidate to look at; None for ten times `n_negatives` and the
-            largest number of positives of an anchor, as much past `range_min`.
+            largest number of positives of an anchor, as much past `range_min`, and for more where
+            these do not suffice.
         absolute_margin: Least difference between the positive's similarity and a negative's.
         relative_margin: The same as a share of the positive's similarity.
         max_score: Largest similarity of a negative.
@@ -140,24 +144,21 @@ def mine_hard_negatives(
     positive_scores = _pair_scores(queries, documents, texts)
     ceilings = _ceilings(texts, positive_scores, absolute_margin, relative_margin, max_score)
     n_positives = int(np.bincount(texts.anchors).max())
-    if range_max is None:
-        range_max = range_min + n_negatives * (10 if ceilings else 1) + n_positives
-    choice = _Choice(
-        n=n_negatives,
-        window=slice(range_min, range_max),
-        dice=np.random.default_rng(seed) if strategy == "random" else None,
+    window = range_max or range_min + n_negatives * (10 if ceilings else 1) + n_positives
+    finder = _Finder(
+        queries=queries,
+        documents=documents,
+        refusals=_Refusals(texts, ceilings),
+        choice=_Choice(
+            n=n_negatives,
+            window=slice(range_min, window),
+            dice=np.random.default_rng(seed) if strategy == "random" else None,
+        ),
     )
-    refusals = _Refusals(texts, ceilings)
-    places = np.empty((len(queries), n_negatives), dtype=np.int32)
-    scores = np.empty((len(queries), n_negatives), dtype=np.float32)
-    k = min(range_max + n_positives, len(documents))
+    k = window + n_positives
     with progress_bar("negatives", total=len(queries), show=show_progress_bar) as advance:
-        for rows in _blocks(len(queries), max(k, range_max)):
-            found, similarities = search(queries[rows], documents, k)
-            refusals.apply(rows, found, similarities)
-            places[rows], scores[rows] = choice.of(found, similarities)
-            advance(len(found))
-    return _mined(pairs, texts, positive_scores, places, scores, refusals.counts)
+        places, scores = finder.find(k, k if range_max else max(k, _MAX_DEPTH), advance)
+    return _mined(pairs, texts, positive_scores, places, scores, finder.refusals.counts)
 
 
 def _check(n_negatives: int, range_min: int, range_max: int | None, strategy: str) -> None:
@@ -212,6 +213,41 @@ def _blocks(n: int, width: int) -> Iterator[slice]:
         yield slice(first, min(first + step, n))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Finder:
+    """Looks for the negatives of queries among documents."""
+
+    queries: FloatArray
+    documents: FloatArray
+    refusals: _Refusals
+    choice: _Choice
+
+    def find(self, k: int, deepest: int, advance: Advance) -> tuple[NDArray[np.int32], FloatArray]:
+        """Places and scores of the negatives, [Q, n]; -1 and -inf where there are too few.
+
+        Looks at the nearest `k` documents of each query, and at ever more of those queries that
+        got too few of them, up to `deepest`.
+        """
+        n_queries, n = len(self.queries), self.choice.n
+        places = np.full((n_queries, n), -1, dtype=np.int32)
+        scores = np.full((n_queries, n), -np.inf, dtype=np.float32)
+        lacking = np.arange(n_queries)
+        while True:
+            k = min(k, len(self.documents))
+            for block in _blocks(len(lacking), k):
+                rows = lacking[block]
+                found, similarities = search(self.queries[rows], self.documents, k)
+                self.refusals.apply(rows, found, similarities)
+                places[rows], scores[rows] = self.choice.of(found, similarities)
+                lacks = ~np.isfinite(scores[rows]).all(axis=1)
+                advance(int(np.count_nonzero(~lacks)))
+            lacking = lacking[~np.isfinite(scores[lacking]).all(axis=1)]
+            if not len(lacking) or k >= min(deepest, len(self.documents)):
+                advance(len(lacking))
+                return places, scores
+            k = min(8 * k, deepest)
+
+
 class _Refusals:
     """Takes out candidates that must not be negatives, and counts them."""
 
@@ -226,14 +262,14 @@ class _Refusals:
         self._known = np.unique(np.concatenate([right, own[texts.query_spellings >= 0]]))
         self.counts = dict.fromkeys((_KNOWN, *ceilings), 0)
 
-    def apply(self, rows: slice, places: NDArray[np.int32], scores: FloatArray) -> None:
+    def apply(self, rows: NDArray[np.int64], places: NDArray[np.int32], scores: FloatArray) -> None:
         """Sets the scores [q, k] of candidates of the queries `rows` that are refused to -inf."""
-        queries = np.arange(rows.start, rows.stop)[:, None] * self._n_spellings
+        queries = rows[:, None] * self._n_spellings
         asked = queries + self._document_spellings[places]
         found = np.minimum(np.searchsorted(self._known, asked), len(self._known) - 1)
         self._refuse(_KNOWN, (self._known[found] == asked) & (places >= 0), scores)
         for reason, ceiling in self._ceilings.items():
-            self._refuse(reason, scores > ceiling[rows, None], scores)
+            self._refuse(reason, scores > ceiling[rows][:, None], scores)
 
     def _refuse(self, reason: str, which: NDArray[np.bool_], scores: FloatArray) -> None:
         self.counts[reason] += int(np.count_nonzero(which))
