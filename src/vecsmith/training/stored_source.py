@@ -166,7 +166,7 @@ class StoredSource:
 
     def _bytes(self, name: str) -> list[memoryview]:
         if name not in self._views:
-            self._views[name] = [memoryview(column).cast("B") for column in self._column(name)]
+            self._views[name] = [column.data.cast("B") for column in self._column(name)]
         return self._views[name]
 
     def _opened(self, path: Path, record: ShardRecord) -> TensorFile:
