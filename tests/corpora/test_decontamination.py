@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
@@ -9,7 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vecsmith.corpora import Decontaminator, decontaminated, open_pairs, texts_of
+from vecsmith.corpora import (
+    Decontaminator,
+    decontaminated,
+    near_duplicates,
+    open_pairs,
+    texts_of,
+)
 from vecsmith.corpora.grams import reduced
 from vecsmith.corpora.near_duplicates import RunSets
 
@@ -100,7 +107,12 @@ def changed(draw: random.Random, text: str) -> str:
     return " ".join(words) * draw.choice([1, 1, 2, 9])
 
 
-def test_matches_are_those_of_the_definition() -> None:
+@pytest.mark.parametrize(("crowd", "max_pairs"), [(4096, 2**20), (0, 2**20), (30, 100)])
+def test_matches_are_those_of_the_definition(
+    monkeypatch: pytest.MonkeyPatch, crowd: int, max_pairs: int
+) -> None:
+    monkeypatch.setattr(near_duplicates, "_CROWD", crowd)
+    monkeypatch.setattr(near_duplicates, "_MAX_PAIRS", max_pairs)
     draw = random.Random(5)
     evaluation = [*sentences(draw, 60), "very " * 25, "na " * 12, "", "?!"]
     texts = [changed(draw, draw.choice(evaluation)) for _ in range(900)] + sentences(draw, 100)
@@ -133,6 +145,26 @@ def test_one_word_more_or_less_is_near_and_another_topic_is_not() -> None:
     ]
     other = sentence.replace("shirt", "dress").replace("guitar", "violin").replace("man", "girl")
     assert found.matches([other, paper[:60]]).tolist() == [0, 0]
+
+
+def test_thousands_of_texts_of_one_template_are_looked_at_in_bounded_memory() -> None:
+    draw = random.Random(4)
+
+    def asked(n: int) -> list[str]:
+        about = (draw.randrange(10**6) for _ in range(n))
+        return [
+            f"What are the treatments for condition {i} in adults and children ?" for i in about
+        ]
+
+    found = Decontaminator(asked(5000))
+    texts = [*asked(300), *(text[:40] + " something else" for text in asked(30))]
+    tracemalloc.start()
+    kinds = found.matches(texts)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (kinds[:300] > 0).all()
+    assert not kinds[300:].any()
+    assert peak < 150_000_000  # they share 20 rare runs with each of 5,000: 33 million pairs
 
 
 def test_what_was_found_is_told_with_examples() -> None:

@@ -7,7 +7,7 @@ A text is a match of kind
      0.7; longer ones by runs of 5 tokens, near from 0.5, or where they hold 0.8 of the evaluation
      text's runs. What an evaluation text is compared by is decided by its own length; a text more
      than 4 times longer than the longest that is compared by letters is not compared so.
-One word changed in a sentence is near; another sentence of the same template is not.
+One word changed in a sentence is near, and so are two of one template that is most of each.
 
 The one rule: the search is exact: what the definition calls a match is found (`near_duplicates`).
 """

@@ -21,7 +21,12 @@ from vecsmith.corpora.grams import Hashes32, Places
 _N_HITS = 6  # rare runs to share before two sets are compared whole; measured
 _MAX_PAIRS = 2**20  # compared at a time
 _BITS_PER_RUN = 16  # of the table that sends most runs away: one of 16 strangers gets through
+# Of a text whose rare runs are shared by so many, a template's, a few are compared first.
+_CROWD, _FEW = 4096, 4
 _LOW = np.uint64(0xFFFFFFFF)
+
+
+Integers = NDArray[np.uint32] | NDArray[np.int64]
 
 
 class RunSets:
@@ -72,7 +77,10 @@ class RunSets:
         return int(self.threshold * sizes.min(initial=2**31)) if len(sizes) else 2**31
 
     def find(self, of: Places, hashes: Hashes32, n_texts: int) -> Places:
-        """For each of M texts the place of the nearest of these it is like, or -1, shape [M].
+        """For each of M texts the place of one of these that it is like, or -1, shape [M].
+
+        It is the nearest one, but for texts that share runs with thousands of these, where it is
+        the first that is found.
 
         Args:
             of: Text of each run, shape [R].
@@ -80,18 +88,56 @@ class RunSets:
             n_texts: How many texts M there are.
         """
         found = np.full(n_texts, -1, dtype=np.int64)
-        best = np.zeros(n_texts)
-        mine, theirs = self._candidates(of, hashes)
+        mine, begins, counts = self._rare_runs(of, hashes)
         if not len(mine):
             return found
-        chosen = np.zeros(n_texts, dtype=np.bool_)
-        chosen[mine] = True
-        rows = chosen[of]
-        keys = _keys(of[rows], hashes[rows])
-        sizes = np.bincount((keys >> np.uint64(32)).astype(np.int64), minlength=n_texts)
+        texts = _Texts(of, hashes, n_texts)
+        crowded = np.bincount(mine, counts, minlength=n_texts)[mine] > _CROWD
+        if crowded.any():
+            few = np.minimum(counts, _FEW)[crowded]
+            self._look(texts, mine[crowded], begins[crowded], few, found)
+            left = found[mine] < 0
+            mine, begins, counts = mine[left], begins[left], counts[left]
+        for part in _whole_texts(mine, counts):
+            self._look(texts, mine[part], begins[part], counts[part], found)
+        return found
+
+    def _rare_runs(self, of: Places, hashes: Hashes32) -> tuple[Places, Places, Places]:
+        """Runs of texts that some of these have as a rare run: text, first place, how many."""
+        slots = hashes >> self._shift
+        passed = np.flatnonzero(self._table[slots >> np.uint32(3)] & _bit(slots))
+        # neighbours in the table are looked for one after another: twice as fast
+        keys, _ = _distinct(_joined(hashes[passed], of[passed]))
+        wanted, mine = (keys >> np.uint64(32)).astype(np.uint32), (keys & _LOW).astype(np.int64)
+        begins = np.searchsorted(self._rare, wanted, side="left")
+        counts = np.searchsorted(self._rare, wanted, side="right") - begins
+        order = np.argsort(mine, kind="stable")
+        order = order[counts[order] > 0]
+        return mine[order], begins[order], counts[order]
+
+    def _look(
+        self, texts: _Texts, mine: Places, begins: Places, counts: Places, found: Places
+    ) -> None:
+        """Compares texts with those whose rare runs they have, and writes down whom they are like.
+
+        Args:
+            texts: The texts.
+            mine: Text of each of some distinct runs.
+            begins: Where its places among the rare runs begin.
+            counts: How many there are.
+            found: Whom each text is like.
+        """
+        pairs = _joined(np.repeat(mine, counts), self._rare_of[_ranges(begins, counts)])
+        keys, n_hits = _distinct(pairs)
+        keys = keys[n_hits >= self._n_hits[(keys & _LOW).astype(np.int64)]]
+        if not len(keys):
+            return
+        mine, theirs = (keys >> np.uint64(32)).astype(np.int64), (keys & _LOW).astype(np.int64)
+        keys, sizes = texts.sets(mine)
         possible = sizes[mine] >= self.threshold * self.sizes[theirs]
         mine, theirs = mine[possible], theirs[possible]
-        for part in self._parts(theirs):
+        best = np.zeros(len(found))
+        for part in _within(self.sizes[theirs], _MAX_PAIRS):
             a, b = mine[part], theirs[part]
             shared = self._n_shared(keys, a, b)
             likeness = shared / (sizes[a] + self.sizes[b] - shared)
@@ -102,7 +148,6 @@ class RunSets:
             order = np.argsort(likeness, kind="stable")  # the last one written is the nearest
             order = order[likeness[order] >= best[a[order]]]
             found[a[order]], best[a[order]] = b[order], likeness[order]
-        return found
 
     def _rarest(self) -> tuple[Hashes32, NDArray[np.uint32], Places]:
         """Of each set the rarest runs, whose they are, and how many of them one like it has."""
@@ -116,27 +161,6 @@ class RunSets:
         rare = rare[np.argsort(self._hashes[rare], kind="stable")]
         return self._hashes[rare], of[rare].astype(np.uint32), n_hits
 
-    def _candidates(self, of: Places, hashes: Hashes32) -> tuple[Places, Places]:
-        """Pairs of a text and one of these that share a rare run, each once."""
-        slots = hashes >> self._shift
-        passed = np.flatnonzero(self._table[slots >> np.uint32(3)] & _bit(slots))
-        # neighbours in the table are looked for one after another: twice as fast
-        passed = passed[np.argsort(hashes[passed])]
-        hashes = hashes[passed]
-        begins = np.searchsorted(self._rare, hashes, side="left")
-        counts = np.searchsorted(self._rare, hashes, side="right") - begins
-        pairs = [np.empty(0, dtype=np.uint64)]
-        for part in _within(counts, _MAX_PAIRS):
-            theirs = self._rare_of[_ranges(begins[part], counts[part])]
-            mine = np.repeat(of[passed[part]], counts[part])
-            pairs.append(_joined(mine, theirs))
-        keys, n_hits = _distinct(np.concatenate(pairs))
-        keys = keys[n_hits >= self._n_hits[(keys & _LOW).astype(np.int64)]]
-        return (keys >> np.uint64(32)).astype(np.int64), (keys & _LOW).astype(np.int64)
-
-    def _parts(self, theirs: Places) -> Iterator[slice]:
-        return _within(self.sizes[theirs], _MAX_PAIRS)
-
     def _n_shared(self, keys: NDArray[np.uint64], mine: Places, theirs: Places) -> Places:
         """Runs that the texts of each pair share, shape [pairs]."""
         sizes = self.sizes[theirs]
@@ -147,6 +171,34 @@ class RunSets:
         ends = np.cumsum(sizes)
         counted: Places = shared[ends] - shared[ends - sizes]
         return counted
+
+
+class _Texts:
+    """Texts that are looked at, by their runs."""
+
+    def __init__(self, of: Places, hashes: Hashes32, n_texts: int) -> None:
+        self._of = of
+        self._hashes = hashes
+        self._n_texts = n_texts
+
+    def sets(self, chosen: Places) -> tuple[NDArray[np.uint64], Places]:
+        """Text and hash of each distinct run of the chosen texts, sorted, and runs of each text."""
+        is_chosen = np.zeros(self._n_texts, dtype=np.bool_)
+        is_chosen[chosen] = True
+        rows = is_chosen[self._of]
+        keys = _keys(self._of[rows], self._hashes[rows])
+        sizes = np.bincount((keys >> np.uint64(32)).astype(np.int64), minlength=self._n_texts)
+        return keys, sizes
+
+
+def _whole_texts(mine: Places, counts: Places) -> Iterator[slice]:
+    """Parts of runs in order of their texts, each of whole texts and about `_MAX_PAIRS` in sum."""
+    firsts = np.flatnonzero(np.diff(mine, prepend=-1))
+    if not len(firsts):
+        return
+    ends = np.append(firsts[1:], len(mine))
+    for part in _within(np.add.reduceat(counts, firsts), _MAX_PAIRS):
+        yield slice(int(firsts[part.start]), int(ends[part.stop - 1]))
 
 
 def _keys(of: Places, hashes: Hashes32) -> NDArray[np.uint64]:
@@ -163,7 +215,7 @@ def _distinct(keys: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], Places]:
     return keys[places], np.diff(places, append=len(keys))
 
 
-def _joined(high: Places, low: NDArray[np.uint32] | NDArray[np.int64]) -> NDArray[np.uint64]:
+def _joined(high: Integers, low: Integers) -> NDArray[np.uint64]:
     joined: NDArray[np.uint64] = (high.astype(np.uint64) << np.uint64(32)) | low.astype(np.uint64)
     return joined
 
