@@ -19,6 +19,7 @@ from vecsmith.distillation.reading import TextReader
 from vecsmith.distillation.source import find_teacher, read_settings
 from vecsmith.distillation.text_encoder import TextEncoder
 from vecsmith.distillation.vocabulary import StudentVocabulary, VocabularyMode, build_vocabulary
+from vecsmith.errors import FormatError
 
 SAMPLE = [*TEXTS[:7], "", "café 猫 猫", "zebras? zebras!"]
 
@@ -226,3 +227,14 @@ def test_what_a_pass_depends_on_is_in_the_fingerprint(tmp_path: Path) -> None:
     }
     assert len(found) == 5
     assert TextReader(encoder, plain).fingerprint in found
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_has_rows_is_named(tmp_path: Path) -> None:
+    folder = save_teacher(tmp_path / "bert", "bert")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens(["zyzzyva"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    encoder = TextEncoder(find_teacher(folder))
+    assert encoder.encode("the dog").shape == (16,)
+    with pytest.raises(FormatError, match="tokenizer and weights are of different models"):
+        list(TextReader(encoder, student_of(folder)).read(["the dog", "a zyzzyva"]))

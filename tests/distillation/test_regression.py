@@ -21,7 +21,7 @@ from vecsmith.distillation.regression import (
 from vecsmith.distillation.regression.prior import mix_states, weigh_rows
 from vecsmith.distillation.regression.projection import principal_directions
 from vecsmith.distillation.regression.ridge import penalties, solve_ridge
-from vecsmith.distillation.regression.whitening import whiten
+from vecsmith.distillation.regression.whitening import whitening
 from vecsmith.distillation.teacher_pass import Shard
 
 N_TOKENS, DIM = 40, 12
@@ -224,9 +224,14 @@ def test_isolated_vectors_of_another_tokenizer_are_refused() -> None:
         fit_table(made_texts(), made_isolated()[:-1], 4, RegressionSettings())
 
 
+def mixed(sums: FloatArray, counts: NDArray[np.int64], isolated: FloatArray) -> FloatArray:
+    blocks = mix_states(sums, counts, isolated, shrinkage=5.0, common_count=20)
+    return np.concatenate([block for _, block in blocks])
+
+
 def test_a_token_no_text_holds_has_its_own_vector_at_the_scale_of_the_others() -> None:
     texts, isolated = made_texts(), made_isolated()
-    found = mix_states(texts.sums, texts.counts, isolated, shrinkage=5.0, common_count=20)
+    found = mixed(texts.sums, texts.counts, isolated)
     ratio = found[N_TOKENS - 1] / isolated[N_TOKENS - 1]
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
     common = texts.counts > 20
@@ -237,7 +242,7 @@ def test_a_token_no_text_holds_has_its_own_vector_at_the_scale_of_the_others() -
 def test_without_texts_the_prior_is_the_isolated_vectors() -> None:
     isolated = made_isolated()
     nothing = np.zeros(N_TOKENS, dtype=np.int64)
-    found = mix_states(np.zeros_like(isolated), nothing, isolated, shrinkage=5.0, common_count=20)
+    found = mixed(np.zeros_like(isolated), nothing, isolated)
     np.testing.assert_allclose(found, isolated, rtol=1e-6)
 
 
@@ -276,7 +281,7 @@ def test_whitening_is_that_of_the_unit_vectors_of_texts(n_texts: int) -> None:
     variances, directions = np.linalg.eigh(np.cov(vectors.T, bias=True))
     expected = table @ (directions[:, ::-1] * variances[::-1] ** -0.25)
     expected *= np.sqrt((table**2).mean() / (expected**2).mean())
-    found = whiten(table, rows, power=0.5, n_texts=n_texts)
+    found = table @ whitening(table, rows, power=0.5, n_texts=n_texts)
     np.testing.assert_allclose(np.abs(found), np.abs(expected), rtol=2e-3, atol=2e-4)
 
 
@@ -288,8 +293,19 @@ def test_whitening_takes_the_same_texts_from_groups_of_any_size(
     for size in (10**6, 300):
         monkeypatch.setattr(count_rows, "_GROUP_TOKENS", size)
         rows = CountRows(texts.token_lists, N_TOKENS, length_power=0.7)
-        found.append(whiten(table, rows, power=0.5, n_texts=70))
+        found.append(whitening(table, rows, power=0.5, n_texts=70))
     np.testing.assert_allclose(found[0], found[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5])
+def test_the_rotation_takes_targets_to_where_the_table_puts_texts(power: float) -> None:
+    texts, isolated = made_texts(), made_isolated()
+    fit = fit_table(texts, isolated, 6, RegressionSettings(n_steps=60, whitening=power))
+    reached = texts.dense() @ fit.table
+    wanted = texts.vectors.astype(float) @ fit.rotation
+    # least squares leave nothing that a scale could mend
+    assert np.isclose((reached * wanted).sum() / (reached * reached).sum(), 1.0, atol=0.1)
+    assert np.corrcoef(reached.ravel(), wanted.ravel())[0, 1] > 0.9
 
 
 @pytest.mark.parametrize(

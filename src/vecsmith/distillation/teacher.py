@@ -165,7 +165,7 @@ class Teacher:
         model = _load_model(source, self.compute_dtype, trust_remote_code, needs_pooler)
         self._model = model.to(self._device)
         self._takes_types = "token_type_ids" in _parameters(self._model)
-        self.n_rows = _count_rows(self._model)
+        self.n_rows: int | None = _count_rows(self._model)
         self.n_positions = _count_positions(self._model)
         self.n_bytes = sum(p.numel() * p.element_size() for p in self._model.parameters())
         with torch.inference_mode(), self._precision():
@@ -354,6 +354,11 @@ class Teacher:
         filled = np.arange(width) < lengths[:, None]
         padded = np.zeros(filled.shape, dtype=np.int64)
         padded[filled] = np.concatenate(rows)
+        if self.n_rows is not None and int(padded.max(initial=0)) >= self.n_rows:
+            raise FormatError(
+                f"token id {int(padded.max())}, expected ids below {self.n_rows}, the rows of the "
+                "teacher's input table: tokenizer and weights are of different models"
+            )
         ids = torch.from_numpy(padded).to(self._device)
         mask = torch.from_numpy(filled.astype(np.int64)).to(self._device)
         inputs = {"input_ids": ids, "attention_mask": mask}

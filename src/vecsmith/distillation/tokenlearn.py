@@ -71,7 +71,7 @@ def learn_table(
     """
     settings = how.tokenlearn
     targets = _Targets.of(passed, dim, settings)
-    rows = targets.rotated(_start(passed, isolated, how))
+    rows = _start(passed, isolated, how, targets.rotation)
     rows *= np.float32(settings.scale / max(np.sqrt(np.square(rows).mean()), 1e-12))
     run = _Run(rows, how, _fingerprint(passed, isolated, dim, how), file)
     n_steps = settings.epochs * targets.n_batches
@@ -80,11 +80,13 @@ def learn_table(
     return MadeTable(rows=run.table.rows.numpy(), explained=targets.explained)
 
 
-def _start(passed: TeacherPass, isolated: FloatArray, how: TextSettings) -> FloatArray:
-    """Rows at the start, weighed by how rare their tokens are, in the teacher's dimensions."""
+def _start(
+    passed: TeacherPass, isolated: FloatArray, how: TextSettings, rotation: FloatArray
+) -> FloatArray:
+    """Rows at the start, weighed by how rare their tokens are, not scaled yet, [V, K]."""
     if how.tokenlearn.start == "contextual":
-        return start_rows(passed, isolated, how.regression)
-    return weigh_rows(isolated.copy(), passed.counts, how.regression.sif_coefficient)
+        return start_rows(passed, isolated, how.regression, rotation)
+    return weigh_rows(isolated @ rotation, passed.counts, how.regression.sif_coefficient)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -127,10 +129,6 @@ class _Targets:
         """Batches of an epoch; the last may be smaller."""
         return -(-len(self.places) // self.batch_size)
 
-    def rotated(self, vectors: FloatArray) -> FloatArray:
-        found: FloatArray = vectors @ self.rotation
-        return found
-
     def batch(self, step: int) -> tuple[Bag, FloatArray]:
         """Tokens and targets [B, K] of the texts of a step."""
         from vecsmith.training.bag import Bag
@@ -152,7 +150,8 @@ class _Targets:
             vectors[row] = texts.vectors[place]
         offsets = np.zeros(len(chosen) + 1, dtype=np.int64)
         np.cumsum([len(own) for own in ids], out=offsets[1:])
-        return Bag(np.concatenate(ids), offsets), self.rotated(vectors - self.mean)
+        wanted: FloatArray = (vectors - self.mean) @ self.rotation
+        return Bag(np.concatenate(ids), offsets), wanted
 
 
 class _Run:

@@ -20,8 +20,9 @@ from vecsmith._typing import FloatArray
 # Columns of one product: few enough that rows of a block stay in the caches of one core and that
 # all cores have some, enough that a sparse entry is worth finding
 _BLOCK_COLUMNS: Final = 64
-# Tokens that make one sparse matrix: enough that writing a block of all V rows is cheap beside it
-_GROUP_TOKENS: Final = 2**21
+# Tokens that make one sparse matrix: enough that writing a block of all V rows is cheap beside it;
+# and texts that do, so that a block of theirs stays small
+_GROUP_TOKENS, _GROUP_TEXTS = 2**21, 2**17
 # Bytes of sparse matrices kept in memory; those beyond are made again for each product
 _KEPT_BYTES: Final = 2 * 2**30
 
@@ -112,7 +113,8 @@ class CountRows:
                 continue
             ids.append(some_ids)
             lengths.append(np.diff(offsets))
-            if sum(map(len, ids)) >= _GROUP_TOKENS:
+            n_tokens, n_texts = sum(map(len, ids)), sum(map(len, lengths))
+            if n_tokens >= _GROUP_TOKENS or n_texts >= _GROUP_TEXTS:
                 yield n_done, self._sparse(ids, lengths)
                 ids, lengths = [], []
         if lengths:
@@ -142,15 +144,23 @@ class CountRows:
 
 
 def add_transposed(
-    rows: Any, dense: FloatArray, total: FloatArray, pool: ThreadPoolExecutor
+    rows: Any, parts: Sequence[NDArray[np.float16]], total: FloatArray, pool: ThreadPoolExecutor
 ) -> None:
-    """Adds `rows`' times `dense` [N, K] to `total` [V, K], block by block of columns."""
+    """Adds `rows`' T to `total` [V, D], block by block of columns.
+
+    Args:
+        rows: N texts as a `csr_matrix` [N, V].
+        parts: T [N, D], cut between texts; only blocks of it are in float32 at once.
+        total: Added to.
+        pool: Threads.
+    """
     turned = rows.T
 
     def add(block: slice) -> None:
-        total[:, block] += turned @ np.ascontiguousarray(dense[:, block])
+        dense = np.concatenate([part[:, block] for part in parts]).astype(np.float32)
+        total[:, block] += turned @ dense
 
-    list(pool.map(add, column_blocks(dense.shape[1])))
+    list(pool.map(add, column_blocks(total.shape[1])))
 
 
 def column_blocks(n_columns: int) -> list[slice]:

@@ -20,7 +20,7 @@ from vecsmith.distillation.regression.prior import mix_states, weigh_rows
 from vecsmith.distillation.regression.projection import principal_directions
 from vecsmith.distillation.regression.ridge import penalties, solve_ridge
 from vecsmith.distillation.regression.settings import RegressionSettings
-from vecsmith.distillation.regression.whitening import whiten
+from vecsmith.distillation.regression.whitening import whitening
 from vecsmith.distillation.teacher_pass import Shard
 
 
@@ -61,11 +61,14 @@ class Fit:
 
     Attributes:
         table: Rows of the tokens, float32 [V, K], the most important dimension first.
+        rotation: From the teacher's dimensions to the table's, [D, K]: a text with the teacher's
+            vector t is to have the vector t @ rotation.
         explained: Share of the targets' size that K dimensions keep.
         residuals: Relative residual of the normal equations before each step and after the last.
     """
 
     table: FloatArray
+    rotation: FloatArray
     explained: float
     residuals: list[float]
 
@@ -89,21 +92,21 @@ def gather(passed: TextShards, *, length_power: float, threads: int | None = Non
     shards = passed.shards()
     with ThreadPoolExecutor(rows.threads) as pool:
         for group in rows.groups():
-            vectors = _take(shards, group.shape[0], dim)
-            moment += vectors.T @ vectors
-            add_transposed(group, vectors, correlations, pool)
+            parts = _take(shards, group.shape[0])
+            for part in parts:
+                vectors = part.astype(np.float32)
+                moment += vectors.T @ vectors
+            add_transposed(group, parts, correlations, pool)
     return Normals(rows=rows, correlations=correlations, moment=moment)
 
 
-def _take(shards: Iterator[Shard], n_texts: int, dim: int) -> FloatArray:
-    """Vectors of the next texts, which are those of whole shards, float32 [N, D]."""
-    vectors = np.empty((n_texts, dim), dtype=np.float32)
-    start = 0
-    while start < n_texts:
-        part = next(shards).vectors
-        vectors[start : start + len(part)] = part
-        start += len(part)
-    return vectors
+def _take(shards: Iterator[Shard], n_texts: int) -> list[NDArray[np.float16]]:
+    """Vectors of the next texts, which are those of whole shards."""
+    parts: list[NDArray[np.float16]] = []
+    while n_texts > 0:
+        parts.append(next(shards).vectors)
+        n_texts -= len(parts[-1])
+    return parts
 
 
 def fit_table(
@@ -138,7 +141,7 @@ def fit_table(
     directions, explained = principal_directions(normals.moment, dim)
     rotation = directions.astype(np.float32)
     correlations = normals.correlations @ rotation
-    prior = start_rows(passed, isolated, settings) @ rotation
+    prior = start_rows(passed, isolated, settings, rotation)
     gram_prior = rows.gram(prior)
     scale = _inner(prior, correlations) / max(_inner(prior, gram_prior), np.finfo(float).tiny)
     table, residuals = solve_ridge(
@@ -152,22 +155,29 @@ def fit_table(
         advance=advance,
     )
     if settings.whitening:
-        table = whiten(table, rows, power=settings.whitening, n_texts=settings.whitening_texts)
-    return Fit(table=table, explained=explained, residuals=residuals)
+        turn = whitening(table, rows, power=settings.whitening, n_texts=settings.whitening_texts)
+        table, rotation = table @ turn, rotation @ turn
+    return Fit(table=table, rotation=rotation, explained=explained, residuals=residuals)
 
 
 def start_rows(
-    passed: TextShards, isolated: FloatArray, settings: RegressionSettings
+    passed: TextShards,
+    isolated: FloatArray,
+    settings: RegressionSettings,
+    rotation: FloatArray,
 ) -> FloatArray:
-    """Rows of the prior in the teacher's dimensions, not scaled yet, [V, D]."""
-    prior = mix_states(
+    """Rows of the prior, not scaled yet, times `rotation` [D, K]: [V, K]."""
+    rows = np.empty((len(isolated), rotation.shape[1]), dtype=np.float32)
+    blocks = mix_states(
         passed.sums,
         passed.counts,
         isolated,
         shrinkage=settings.shrinkage,
         common_count=settings.common_count,
     )
-    return weigh_rows(prior, passed.counts, settings.sif_coefficient)
+    for place, block in blocks:
+        rows[place] = block @ rotation
+    return weigh_rows(rows, passed.counts, settings.sif_coefficient)
 
 
 def _inner(left: FloatArray, right: FloatArray) -> float:

@@ -12,6 +12,8 @@ A token that texts hold often has the mean of its states, a rare one its own vec
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,8 +30,8 @@ def mix_states(
     *,
     shrinkage: float,
     common_count: int,
-) -> FloatArray:
-    """Means of states in texts shrunk to vectors of tokens alone: m above, float32 [V, D].
+) -> Iterator[tuple[slice, FloatArray]]:
+    """Means of states in texts shrunk to vectors of tokens alone: some rows of m at a time.
 
     Args:
         sums: Of states in texts, [V, D].
@@ -37,16 +39,18 @@ def mix_states(
         isolated: Vectors of the tokens alone, [V, D].
         shrinkage: k above.
         common_count: c above; if no token was seen so often, those that were seen at all.
+
+    Yields:
+        Which rows, and the rows, float32.
     """
     scale = _state_scale(sums, counts, isolated, common_count)
-    mixed = np.zeros(sums.shape, dtype=np.float32)
     total = counts.astype(np.float64) + shrinkage
     total[total == 0] = 1.0
     for start in range(0, len(sums), _ROWS_A_BLOCK):
         rows = slice(start, start + _ROWS_A_BLOCK)
         block = sums[rows] + np.float32(shrinkage * scale) * isolated[rows]
-        np.divide(block, total[rows, None].astype(np.float32), out=mixed[rows])
-    return mixed
+        block /= total[rows, None].astype(np.float32)
+        yield rows, block
 
 
 def _state_scale(

@@ -15,8 +15,8 @@ from vecsmith.distillation.regression.count_rows import CountRows
 from vecsmith.distillation.regression.projection import fix_signs
 
 
-def whiten(table: FloatArray, rows: CountRows, *, power: float, n_texts: int) -> FloatArray:
-    """`table` in the principal directions of its vectors of texts, at its old scale, [V, K].
+def whitening(table: FloatArray, rows: CountRows, *, power: float, n_texts: int) -> FloatArray:
+    """What to multiply `table` by to whiten it and keep its scale, float32 [K, K].
 
     Args:
         table: Rows of tokens, [V, K].
@@ -29,11 +29,12 @@ def whiten(table: FloatArray, rows: CountRows, *, power: float, n_texts: int) ->
     variances = np.maximum(variances[::-1], 0.0)
     # a direction that is nothing but rounding must not be blown up
     variances = np.maximum(variances, max(float(variances[0]) * 1e-10, 1e-30))
-    rotation = fix_signs(directions[:, ::-1]) * variances ** (-power / 2)
-    turned: FloatArray = table @ rotation.astype(np.float32)
-    before, after = (float(np.square(t, dtype=np.float64).mean()) for t in (table, turned))
-    turned *= np.float32(np.sqrt(before / after)) if after > 0 else np.float32(1)
-    return turned
+    turn = fix_signs(directions[:, ::-1]) * variances ** (-power / 2)
+    # |table turn|^2 is a trace, so the turned table need not be there
+    before = float(np.square(table, dtype=np.float64).sum())
+    after = float(((table.T @ table) * (turn @ turn.T)).sum())
+    scaled: FloatArray = (turn * (np.sqrt(before / after) if after > 0 else 1.0)).astype(np.float32)
+    return scaled
 
 
 def text_covariance(table: FloatArray, rows: CountRows, n_texts: int) -> NDArray[np.float64]:
