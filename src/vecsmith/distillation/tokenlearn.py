@@ -150,8 +150,8 @@ class _Targets:
             vectors[row] = texts.vectors[place]
         offsets = np.zeros(len(chosen) + 1, dtype=np.int64)
         np.cumsum([len(own) for own in ids], out=offsets[1:])
-        wanted: FloatArray = (vectors - self.mean) @ self.rotation
-        return Bag(np.concatenate(ids), offsets), wanted
+        wanted = (vectors - self.mean) @ self.rotation
+        return Bag(np.concatenate(ids), offsets), wanted.astype(np.float32, copy=False)
 
 
 class _Run:
