@@ -1,17 +1,21 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <cstdint>
+#include <limits>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <tuple>
 #include <vector>
 
+#include "vecsmith/memory_pool.hpp"
 #include "vecsmith/nested_info_nce.hpp"
 #include "vecsmith/row_adam.hpp"
 #include "vecsmith/row_gradients.hpp"
@@ -40,6 +44,25 @@ void expect_length(const char* name, std::size_t found, std::size_t expected) {
   if (found == expected) return;
   throw std::invalid_argument(std::string(name) + " has " + std::to_string(found) +
                               " entries, expected " + std::to_string(expected));
+}
+
+// An array of a pool's memory. The memory goes back when the last reader of the array is gone.
+nb::ndarray<nb::numpy, float, nb::ndim<2>> vectors_of(std::shared_ptr<vecsmith::MemoryPool> pool,
+                                                      std::size_t n_rows, std::size_t dim) {
+  struct Lent {
+    std::shared_ptr<vecsmith::MemoryPool> pool;
+    vecsmith::MemoryPool::Block block;
+  };
+  if (dim != 0 && n_rows > std::numeric_limits<std::size_t>::max() / sizeof(float) / dim) {
+    throw std::bad_alloc();
+  }
+  auto lent = std::make_unique<Lent>(Lent{pool, pool->take(n_rows * dim * sizeof(float))});
+  auto* const values = static_cast<float*>(lent->block.memory);
+  const nb::capsule owner(lent.release(), [](void* p) noexcept {
+    const std::unique_ptr<Lent> back(static_cast<Lent*>(p));
+    back->pool->give(back->block);
+  });
+  return {values, {n_rows, dim}, owner};
 }
 
 void make_touched_rows(vecsmith::TouchedRows* self,
@@ -110,7 +133,8 @@ double nested_info_nce(const Vectors& queries, const Vectors& candidates,
                        float temperature, const std::optional<Counts>& query_keys,
                        const std::optional<Counts>& candidate_keys, bool both_directions,
                        bool bfloat16, const OutVectors& d_queries, const OutVectors& d_candidates,
-                       std::size_t n_threads, const std::string& cpu_level) {
+                       vecsmith::MemoryPool& pool, std::size_t n_threads,
+                       const std::string& cpu_level) {
   expect_shape("d_queries", d_queries.shape(0), d_queries.shape(1), queries.shape(0),
                queries.shape(1));
   expect_shape("d_candidates", d_candidates.shape(0), d_candidates.shape(1), candidates.shape(0),
@@ -127,13 +151,18 @@ double nested_info_nce(const Vectors& queries, const Vectors& candidates,
   if (candidate_keys) contrast.candidate_keys = {candidate_keys->data(), candidate_keys->size()};
   const vecsmith::CpuLevel level = vecsmith::cpu_level_of(cpu_level);
   const nb::gil_scoped_release unlocked;
-  return vecsmith::nested_info_nce(contrast, level, n_threads, d_queries.data(),
+  return vecsmith::nested_info_nce(contrast, level, n_threads, pool, d_queries.data(),
                                    d_candidates.data());
 }
 
 }  // namespace
 
 void bind_training(nb::module_& m) {
+  nb::class_<vecsmith::MemoryPool>(m, "MemoryPool", "Working memory kept for the next use.")
+      .def(nb::new_([] { return std::make_shared<vecsmith::MemoryPool>(); }))
+      .def("vectors", &vectors_of, nb::rv_policy::move, "n_rows"_a, "dim"_a,
+           "An array of the pool's memory that holds anything; it goes back when it is let go.")
+      .def("release", &vecsmith::MemoryPool::release, "Returns idle memory to the system.");
   nb::class_<vecsmith::TouchedRows>(m, "TouchedRows", "Which texts each row of a table is in.")
       .def("__init__", &make_touched_rows, "bags"_a.noconvert(), "n_rows"_a)
       .def_prop_ro("ids", &ids_of, nb::rv_policy::move, "Rows that occur, ascending.")
@@ -149,6 +178,7 @@ void bind_training(nb::module_& m) {
   m.def("nested_info_nce", &nested_info_nce, "queries"_a.noconvert(), "candidates"_a.noconvert(),
         "lengths"_a, "weights"_a, "temperature"_a, "query_keys"_a.noconvert().none(),
         "candidate_keys"_a.noconvert().none(), "both_directions"_a, "bfloat16"_a,
-        "d_queries"_a.noconvert(), "d_candidates"_a.noconvert(), "n_threads"_a, "cpu_level"_a = "",
+        "d_queries"_a.noconvert(), "d_candidates"_a.noconvert(), "pool"_a, "n_threads"_a,
+        "cpu_level"_a = "",
         "InfoNCE summed over prefixes; writes its gradients.");
 }

@@ -9,7 +9,9 @@ namespace vecsmith {
 
 namespace {
 
-constexpr std::size_t kDepth = 1024;  // factors of a product that are added before the sums rest
+constexpr std::size_t kDepth = 128;      // factors that are added while a tile stays in registers
+constexpr std::size_t kGroupRows = 96;   // a multiple of every kernel's tile_rows
+constexpr std::size_t kStripPanels = 8;  // panels of dimensions in one task
 
 std::size_t rounded_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -30,32 +32,34 @@ namespace {
 // float32 factors, or such as are rounded to bfloat16 where there are no tile registers.
 //
 // Panels hold a tile's worth of rows or columns one factor after another, as the kernels read them.
+// A stretch of one right panel stays in the first level cache while a group of rows passes by, whose
+// own panels stay in the second.
 class FloatProducts final : public ContrastProducts {
  public:
   FloatProducts(const NestedContrast& contrast, const kernels::ContrastKernels& kernels,
-                std::size_t block_rows, std::size_t n_threads)
+                std::size_t block_rows, std::size_t n_threads, MemoryPool& pool)
       : contrast_(contrast),
         kernels_(kernels),
+        pool_(pool),
         rows_(kernels.tile_rows),
         cols_(kernels.tile_cols),
         segments_(contrast.lengths, cols_),
+        width_(segments_.total),
         n_columns_(rounded_up(contrast.candidates.n_rows, cols_)),
-        n_panel_rows_(rounded_up(n_columns_, rows_)),
-        left_(block_rows * segments_.total),
-        across_(block_rows * segments_.total),
-        columns_(n_columns_ * segments_.total),
-        down_(n_columns_ * segments_.total),
-        d_queries_(block_rows * segments_.total),
-        d_candidates_(n_panel_rows_ * segments_.total) {
-    for (std::size_t k = 0; k < segments_.all.size(); ++k) {
-      widths_.push_back(segments_.all[k].padded);
-      plane_of_panel_.insert(plane_of_panel_.end(), segments_.all[k].padded / cols_, k);
-    }
-    parallel_for(contrast.candidates.n_rows, 64, n_threads, [&](std::size_t i, std::size_t end) {
-      std::vector<float> row(segments_.total);
+        n_panel_rows_(rounded_up(contrast.candidates.n_rows, rows_)),
+        left_(pool, block_rows * width_),
+        across_(pool, block_rows * width_),
+        columns_(pool, n_columns_ * width_),
+        down_(pool, n_columns_ * width_),
+        d_queries_(pool, block_rows * width_),
+        d_candidates_(pool, n_panel_rows_ * width_) {
+    for (std::size_t k = 0; k < segments_.all.size(); ++k) plan(k);
+    std::fill_n(d_candidates_.data(), d_candidates_.size(), 0.0F);
+    parallel_for(n_columns_, 64, n_threads, [&](std::size_t i, std::size_t end) {
+      std::vector<float> row(width_);
       for (; i < end; ++i) {
         widen(contrast_.candidates, i, row.data());
-        put(row.data(), columns_.data() + i / cols_ * segments_.total * cols_ + i % cols_, cols_);
+        put(row.data(), columns_.data() + i / cols_ * width_ * cols_ + i % cols_, cols_);
         spread(row.data(), down_.data() + i * cols_, n_columns_);
       }
     });
@@ -67,16 +71,13 @@ class FloatProducts final : public ContrastProducts {
   void open(std::size_t first_query, std::size_t n_queries, std::size_t n_threads) override {
     n_block_rows_ = rounded_up(n_queries, rows_);
     parallel_for(n_block_rows_, 16, n_threads, [&](std::size_t r, std::size_t end) {
-      std::vector<float> row(segments_.total);
+      std::vector<float> row(width_);
       for (; r < end; ++r) {
-        if (r < n_queries) {
-          widen(contrast_.queries, first_query + r, row.data());
-        } else {
-          std::ranges::fill(row, 0.0F);
-        }
-        put(row.data(), left_.data() + r / rows_ * segments_.total * rows_ + r % rows_, rows_);
+        // rows that fill up the last tile hold other queries: what comes of them is not read
+        widen(contrast_.queries, first_query + r, row.data());
+        put(row.data(), left_.data() + r / rows_ * width_ * rows_ + r % rows_, rows_);
         spread(row.data(), across_.data() + r * cols_, n_block_rows_);
-        std::fill_n(d_queries_.data() + r * segments_.total, segments_.total, 0.0F);
+        std::fill_n(d_queries_.data() + r * width_, width_, 0.0F);
       }
     });
   }
@@ -85,57 +86,89 @@ class FloatProducts final : public ContrastProducts {
 
   void dots(std::size_t first_task, std::size_t last_task, Planes& planes) override {
     for (std::size_t panel = first_task; panel < last_task; ++panel) {
-      for (std::size_t r = 0; r < n_block_rows_; r += rows_) {
-        kernels_.dots(left_.data() + r * segments_.total,
-                      columns_.data() + panel * cols_ * segments_.total, widths_.data(),
-                      widths_.size(), planes.row(0, r) + panel * cols_, planes.stride,
-                      planes.n_rows * planes.stride);
+      const float* const right = columns_.data() + panel * cols_ * width_;
+      for (std::size_t group = 0; group < n_block_rows_; group += kGroupRows) {
+        const std::size_t end = std::min(n_block_rows_, group + kGroupRows);
+        for (const Step& step : steps_) {
+          for (std::size_t r = group; r < end; r += rows_) {
+            const float* const base =
+                step.at == 0 ? nullptr : planes.row(step.from, r) + panel * cols_;
+            kernels_.dots(left_.data() + r * width_ + step.at * rows_, right + step.at * cols_,
+                          step.depth, base, planes.row(step.to, r) + panel * cols_,
+                          planes.stride);
+          }
+        }
       }
     }
   }
 
   void keep(std::size_t r, Planes& planes) override {
     if (!contrast_.bfloat16) return;
-    for (std::size_t k = 0; k < widths_.size(); ++k) {
+    for (std::size_t k = 0; k < segments_.all.size(); ++k) {
       kernels_.round_to_bfloat16(planes.row(k, r), n_columns_);
       kernels_.round_to_bfloat16(planes.row(k, r + 1), n_columns_);
     }
   }
 
   std::size_t n_back_tasks() const override {
-    return plane_of_panel_.size() + n_panel_rows_ / rows_;
+    return n_query_tasks() + rounded_up(n_panel_rows_, kGroupRows) / kGroupRows;
   }
 
   void back(std::size_t first_task, std::size_t last_task, const Planes& planes) override {
     for (std::size_t task = first_task; task < last_task; ++task) {
-      if (task < plane_of_panel_.size()) {
-        add_to_queries(task, planes);
+      if (task < n_query_tasks()) {
+        add_to_queries(task / strips_.size() * kGroupRows, strips_[task % strips_.size()], planes);
       } else {
-        add_to_candidates((task - plane_of_panel_.size()) * rows_, planes);
+        add_to_candidates((task - n_query_tasks()) * kGroupRows, planes);
       }
     }
   }
 
   void write_query(std::size_t r, float* out) const override {
-    narrow(d_queries_.data() + r * segments_.total, out);
+    narrow(d_queries_.data() + r * width_, out);
   }
 
   void write_candidates(std::size_t first, std::size_t last, float* out,
                         std::size_t stride) const override {
     for (std::size_t i = first; i < last; ++i) {
-      narrow(d_candidates_.data() + i * segments_.total, out + i * stride);
+      narrow(d_candidates_.data() + i * width_, out + i * stride);
     }
   }
 
  private:
-  // One vector in the widened layout, rounded if asked for.
+  // Some factors of dot products: to which plane, beginning with the sums of which.
+  struct Step {
+    std::size_t at, depth, from, to;
+  };
+  // Panels of dimensions that one plane counts for.
+  struct Strip {
+    std::size_t first, last, plane;
+  };
+
+  void plan(std::size_t k) {
+    const auto& segment = segments_.all[k];
+    for (std::size_t done = 0; done < segment.padded; done += kDepth) {
+      const std::size_t from = done == 0 && k > 0 ? k - 1 : k;
+      steps_.push_back({segment.at + done, std::min(kDepth, segment.padded - done), from, k});
+    }
+    const std::size_t last = (segment.at + segment.padded) / cols_;
+    for (std::size_t first = segment.at / cols_; first < last; first += kStripPanels) {
+      strips_.push_back({first, std::min(last, first + kStripPanels), k});
+    }
+  }
+
+  // One vector in the widened layout, rounded if asked for; zeros where there is none.
   void widen(const VectorsView& vectors, std::size_t i, float* row) const {
+    if (i >= vectors.n_rows) {
+      std::fill_n(row, width_, 0.0F);
+      return;
+    }
     const float* const from = vectors.values + i * vectors.dim;
     for (const auto& segment : segments_.all) {
       std::copy_n(from + segment.begin, segment.width, row + segment.at);
       std::fill(row + segment.at + segment.width, row + segment.at + segment.padded, 0.0F);
     }
-    if (contrast_.bfloat16) kernels_.round_to_bfloat16(row, segments_.total);
+    if (contrast_.bfloat16) kernels_.round_to_bfloat16(row, width_);
   }
 
   void narrow(const float* row, float* out) const {
@@ -146,61 +179,84 @@ class FloatProducts final : public ContrastProducts {
 
   // Into a panel: one entry every `step`.
   void put(const float* row, float* to, std::size_t step) const {
-    for (std::size_t d = 0; d < segments_.total; ++d) to[d * step] = row[d];
+    for (std::size_t d = 0; d < width_; ++d) to[d * step] = row[d];
   }
 
   // Into panels of tile_cols dimensions with `depth` rows each.
   void spread(const float* row, float* to, std::size_t depth) const {
-    for (std::size_t d = 0; d < segments_.total; d += cols_, to += depth * cols_) {
+    for (std::size_t d = 0; d < width_; d += cols_, to += depth * cols_) {
       std::copy_n(row + d, cols_, to);
     }
   }
 
-  void add_to_queries(std::size_t panel, const Planes& planes) {
-    const float* const right = down_.data() + panel * n_columns_ * cols_;
+  std::size_t n_query_tasks() const {
+    return rounded_up(n_block_rows_, kGroupRows) / kGroupRows * strips_.size();
+  }
+
+  void add_to_queries(std::size_t group, const Strip& strip, const Planes& planes) {
+    const std::size_t end = std::min(n_block_rows_, group + kGroupRows);
     for (std::size_t c = 0; c < n_columns_; c += kDepth) {
       const std::size_t depth = std::min(kDepth, n_columns_ - c);
-      for (std::size_t r = 0; r < n_block_rows_; r += rows_) {
-        kernels_.add_product(planes.row(plane_of_panel_[panel], r) + c, planes.stride, 1,
-                             right + c * cols_, depth,
-                             d_queries_.data() + r * segments_.total + panel * cols_,
-                             segments_.total);
+      for (std::size_t panel = strip.first; panel < strip.last; ++panel) {
+        const float* const right = down_.data() + (panel * n_columns_ + c) * cols_;
+        for (std::size_t r = group; r < end; r += rows_) {
+          kernels_.add_product(planes.row(strip.plane, r) + c, planes.stride, 1, right, depth,
+                               d_queries_.data() + r * width_ + panel * cols_, width_);
+        }
       }
     }
   }
 
-  void add_to_candidates(std::size_t c, const Planes& planes) {
-    for (std::size_t panel = 0; panel < plane_of_panel_.size(); ++panel) {
-      kernels_.add_product(planes.row(plane_of_panel_[panel], 0) + c, 1, planes.stride,
-                           across_.data() + panel * n_block_rows_ * cols_, n_block_rows_,
-                           d_candidates_.data() + c * segments_.total + panel * cols_,
-                           segments_.total);
+  void add_to_candidates(std::size_t group, const Planes& planes) {
+    const std::size_t end = std::min(n_panel_rows_, group + kGroupRows);
+    PooledArray<float> left(pool_, kGroupRows * n_block_rows_);  // panels of tile_rows candidates
+    for (const Strip& strip : strips_) {
+      if (strip.first * cols_ == segments_.all[strip.plane].at) {
+        for (std::size_t r = 0; r < n_block_rows_; ++r) {
+          kernels_.cut(planes.row(strip.plane, r) + group, end - group, left.data() + r * rows_,
+                       n_block_rows_ * rows_);
+        }
+      }
+      for (std::size_t panel = strip.first; panel < strip.last; ++panel) {
+        for (std::size_t r = 0; r < n_block_rows_; r += kDepth) {
+          const std::size_t depth = std::min(kDepth, n_block_rows_ - r);
+          const float* const right = across_.data() + (panel * n_block_rows_ + r) * cols_;
+          for (std::size_t c = group; c < end; c += rows_) {
+            kernels_.add_product(left.data() + (c - group) * n_block_rows_ + r * rows_, 1, rows_,
+                                 right, depth,
+                                 d_candidates_.data() + c * width_ + panel * cols_, width_);
+          }
+        }
+      }
     }
   }
 
   const NestedContrast& contrast_;
   const kernels::ContrastKernels& kernels_;
+  MemoryPool& pool_;
   std::size_t rows_, cols_;
   Segments segments_;
+  std::size_t width_;
   std::size_t n_columns_;
   std::size_t n_panel_rows_;  // candidates padded to whole tiles of rows
   std::size_t n_block_rows_ = 0;
-  std::vector<std::size_t> widths_;
-  std::vector<std::size_t> plane_of_panel_;
-  std::vector<float> left_;     // queries of the block in panels of tile_rows queries
-  std::vector<float> across_;   // the same in panels of tile_cols dimensions
-  std::vector<float> columns_;  // candidates in panels of tile_cols candidates
-  std::vector<float> down_;     // the same in panels of tile_cols dimensions
-  std::vector<float> d_queries_;
-  std::vector<float> d_candidates_;
+  std::vector<Step> steps_;
+  std::vector<Strip> strips_;
+  PooledArray<float> left_;     // queries of the block in panels of tile_rows queries
+  PooledArray<float> across_;   // the same in panels of tile_cols dimensions
+  PooledArray<float> columns_;  // candidates in panels of tile_cols candidates
+  PooledArray<float> down_;     // the same in panels of tile_cols dimensions
+  PooledArray<float> d_queries_;
+  PooledArray<float> d_candidates_;
 };
 
 }  // namespace
 
 std::unique_ptr<ContrastProducts> float_products(const NestedContrast& contrast, CpuLevel level,
-                                                 std::size_t block_rows, std::size_t n_threads) {
+                                                 std::size_t block_rows, std::size_t n_threads,
+                                                 MemoryPool& pool) {
   return std::make_unique<FloatProducts>(contrast, kernels::contrast_kernels_of(level), block_rows,
-                                         n_threads);
+                                         n_threads, pool);
 }
 
 }  // namespace vecsmith

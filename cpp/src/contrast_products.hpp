@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/contrast.hpp"
+#include "vecsmith/memory_pool.hpp"
 #include "vecsmith/nested_info_nce.hpp"
 
 namespace vecsmith {
@@ -29,7 +30,7 @@ struct Segments {
 
 /// Dot products of a block of queries, and after they were replaced by their gradients these.
 struct Planes {
-  std::vector<float> values;  ///< [n_prefixes, n_rows, stride], tails of rows included
+  PooledArray<float> values;  ///< [n_prefixes, n_rows, stride], zeros behind the columns
   std::size_t n_rows = 0;     ///< a multiple of what the products want
   std::size_t stride = 0;
 
@@ -64,10 +65,12 @@ class ContrastProducts {
 };
 
 std::unique_ptr<ContrastProducts> float_products(const NestedContrast& contrast, CpuLevel level,
-                                                 std::size_t block_rows, std::size_t n_threads);
+                                                 std::size_t block_rows, std::size_t n_threads,
+                                                 MemoryPool& pool);
 #ifdef VECSMITH_AMX
 std::unique_ptr<ContrastProducts> tile_products(const NestedContrast& contrast,
-                                                std::size_t block_rows, std::size_t n_threads);
+                                                std::size_t block_rows, std::size_t n_threads,
+                                                MemoryPool& pool);
 #endif
 
 }  // namespace vecsmith

@@ -29,26 +29,28 @@ struct Tiles {
 // operand; a step is 32 factors of a product: two tiles of 16 pairs x 16 columns.
 class TileProducts final : public ContrastProducts {
  public:
-  TileProducts(const NestedContrast& contrast, std::size_t block_rows, std::size_t n_threads)
+  TileProducts(const NestedContrast& contrast, std::size_t block_rows, std::size_t n_threads,
+               MemoryPool& pool)
       : contrast_(contrast),
         segments_(contrast.lengths, kBlock),
         width_(segments_.total),
         n_columns_(rounded_up(contrast.candidates.n_rows, kBlock)),
         column_stride_(n_columns_ + kPad),
         left_stride_(width_ + kPad),
-        left_(block_rows * left_stride_),
+        left_(pool, block_rows * left_stride_),
         turned_stride_(block_rows + kPad),
-        turned_(width_ * turned_stride_),
-        columns_(n_columns_ * width_),
-        down_(n_columns_ * width_),
-        asked_(segments_.all.size() * block_rows * column_stride_),
-        pairs_(segments_.all.size() * block_rows * column_stride_),
-        d_queries_(block_rows * width_),
-        d_candidates_(width_ * n_columns_) {
+        turned_(pool, width_ * turned_stride_),
+        columns_(pool, n_columns_ * width_),
+        down_(pool, n_columns_ * width_),
+        asked_(pool, segments_.all.size() * block_rows * column_stride_),
+        pairs_(pool, segments_.all.size() * block_rows * column_stride_),
+        d_queries_(pool, block_rows * width_),
+        d_candidates_(pool, width_ * n_columns_) {
     for (std::size_t k = 0; k < segments_.all.size(); ++k) {
       steps_.push_back(segments_.all[k].padded / kBlock);
       plane_of_panel_.insert(plane_of_panel_.end(), steps_.back(), k);
     }
+    std::fill_n(d_candidates_.data(), d_candidates_.size(), 0.0F);
     parallel_for(n_columns_ / kBlock, 1, n_threads, [&](std::size_t panel, std::size_t end) {
       std::vector<std::uint16_t> rows(kBlock * width_);
       std::vector<std::uint16_t> pairs(kBlock * width_);
@@ -237,22 +239,23 @@ class TileProducts final : public ContrastProducts {
   std::vector<std::size_t> steps_;
   std::vector<std::size_t> plane_of_panel_;
   std::size_t left_stride_;
-  std::vector<std::uint16_t> left_;  // queries of the block
+  PooledArray<std::uint16_t> left_;  // queries of the block
   std::size_t turned_stride_;
-  std::vector<std::uint16_t> turned_;   // the same by dimension
-  std::vector<std::uint16_t> columns_;  // candidates as columns of the dot products
-  std::vector<std::uint16_t> down_;     // candidates as factors of gradients of queries
-  std::vector<std::uint16_t> asked_;    // gradients of the dot products, row by row
-  std::vector<std::uint16_t> pairs_;    // the same in pairs of rows
-  std::vector<float> d_queries_;
-  std::vector<float> d_candidates_;  // in blocks of 32 dimensions x 32 candidates
+  PooledArray<std::uint16_t> turned_;   // the same by dimension
+  PooledArray<std::uint16_t> columns_;  // candidates as columns of the dot products
+  PooledArray<std::uint16_t> down_;     // candidates as factors of gradients of queries
+  PooledArray<std::uint16_t> asked_;    // gradients of the dot products, row by row
+  PooledArray<std::uint16_t> pairs_;    // the same in pairs of rows
+  PooledArray<float> d_queries_;
+  PooledArray<float> d_candidates_;  // in blocks of 32 dimensions x 32 candidates
 };
 
 }  // namespace
 
 std::unique_ptr<ContrastProducts> tile_products(const NestedContrast& contrast,
-                                                std::size_t block_rows, std::size_t n_threads) {
-  return std::make_unique<TileProducts>(contrast, block_rows, n_threads);
+                                                std::size_t block_rows, std::size_t n_threads,
+                                                MemoryPool& pool) {
+  return std::make_unique<TileProducts>(contrast, block_rows, n_threads, pool);
 }
 
 }  // namespace vecsmith

@@ -17,7 +17,7 @@ namespace vecsmith {
 namespace {
 
 constexpr std::size_t kGroup = 32;      // rows whose share of the column sums is gathered together
-constexpr std::size_t kBlockRows = 384;  // a multiple of 96, which every kernel's tile divides
+constexpr std::size_t kBlockRows = 192;  // a multiple of 96, which every kernel's tile divides
 constexpr std::size_t kLeastRows = 96;
 constexpr std::size_t kPlaneBytes = std::size_t{64} << 20;
 constexpr float kFar = 1e30F;
@@ -136,23 +136,25 @@ struct ColumnParts {
 
 class Batch {
  public:
-  Batch(const NestedContrast& contrast, CpuLevel level, std::size_t n_threads)
+  Batch(const NestedContrast& contrast, CpuLevel level, std::size_t n_threads, MemoryPool& pool)
       : contrast_(contrast),
         kernels_(kernels::contrast_kernels_of(level)),
         n_threads_(n_threads),
         n_prefixes_(contrast.lengths.size()),
         block_rows_(block_rows_of(contrast)),
-        products_(products_of(contrast, level, block_rows_, n_threads)),
+        products_(products_of(contrast, level, block_rows_, n_threads, pool)),
         n_columns_(rounded_up(contrast.candidates.n_rows, products_->column_unit())),
         stride_(n_columns_ + 48),
-        planes_{std::vector<float>(n_prefixes_ * block_rows_ * stride_), block_rows_, stride_},
+        planes_{{pool, n_prefixes_ * block_rows_ * stride_}, block_rows_, stride_},
         query_scales_(contrast.queries, contrast.lengths, contrast.queries.n_rows, kernels_,
                       n_threads),
         candidate_scales_(contrast.candidates, contrast.lengths, stride_, kernels_, n_threads),
         exclusions_(contrast),
         parts_(block_rows_ / kGroup, n_prefixes_, stride_),
         pulls_(n_prefixes_ * stride_),
-        query_pulls_(n_prefixes_ * block_rows_) {}
+        query_pulls_(n_prefixes_ * block_rows_) {
+    std::fill_n(planes_.values.data(), planes_.values.size(), 0.0F);
+  }
 
   double run(float* d_queries, float* d_candidates) {
     if (contrast_.both_directions) gather_column_totals();
@@ -191,13 +193,13 @@ class Batch {
 
   static std::unique_ptr<ContrastProducts> products_of(const NestedContrast& contrast,
                                                        CpuLevel level, std::size_t block_rows,
-                                                       std::size_t n_threads) {
+                                                       std::size_t n_threads, MemoryPool& pool) {
 #ifdef VECSMITH_AMX
     if (contrast.bfloat16 && level == CpuLevel::kAmx) {
-      return tile_products(contrast, block_rows, n_threads);
+      return tile_products(contrast, block_rows, n_threads, pool);
     }
 #endif
-    return float_products(contrast, level, block_rows, n_threads);
+    return float_products(contrast, level, block_rows, n_threads, pool);
   }
 
   // Dot products of one block after the other.
@@ -412,9 +414,9 @@ class Batch {
 }  // namespace
 
 double nested_info_nce(const NestedContrast& contrast, CpuLevel level, std::size_t n_threads,
-                       float* d_queries, float* d_candidates) {
+                       MemoryPool& pool, float* d_queries, float* d_candidates) {
   check(contrast);
-  return Batch(contrast, level, n_threads).run(d_queries, d_candidates);
+  return Batch(contrast, level, n_threads, pool).run(d_queries, d_candidates);
 }
 
 }  // namespace vecsmith

@@ -76,6 +76,9 @@ struct Batch {
   }
 };
 
+// Memory of all batches, so that each finds what others left in it.
+MemoryPool pool;
+
 struct Answer {
   double loss = 0.0;
   std::vector<double> d_queries, d_candidates;
@@ -170,7 +173,7 @@ void check_batch(const Batch& batch, double tolerance, bool bfloat16) {
     std::vector<float> d_queries(batch.queries.size(), 7.0F);
     std::vector<float> d_candidates(batch.candidates.size(), 7.0F);
     const double loss =
-        nested_info_nce(contrast, level, 2, d_queries.data(), d_candidates.data());
+        nested_info_nce(contrast, level, 2, pool, d_queries.data(), d_candidates.data());
     double weights = 0.0;
     for (const float weight : batch.weights) weights += double{weight};
     CHECK(std::abs(loss - expected.loss) <
@@ -220,7 +223,7 @@ TEST_CASE(the_number_of_threads_changes_no_bit) {
       for (const std::size_t n_threads : std::vector<std::size_t>{1, 2, 5}) {
         std::vector<float> both(batch.queries.size() + batch.candidates.size() + 1);
         both.back() = static_cast<float>(nested_info_nce(
-            contrast, level, n_threads, both.data(), both.data() + batch.queries.size()));
+            contrast, level, n_threads, pool, both.data(), both.data() + batch.queries.size()));
         if (first.empty()) first = both;
         CHECK(both == first);
       }
@@ -236,7 +239,7 @@ TEST_CASE(vectors_of_zeros_and_unused_dimensions_have_no_gradient) {
   check_batch(batch, 1e-5, false);
   std::vector<float> d_queries(5 * 40, 7.0F);
   std::vector<float> d_candidates(7 * 40, 7.0F);
-  nested_info_nce(batch.contrast(), best_cpu_level(), 1, d_queries.data(), d_candidates.data());
+  nested_info_nce(batch.contrast(), best_cpu_level(), 1, pool, d_queries.data(), d_candidates.data());
   for (std::size_t i = 0; i < 7; ++i) {
     for (std::size_t d = 33; d < 40; ++d) CHECK(d_candidates[i * 40 + d] == 0.0F);
   }
@@ -275,7 +278,7 @@ TEST_CASE(what_is_not_a_number_stays_visible) {
   for (const CpuLevel level : testing::cpu_levels()) {
     std::vector<float> d_queries(32);
     std::vector<float> d_candidates(32);
-    nested_info_nce(batch.contrast(), level, 1, d_queries.data(), d_candidates.data());
+    nested_info_nce(batch.contrast(), level, 1, pool, d_queries.data(), d_candidates.data());
     CHECK(std::ranges::any_of(d_queries, [](float x) { return std::isnan(x); }));
   }
 }
@@ -287,7 +290,7 @@ TEST_CASE(shapes_and_settings_that_do_not_fit_are_refused) {
   const auto refused = [&](const auto& spoil) {
     NestedContrast contrast = good.contrast();
     spoil(contrast);
-    CHECK_THROWS(nested_info_nce(contrast, CpuLevel::kBaseline, 1, out.data(), out.data()),
+    CHECK_THROWS(nested_info_nce(contrast, CpuLevel::kBaseline, 1, pool, out.data(), out.data()),
                  std::invalid_argument);
   };
   const std::vector<std::size_t> falling = {8, 4};

@@ -61,6 +61,19 @@ class Encoder:
     def encode_utf8(self, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], max_length: int | None, keep_end: bool, dim: int, normalize: bool, dropped_id: int | None, n_threads: int) -> None:
         """Writes one vector to `out` for each pair of neighbouring offsets."""
 
+class MemoryPool:
+    """Working memory kept for the next use."""
+
+    def __init__(self) -> None: ...
+
+    def vectors(self, n_rows: int, dim: int) -> Annotated[NDArray[numpy.float32], dict(shape=(None, None))]:
+        """
+        An array of the pool's memory that holds anything; it goes back when it is let go.
+        """
+
+    def release(self) -> None:
+        """Returns idle memory to the system."""
+
 class TouchedRows:
     """Which texts each row of a table is in."""
 
@@ -78,5 +91,5 @@ def adam_rows(values: Annotated[NDArray[numpy.float32], dict(shape=(None, None),
     Moves rows by one step of AdamW; the clocks in `touched` are left as they are.
     """
 
-def nested_info_nce(queries: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], candidates: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], lengths: Sequence[int], weights: Sequence[float], temperature: float, query_keys: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, candidate_keys: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, both_directions: bool, bfloat16: bool, d_queries: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], d_candidates: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], n_threads: int, cpu_level: str = '') -> float:
+def nested_info_nce(queries: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], candidates: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], lengths: Sequence[int], weights: Sequence[float], temperature: float, query_keys: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, candidate_keys: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, both_directions: bool, bfloat16: bool, d_queries: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], d_candidates: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], pool: MemoryPool, n_threads: int, cpu_level: str = '') -> float:
     """InfoNCE summed over prefixes; writes its gradients."""

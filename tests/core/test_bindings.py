@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DIM = 16
 NAMES = [
     "Encoder",
+    "MemoryPool",
     "Pooler",
     "Table",
     "Tokenizer",

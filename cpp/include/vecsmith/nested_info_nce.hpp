@@ -5,6 +5,7 @@
 #include <span>
 
 #include "vecsmith/cpu.hpp"
+#include "vecsmith/memory_pool.hpp"
 
 namespace vecsmith {
 
@@ -41,6 +42,6 @@ struct NestedContrast {
 /// times over. Results do not depend on the number of threads. Vectors of zeros have cosine 0 with
 /// all and gradient 0. Throws std::invalid_argument where shapes or settings do not fit.
 double nested_info_nce(const NestedContrast& contrast, CpuLevel level, std::size_t n_threads,
-                       float* d_queries, float* d_candidates);
+                       MemoryPool& pool, float* d_queries, float* d_candidates);
 
 }  // namespace vecsmith

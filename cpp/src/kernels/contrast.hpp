@@ -37,16 +37,19 @@ struct ContrastKernels {
   std::size_t tile_rows;  ///< shape of the tile of a product that stays in registers
   std::size_t tile_cols;
 
-  /// Dot products of tile_rows left and tile_cols right vectors over growing prefixes: the sum over
-  /// the first `widths[0]` entries goes to out[r * stride + c], that over the next `widths[1]` as
-  /// well to out + plane, and so on. Operands are packed: left[d * tile_rows + r].
-  void (*dots)(const float* left, const float* right, const std::size_t* widths,
-               std::size_t n_planes, float* out, std::size_t stride, std::size_t plane);
+  /// Dot products of tile_rows left and tile_cols right vectors over `depth` entries, added to those
+  /// in `base` (null for none, else laid out as `out`): out[r * stride + c]. Operands are packed:
+  /// left[d * tile_rows + r], right[d * tile_cols + c].
+  void (*dots)(const float* left, const float* right, std::size_t depth, const float* base,
+               float* out, std::size_t stride);
 
   /// out[r * stride + c] += sum over d of left[r * row_step + d * depth_step] *
   /// right[d * tile_cols + c], for a tile.
   void (*add_product)(const float* left, std::size_t row_step, std::size_t depth_step,
                       const float* right, std::size_t depth, float* out, std::size_t stride);
+
+  /// Cuts n numbers into pieces of tile_rows, each to its place: the i-th to out + i * step.
+  void (*cut)(const float* row, std::size_t n, float* out, std::size_t step);
 
   /// Sum of squares of n numbers, in 16 running sums at every level.
   float (*sum_of_squares)(const float* x, std::size_t n);
