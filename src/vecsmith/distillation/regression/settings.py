@@ -23,6 +23,8 @@ class RegressionSettings:
         whitening: Power w: dimension k of the student's unit vectors of texts is divided by its
             standard deviation to the power w. 0 for none.
         whitening_texts: Most texts that the standard deviations are taken from.
+        element_power: Power p of the numbers of the finished table, 1 to leave them.
+        mean_shift: How many times the mean vector of the texts is added to every row in the end.
     """
 
     shrinkage: float = 5.0
@@ -34,6 +36,8 @@ class RegressionSettings:
     n_steps: int = 12
     whitening: float = 0.0
     whitening_texts: int = 90_000
+    element_power: float = 0.75
+    mean_shift: float = 1.25
 
     def __post_init__(self) -> None:
         """Refuses values that no regression could follow."""
@@ -53,5 +57,9 @@ class RegressionSettings:
                 raise ValueError(f"{name} {getattr(self, name)}, expected 0 or more")
         if not 0 <= self.whitening <= 1:
             raise ValueError(f"whitening {self.whitening}, expected a power from 0 to 1")
+        if not 0 < self.element_power <= 1:
+            raise ValueError(f"element_power {self.element_power}, expected above 0 and at most 1")
+        if not 0 <= self.mean_shift < math.inf:
+            raise ValueError(f"mean_shift {self.mean_shift}, expected a number of 0 or more")
         if self.whitening_texts < 2:
             raise ValueError(f"whitening_texts {self.whitening_texts}, expected 2 or more")
