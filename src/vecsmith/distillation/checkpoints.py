@@ -8,13 +8,14 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vecsmith._progress import progress_bar
 from vecsmith._typing import PathLike
 from vecsmith.compression import quantize_rows
 from vecsmith.distillation.from_texts import pass_facts, read_texts, read_tokens, table_from_texts
 from vecsmith.distillation.from_tokens import MadeTable, table_from_tokens
+from vecsmith.distillation.lexical_tail import lexical_tail
 from vecsmith.distillation.recipe import card_of, describe_counts, library_versions, plain
 from vecsmith.distillation.reduction import check_dim
 from vecsmith.distillation.settings import DistillSettings
@@ -34,6 +35,12 @@ from vecsmith.distillation.weighting import CountSource
 from vecsmith.distillation.words import WordSource, read_words
 from vecsmith.distillation.work_folder import WorkFolder
 from vecsmith.formats.checkpoint import Checkpoint
+from vecsmith.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from vecsmith.distillation.pair_source import PairsToPolish
+    from vecsmith.training.batching import BatchStream
+    from vecsmith.training.token_store import TokenStore
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +60,7 @@ def distill_checkpoint(
     vocabulary: WordSource | None = None,
     counts: CountSource | None = None,
     texts: TextsToRead | None = None,
+    pairs: PairsToPolish | None = None,
     work: PathLike | None = None,
     revision: str | None = None,
     token: str | None = None,
@@ -61,7 +69,7 @@ def distill_checkpoint(
 ) -> Checkpoint:
     """The student of a `teacher` as plain values; `distill` describes the arguments and errors."""
     started = time.perf_counter()
-    _check_together(settings, vocabulary, counts, texts)
+    _check_together(settings, vocabulary, counts, texts, pairs)
     words = [] if vocabulary is None else read_words(vocabulary)
     source = find_teacher(teacher, revision=revision, token=token)
     logger.info(describe(source))
@@ -74,8 +82,11 @@ def distill_checkpoint(
         made = _from_tokens(job, counts)
     else:
         with _work_folder(work) as folder:
-            made = _from_texts(job, texts, WorkFolder(Path(folder)))
-    stored, weights = quantize_rows(made.table.rows, settings.dtype)
+            made = _from_texts(job, texts, pairs, WorkFolder(Path(folder)))
+    rows = made.table.rows
+    if settings.lexical_dims:
+        rows = lexical_tail(rows, settings.lexical_dims, scale=settings.lexical_scale)
+    stored, weights = quantize_rows(rows, settings.dtype)
     recipe = {
         "settings": asdict(settings) | made.used,
         "teacher": {
@@ -99,6 +110,9 @@ def distill_checkpoint(
         recipe["seconds"] = round(time.perf_counter() - started, 3)
     else:  # no seconds: a run that was stopped gives the files of one that was not
         recipe["texts"] = made.texts
+    ours = {"recipe": plain(recipe)}
+    if made.pairs is not None:
+        ours["data"] = plain(made.pairs)
     return Checkpoint(
         table=stored,
         weights=weights,
@@ -111,7 +125,7 @@ def distill_checkpoint(
             "apply_pca": settings.dim,
             "sif_coefficient": (None if settings.weighting == "none" else settings.sif_coefficient),
             "pooling": made.used["pooling"],
-            "vecsmith": {"recipe": plain(recipe)},
+            "vecsmith": ours,
         },
         card=card_of(source, said.card),
     )
@@ -155,6 +169,7 @@ class _Made:
     teacher_dim: int
     used: dict[str, Any]
     texts: dict[str, Any] | None = None
+    pairs: list[dict[str, Any]] | None = None
 
 
 def _from_tokens(job: _Job, counts: CountSource | None) -> _Made:
@@ -186,8 +201,10 @@ def _from_tokens(job: _Job, counts: CountSource | None) -> _Made:
     )
 
 
-def _from_texts(job: _Job, texts: TextsToRead, work: WorkFolder) -> _Made:
-    """The student fitted to the teacher's vectors of texts."""
+def _from_texts(
+    job: _Job, texts: TextsToRead, pairs: PairsToPolish | None, work: WorkFolder
+) -> _Made:
+    """The student fitted to the teacher's vectors of texts, and polished on pairs."""
     settings = job.settings
     assert settings.texts is not None
     encoder = TextEncoder(
@@ -201,6 +218,8 @@ def _from_texts(job: _Job, texts: TextsToRead, work: WorkFolder) -> _Made:
     student = job.vocabulary(encoder.teacher.n_rows)
     if settings.dim is not None:
         check_dim(settings.dim, encoder.dim)
+    # before the long pass: what is wrong with the pairs is said at once
+    store = None if pairs is None else _pair_tokens(pairs, student, settings, work, job.show)
     isolated = read_tokens(encoder, student, settings, work, show_progress_bar=job.show)
     passed = read_texts(encoder, student, settings, texts, work, show_progress_bar=job.show)
     logger.info(texts.line())
@@ -211,14 +230,52 @@ def _from_texts(job: _Job, texts: TextsToRead, work: WorkFolder) -> _Made:
         "pooling": settings.pooling or "+".join(encoder.teacher.head.modes),
     }
     del encoder  # its memory is free before the fitting asks for some
-    table = table_from_texts(passed, isolated, student, settings, work, show_progress_bar=job.show)
+    table = table_from_texts(
+        passed,
+        isolated,
+        student,
+        settings,
+        work,
+        pairs=_pair_batches(store, settings),
+        show_progress_bar=job.show,
+    )
     return _Made(
         table=table,
         student=student,
         teacher_dim=passed.dim,
         used=used,
         texts=texts.facts() | {"pass": pass_facts(passed)},
+        pairs=None if pairs is None or store is None else pairs.facts(store),
     )
+
+
+def _pair_tokens(
+    pairs: PairsToPolish,
+    student: StudentVocabulary,
+    settings: DistillSettings,
+    work: WorkFolder,
+    show_progress_bar: bool,
+) -> TokenStore:
+    """The pairs as the student's tokens."""
+    assert settings.texts is not None
+    assert settings.texts.polish is not None
+    tokenizer = Tokenizer(student.tokenizer_json)
+    polish = settings.texts.polish
+    folder = work.pairs_folder(pairs.fingerprint(tokenizer, polish))
+    store = pairs.tokens(tokenizer, polish, folder, show_progress_bar=show_progress_bar)
+    for report in store.reports:
+        logger.info("pairs of %s", report)
+    return store
+
+
+def _pair_batches(store: TokenStore | None, settings: DistillSettings) -> BatchStream | None:
+    if store is None:
+        return None
+    from vecsmith.distillation.pair_source import polish_batches
+
+    assert settings.texts is not None
+    assert settings.texts.polish is not None
+    return polish_batches(store, settings.texts.polish)
 
 
 def _work_folder(work: PathLike | None) -> AbstractContextManager[PathLike]:
@@ -233,8 +290,11 @@ def _check_together(
     vocabulary: WordSource | None,
     counts: CountSource | None,
     texts: TextsToRead | None,
+    pairs: PairsToPolish | None,
 ) -> None:
     """Raises ValueError for settings that need, or do not use, what is given with them."""
+    if (pairs is None) != (settings.texts is None or settings.texts.polish is None):
+        raise ValueError("pairs and settings of a polish, expected both or neither")
     if (texts is None) != (settings.texts is None):
         raise ValueError("texts and settings for texts, expected both or neither")
     if texts is not None and counts is not None:

@@ -7,10 +7,11 @@ fitted to its vectors of them. The tokenizer and the table are the student.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
+from vecsmith._extras import require
 from vecsmith._typing import PathLike, TableDtype
 from vecsmith.corpora.decontamination import Decontaminator
 from vecsmith.distillation.checkpoints import WITHOUT_TEXTS, distill_checkpoint
@@ -21,6 +22,7 @@ from vecsmith.distillation.settings import (
     UNUSED_TOKENS,
     DistillSettings,
     Objective,
+    PolishSettings,
     TextSettings,
     TokenlearnSettings,
 )
@@ -59,6 +61,11 @@ def distill(
     objective: Objective = "regression",
     regression: RegressionSettings | None = None,
     tokenlearn: TokenlearnSettings | None = None,
+    pairs: Any = None,
+    pair_roles: Mapping[str, str] | Sequence[str] | None = None,
+    polish: PolishSettings | None = None,
+    lexical_dims: int = 0,
+    lexical_scale: float = 0.5,
     max_length: int | None = None,
     work: PathLike | None = None,
     token_remove_pattern: str | None = UNUSED_TOKENS,
@@ -114,11 +121,19 @@ def distill(
             glob of them, a Hub data set, a `datasets` or Arrow object, or a sequence of texts.
             Texts that come again, and empty ones, are left out and counted.
         text_column: Which column holds the texts; None for "text" or the only one that does.
-        evaluation_texts: Texts that are taken out of `texts`, and with them what is nearly one.
+        evaluation_texts: Texts that are taken out of `texts` and `pairs`, and with them what is
+            nearly one.
         objective: "regression" solves for the table; "cosine", "mse" and "contrastive" learn it
             step by step as tokenlearn does, to compare with.
         regression: Constants of the regression.
         tokenlearn: How the other objectives learn.
+        pairs: Texts that belong together, on which the table of the regression is polished: as
+            `vecsmith.training.train_static` takes them. With `texts` only.
+        pair_roles: Columns of the pairs by role, or in order; None to tell them by their names.
+        polish: How it is polished.
+        lexical_dims: Dimensions of a lexical tail after the others: for retrieval, where exact
+            words count; a prefix of `dim` dimensions is the model without it. 0 for none.
+        lexical_scale: Length of a row's tail over that of the row.
         max_length: Tokens of a text that the teacher reads, specials included; None for 128, or
             fewer where the teacher has no room for as many.
         work: Folder in which what the teacher says is kept, so that a run that was stopped goes on
@@ -155,6 +170,7 @@ def distill(
                 max_length=128 if max_length is None else max_length,
                 regression=regression or RegressionSettings(),
                 tokenlearn=tokenlearn or TokenlearnSettings(),
+                polish=None if pairs is None else polish or PolishSettings(),
             ),
             weighting=weighting,
             sif_coefficient=sif_coefficient,
@@ -187,14 +203,22 @@ def distill(
         language=language,
         compatible=compatible,
         texts=how,
+        lexical_dims=lexical_dims,
+        lexical_scale=lexical_scale,
     )
-    to_read = None
+    _check_pairs(texts, pairs, pair_roles, polish)
+    to_read = to_polish = None
     if texts is not None:
         to_read = TextsToRead(texts, column=text_column, evaluation_texts=evaluation_texts)
     elif any(option is not None for option in (text_column, evaluation_texts, max_length, work)):
         raise ValueError(
             "text_column, evaluation_texts, max_length or work without texts, expected texts"
         )
+    if to_read is not None and pairs is not None:
+        require("torch", extra="distill", purpose="polish a table on pairs")
+        from vecsmith.distillation.pair_source import PairsToPolish
+
+        to_polish = PairsToPolish(pairs, roles=pair_roles, cleaner=to_read.cleaner)
     return StaticModel(
         distill_checkpoint(
             teacher,
@@ -202,6 +226,7 @@ def distill(
             vocabulary=vocabulary,
             counts=counts,
             texts=to_read,
+            pairs=to_polish,
             work=work,
             revision=revision,
             token=token,
@@ -209,6 +234,18 @@ def distill(
             show_progress_bar=show_progress_bar,
         )
     )
+
+
+def _check_pairs(texts: Any, pairs: Any, roles: Any, polish: PolishSettings | None) -> None:
+    """Raises ValueError for pairs without texts, and for what is said of pairs without them."""
+    if pairs is not None and texts is None:
+        raise ValueError(
+            "pairs without texts, expected texts for the teacher to read: pairs polish a table "
+            "that was fitted to them; without texts, train the model afterwards: "
+            "train_static(init=model, pairs=pairs), or vecsmith train static --init MODEL"
+        )
+    if pairs is None and (roles is not None or polish is not None):
+        raise ValueError("pair_roles or polish without pairs, expected pairs")
 
 
 def _text_settings(

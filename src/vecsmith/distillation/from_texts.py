@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from vecsmith._progress import progress_bar
 from vecsmith._typing import FloatArray
 from vecsmith.distillation.from_tokens import MadeTable, forget_unknown
 from vecsmith.distillation.reading import TextReader
-from vecsmith.distillation.regression.fitting import fit_table
+from vecsmith.distillation.regression.fitting import Fit, fit_table
 from vecsmith.distillation.settings import DistillSettings, TextSettings
 from vecsmith.distillation.teacher import read_frame
 from vecsmith.distillation.teacher_pass import TeacherPass, run_teacher_pass
@@ -21,6 +22,9 @@ from vecsmith.distillation.text_source import TextsToRead
 from vecsmith.distillation.vocabulary import StudentVocabulary
 from vecsmith.distillation.work_folder import WorkFolder
 from vecsmith.errors import FormatError
+
+if TYPE_CHECKING:
+    from vecsmith.training.batching import BatchStream
 
 
 def read_tokens(
@@ -79,12 +83,14 @@ def table_from_texts(
     settings: DistillSettings,
     work: WorkFolder,
     *,
+    pairs: BatchStream | None = None,
     show_progress_bar: bool = False,
 ) -> MadeTable:
-    """The table fitted to a teacher's pass.
+    """The table fitted to a teacher's pass, and polished on `pairs`.
 
     Raises:
         FormatError: If a file of the pass is broken.
+        RunFailed: If polishing comes to a loss that is no number.
         ValueError: If the texts hold not one token of the student.
     """
     assert settings.texts is not None
@@ -93,7 +99,9 @@ def table_from_texts(
             f"{passed.n_texts} texts hold not one token of the student, expected texts in the "
             "language of the teacher or of the vocabulary"
         )
-    if settings.texts.objective == "regression":
+    if pairs is not None:
+        made = _polished(passed, isolated, settings, settings.texts, work, pairs, show_progress_bar)
+    elif settings.texts.objective == "regression":
         made = _regressed(passed, isolated, settings, settings.texts, show_progress_bar)
     else:
         from vecsmith.distillation.tokenlearn import learn_table
@@ -122,10 +130,49 @@ def _regressed(
     how: TextSettings,
     show_progress_bar: bool,
 ) -> MadeTable:
+    fit = _fit(passed, isolated, settings, how, show_progress_bar)
+    return MadeTable(rows=fit.table, explained=fit.explained)
+
+
+def _fit(
+    passed: TeacherPass,
+    isolated: FloatArray,
+    settings: DistillSettings,
+    how: TextSettings,
+    show_progress_bar: bool,
+) -> Fit:
     regression = how.regression
     with progress_bar("fitting", total=regression.n_steps, show=show_progress_bar) as advance:
-        fit = fit_table(passed, isolated, settings.dim, regression, advance=advance)
-    return MadeTable(rows=fit.table, explained=fit.explained)
+        return fit_table(passed, isolated, settings.dim, regression, advance=advance)
+
+
+def _polished(
+    passed: TeacherPass,
+    isolated: FloatArray,
+    settings: DistillSettings,
+    how: TextSettings,
+    work: WorkFolder,
+    pairs: BatchStream,
+    show_progress_bar: bool,
+) -> MadeTable:
+    """The regression's table after a polish; the regression is kept for another one."""
+    from vecsmith.distillation.polish import TargetTexts, polish
+
+    assert how.polish is not None
+    facts = {"pass": passed.content, "dim": settings.dim, "regression": asdict(how.regression)}
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    digest.update(np.ascontiguousarray(isolated).data)
+
+    def make() -> dict[str, FloatArray]:
+        fit = _fit(passed, isolated, settings, how, show_progress_bar)
+        explained = np.array([fit.explained], dtype=np.float32)
+        return {"table": fit.table, "rotation": fit.rotation, "explained": explained}
+
+    fit = work.fitted(digest.hexdigest(), make)
+    texts = TargetTexts(passed, fit["rotation"], how.polish.seed)
+    with progress_bar("polishing", total=how.polish.n_steps, show=show_progress_bar) as advance:
+        rows = polish(fit["table"], texts, pairs, how.polish, advance=advance)
+    return MadeTable(rows=rows, explained=float(fit["explained"][0]))
 
 
 def pass_facts(passed: TeacherPass) -> dict[str, Any]:

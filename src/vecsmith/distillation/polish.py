@@ -14,9 +14,12 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vecsmith._typing import FloatArray
 from vecsmith.distillation.regression.fitting import TextShards
+from vecsmith.distillation.settings import PolishSettings
+from vecsmith.distillation.teacher_pass import Shard
 from vecsmith.errors import RunFailed
 from vecsmith.training.bag import Bag, offsets_of
 from vecsmith.training.batching import Batch, BatchStream
@@ -26,42 +29,11 @@ from vecsmith.training.prefixes import halved_prefixes, matryoshka
 from vecsmith.training.schedule import Schedule
 from vecsmith.training.token_table import TokenTable
 
-# Adam moves every number by about the rate in a step, so the rate means something only beside the
-# size of the numbers: the table is brought to this root mean square first
+# The rate of the settings is for numbers of this root mean square. Cosines do not change with the
+# size of a table, and Adam moves every number by about the rate: a table of another size takes the
+# same way at a rate in proportion to it.
 _RMS = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolishSettings:
-    """Everything that decides a polish but its table, its pairs and its texts.
-
-    Attributes:
-        n_steps: Steps; few, since pairs of a narrow domain cost similarity everywhere else.
-        batch_size: Pairs in a step.
-        lr: Highest rate of Adam, beside numbers of root mean square 0.1; linear fall to 0.
-        warmup: Share of the steps in which the rate rises.
-        temperature: Of InfoNCE.
-        target_weight: How many times the distance to the teacher's vectors counts.
-        target_texts: The teacher's texts in a step.
-        dims: Prefixes; None for the table's dims and its halves down to 32.
-        seed: Of the order of pairs and of the draws of texts.
-    """
-
-    n_steps: int = 60
-    batch_size: int = 1024
-    lr: float = 3e-3
-    warmup: float = 0.1
-    temperature: float = 0.05
-    target_weight: float = 10.0
-    target_texts: int = 4096
-    dims: tuple[int, ...] | None = None
-    seed: int = 0
-
-    def losses(self, dim: int) -> tuple[EmbeddingLoss, EmbeddingLoss]:
-        """Of pairs and of targets, for a table of `dim` dimensions."""
-        weights = dict.fromkeys(self.dims, 1.0) if self.dims else halved_prefixes(dim)
-        pairs = partial(info_nce, temperature=self.temperature, directions=BOTH_WAYS)
-        return matryoshka(pairs, weights), matryoshka(cosine_distance, weights)
+_EPS = 1e-8
 
 
 def polish(
@@ -72,7 +44,9 @@ def polish(
     *,
     advance: Callable[[int], object] | None = None,
 ) -> FloatArray:
-    """The table after `n_steps` steps, float32 [V, K], at the size of the one given.
+    """The table after `n_steps` steps, float32 [V, K]; rows that no text touches stay as they are.
+
+    The same with any number of threads.
 
     Args:
         table: Rows of the V tokens, [V, K].
@@ -82,56 +56,74 @@ def polish(
         advance: Called with 1 after each step.
 
     Raises:
-        RunFailed: If the loss is no number any more.
+        RunFailed: If the table is all zeros, or the loss is no number any more.
+        ValueError: If a prefix is longer than the table is wide.
     """
     size = float(np.sqrt(np.mean(np.square(table, dtype=np.float64))))
     if not size > 0:
         raise RunFailed("the table to polish is all zeros, expected a fitted one")
-    scale = np.float32(_RMS / size)
-    student = TokenTable(torch.from_numpy(table * scale))
-    optimizer = RowAdam(student, lr=settings.lr)
+    student = TokenTable(torch.from_numpy(np.array(table, dtype=np.float32)))
     schedule = Schedule(
-        peak=settings.lr,
+        peak=settings.lr * size / _RMS,
         n_steps=settings.n_steps,
-        n_warmup=round(settings.warmup * settings.n_steps),
-        decay="linear",
+        n_warmup=min(round(settings.warmup * settings.n_steps), settings.n_steps),
     )
-    losses = settings.losses(table.shape[1])
+    optimizer = RowAdam(student, lr=schedule.peak, eps=_EPS * _RMS / size)
+    losses = _losses(settings, table.shape[1])
     for step in range(settings.n_steps):
-        bag, targets = texts.draw(settings.target_texts, step)
-        _step(student, optimizer, next(stream), (bag, targets), losses, settings, schedule, step)
+        drawn = texts.draw(settings.target_texts, step)
+        leaves = _Leaves(student, next(stream), drawn)
+        loss = leaves.of_pairs(losses[0]) + settings.target_weight * leaves.of_targets(losses[1])
+        if not torch.isfinite(loss):
+            raise RunFailed(f"step {step + 1}: the loss is {loss.item()}, expected a number")
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step(student.gradients(leaves.gradients()), schedule.rate(step))
         if advance is not None:
             advance(1)
-    polished: FloatArray = student.rows.numpy() / scale
+    polished: FloatArray = student.rows.numpy()
     return polished
 
 
-def _step(
-    student: TokenTable,
-    optimizer: RowAdam,
-    batch: Batch,
-    drawn: tuple[Bag, FloatArray],
-    losses: tuple[EmbeddingLoss, EmbeddingLoss],
-    settings: PolishSettings,
-    schedule: Schedule,
-    step: int,
-) -> None:
-    bags = {**batch.columns, "target": drawn[0]}
-    leaves = {role: student.embed(bag).requires_grad_() for role, bag in bags.items()}
-    others = [role for role in leaves if role not in ("anchor", "target")]
-    value = losses[0](
-        leaves["anchor"],
-        torch.cat([leaves[role] for role in others]),
-        query_keys=torch.from_numpy(batch.keys["anchor"].view(np.int64)),
-        candidate_keys=torch.from_numpy(
-            np.concatenate([batch.keys[role] for role in others]).view(np.int64)
-        ),
-    ) + settings.target_weight * losses[1](leaves["target"], torch.from_numpy(drawn[1]))
-    if not torch.isfinite(value):
-        raise RunFailed(f"step {step + 1}: the loss is {value.item()}, expected a number")
-    value.backward()  # type: ignore[no-untyped-call]
-    gradients = [(bags[role], leaf.grad) for role, leaf in leaves.items() if leaf.grad is not None]
-    optimizer.step(student.gradients(gradients), schedule.rate(step))
+def _losses(settings: PolishSettings, dim: int) -> tuple[EmbeddingLoss, EmbeddingLoss]:
+    """Of pairs and of targets, for a table of `dim` dimensions."""
+    weights = dict.fromkeys(settings.dims, 1.0) if settings.dims else halved_prefixes(dim)
+    pairs = partial(info_nce, temperature=settings.temperature, directions=BOTH_WAYS)
+    return matryoshka(pairs, weights), matryoshka(cosine_distance, weights)
+
+
+class _Leaves:
+    """Vectors of the texts of a step, from which gradients flow back."""
+
+    def __init__(self, student: TokenTable, batch: Batch, drawn: tuple[Bag, FloatArray]) -> None:
+        self._bags = {**batch.columns, "target": drawn[0]}
+        self._vectors = {
+            role: student.embed(bag).requires_grad_() for role, bag in self._bags.items()
+        }
+        self._keys = batch.keys
+        self._targets = torch.from_numpy(drawn[1])
+
+    def of_pairs(self, loss: EmbeddingLoss) -> Tensor:
+        """The loss of the pairs; equal texts are no negatives of each other."""
+        others = [role for role in self._vectors if role not in ("anchor", "target")]
+        keys = np.concatenate([self._keys[role] for role in others])
+        return loss(
+            self._vectors["anchor"],
+            torch.cat([self._vectors[role] for role in others]),
+            query_keys=torch.from_numpy(self._keys["anchor"].view(np.int64)),
+            candidate_keys=torch.from_numpy(keys.view(np.int64)),
+        )
+
+    def of_targets(self, loss: EmbeddingLoss) -> Tensor:
+        """The loss of the teacher's texts."""
+        return loss(self._vectors["target"], self._targets)
+
+    def gradients(self) -> list[tuple[Bag, Tensor]]:
+        """Bags and gradients of their vectors, once the loss went backward."""
+        found = []
+        for role, vectors in self._vectors.items():
+            assert vectors.grad is not None
+            found.append((self._bags[role], vectors.grad))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +139,13 @@ class TargetTexts:
     passed: TextShards
     rotation: FloatArray
     seed: int = 0
+    _shards: list[Shard] = field(init=False)
     _starts: NDArray[np.int64] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Counts the texts of each shard."""
-        sizes = [len(shard.vectors) for shard in self.passed.shards()]
+        """Maps the shards and counts their texts."""
+        object.__setattr__(self, "_shards", list(self.passed.shards()))
+        sizes = [len(shard.vectors) for shard in self._shards]
         object.__setattr__(self, "_starts", offsets_of(sizes))
 
     def draw(self, n_texts: int, step: int) -> tuple[Bag, FloatArray]:
@@ -161,7 +155,7 @@ class TargetTexts:
         chosen = np.sort(dice.choice(total, min(n_texts, total), replace=False, shuffle=False))
         ids, lengths, vectors = [], [], []
         bounds = np.searchsorted(chosen, self._starts)
-        for i, shard in enumerate(self.passed.shards()):
+        for i, shard in enumerate(self._shards):
             rows = chosen[bounds[i] : bounds[i + 1]] - self._starts[i]
             if not len(rows):
                 continue

@@ -75,6 +75,54 @@ class TokenlearnSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PolishSettings:
+    """Everything that decides a polish but its table, its pairs and its texts.
+
+    Attributes:
+        n_steps: Steps; few, since pairs of a narrow domain cost similarity everywhere else.
+        batch_size: Pairs in a step.
+        lr: Highest rate of Adam, for a table whose numbers have root mean square 0.1; others are
+            moved in proportion to theirs.
+        warmup: Share of the steps in which the rate rises; then it falls to 0 in a line.
+        temperature: Of InfoNCE.
+        target_weight: How many times the distance to the teacher's vectors counts.
+        target_texts: The teacher's texts in a step.
+        dims: Prefixes; None for the table's dims and its halves down to 32.
+        max_length: Tokens of a pair's texts that count.
+        seed: Of the order of pairs and of the draws of texts.
+    """
+
+    n_steps: int = 60
+    batch_size: int = 1024
+    lr: float = 3e-3
+    warmup: float = 0.1
+    temperature: float = 0.05
+    target_weight: float = 10.0
+    target_texts: int = 4096
+    dims: tuple[int, ...] | None = None
+    max_length: int = 256
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses values that no run could follow."""
+        for name in ("n_steps", "batch_size", "target_texts", "max_length"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)}, expected 1 or more")
+        for name in ("lr", "temperature"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"{name} {value}, expected a number above 0")
+        if not (math.isfinite(self.target_weight) and self.target_weight >= 0):
+            raise ValueError(f"target_weight {self.target_weight}, expected 0 or more")
+        if not 0 <= self.warmup <= 1:
+            raise ValueError(f"warmup {self.warmup}, expected a share from 0 to 1")
+        if self.dims is not None and (not self.dims or min(self.dims) < 1):
+            raise ValueError(f"dims {self.dims}, expected lengths of prefixes, 1 or more each")
+        if self.seed < 0:
+            raise ValueError(f"seed {self.seed}, expected 0 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TextSettings:
     """How a table is made from texts.
 
@@ -85,18 +133,25 @@ class TextSettings:
             for as many.
         regression: Constants of the regression; of its prior, whichever the objective.
         tokenlearn: How the other objectives learn.
+        polish: How pairs polish the table of the regression; None if there are none.
     """
 
     objective: Objective = "regression"
     max_length: int = 128
     regression: RegressionSettings = field(default_factory=RegressionSettings)
     tokenlearn: TokenlearnSettings = field(default_factory=TokenlearnSettings)
+    polish: PolishSettings | None = None
 
     def __post_init__(self) -> None:
         """Refuses values that no run could follow."""
         _check_choice("objective", self.objective, get_args(Objective))
         if self.max_length < 3:
             raise ValueError(f"max_length {self.max_length}, expected 3 or more")
+        if self.polish is not None and self.objective != "regression":
+            raise ValueError(
+                f"objective {self.objective!r} with pairs, expected 'regression': it is its table "
+                "that pairs polish"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +176,8 @@ class DistillSettings:
         language: Language of the "wordfreq" counts.
         compatible: "model2vec" to do all as model2vec 0.10.0 does.
         texts: How texts are used; None if there are none.
+        lexical_dims: Dimensions of the lexical tail, 0 for none.
+        lexical_scale: Length of a row's tail over that of the row.
     """
 
     dim: int | float | None = 256
@@ -140,6 +197,8 @@ class DistillSettings:
     language: str = "en"
     compatible: Literal["model2vec"] | None = None
     texts: TextSettings | None = None
+    lexical_dims: int = 0
+    lexical_scale: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuses values that no run could follow."""
@@ -166,7 +225,20 @@ class DistillSettings:
             raise ValueError(f"remove_components {self.remove_components}, expected 0 or more")
         if self.batch_tokens < 1:
             raise ValueError(f"batch_tokens {self.batch_tokens}, expected 1 or more")
+        self._check_tail()
         self._check_texts()
+
+    def _check_tail(self) -> None:
+        """Raises ValueError for a lexical tail that cannot be."""
+        if self.lexical_dims < 0:
+            raise ValueError(f"lexical_dims {self.lexical_dims}, expected 0 or more")
+        if not (math.isfinite(self.lexical_scale) and self.lexical_scale > 0):
+            raise ValueError(f"lexical_scale {self.lexical_scale}, expected a number above 0")
+        if self.lexical_dims and self.compatible is not None:
+            raise ValueError(
+                f"compatible {self.compatible!r} with lexical_dims {self.lexical_dims}, expected "
+                "0: it has no tail"
+            )
 
     def _check_texts(self) -> None:
         """Raises ValueError for settings that are not for texts, if there are texts."""
