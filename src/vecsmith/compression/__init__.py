@@ -4,6 +4,8 @@ One rule: every function takes a `Checkpoint` and gives another; what it costs i
 caller, on the caller's own sets.
 """
 
+from vecsmith.compression.clustering import cluster
+from vecsmith.compression.pruning import prune
 from vecsmith.compression.rounding import quantize_rows, with_dtype
 
-__all__ = ["quantize_rows", "with_dtype"]
+__all__ = ["cluster", "prune", "quantize_rows", "with_dtype"]

@@ -166,6 +166,28 @@ def read_tokenizer(tokenizer_json: str, *, source: str = "tokenizer.json") -> To
     )
 
 
+def read_model_tokens(root: Mapping[str, Any], *, source: str = "tokenizer.json") -> dict[str, int]:
+    """Id of every token of the model in a parsed `tokenizer.json`, those only added left out.
+
+    Raises:
+        FormatError: If it is not a tokenizer.
+    """
+    model = object_of(root, "model", source=source)
+    where = f"{source}: model"
+    return _vocabulary(model, _family(model, where=where), where=where)
+
+
+def read_added_tokens(
+    root: Mapping[str, Any], *, source: str = "tokenizer.json"
+) -> list[AddedToken]:
+    """Added tokens of a parsed `tokenizer.json`, with the ids that Hugging Face gives them.
+
+    Raises:
+        FormatError: If it is not a tokenizer.
+    """
+    return _added_tokens(root, read_model_tokens(root, source=source), source=source)[0]
+
+
 def stored_tokenizer(
     tokenizer_json: str,
     *,
