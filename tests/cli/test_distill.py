@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="torch is not installed (extra distill)")
 pytest.importorskip("transformers", reason="transformers is not installed (extra distill)")
 
 from tests.distillation.teachers import save_teacher
-from vecsmith.distillation import distill
+from vecsmith.distillation import PolishSettings, distill
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +160,12 @@ def test_a_run_begins_anew_only_when_asked_to(
         (("--objective", "cosine"), "--objective without --texts"),
         (("--restart",), "--restart without --texts"),
         (("--max-length", "9"), "max_length or work without texts"),
+        (("--pairs", "pairs.tsv"), "--pairs without --texts, expected texts"),
+        (("--texts", "words.txt", "--polish-steps", "9"), "--polish-steps without --pairs"),
+        (("--texts", "words.txt", "--pair-roles", "a,b"), "--pair-roles without --pairs"),
+        (("--texts", "words.txt", "--pairs", "absent.tsv"), "absent.tsv"),
+        (("--lexical-scale", "0.3"), "--lexical-scale without --lexical-dims"),
+        (("--lexical-dims", "8", "--lexical-scale", "-1"), "lexical_scale -1"),
         (("--texts", "absent.txt"), "absent.txt"),
         (("--texts", "words.txt", "--text-column", "body"), "column 'body' is absent"),
         (("--texts", "words.txt", "--counts", "words.txt"), "counts with texts"),
@@ -182,3 +188,39 @@ def test_broken_bytes_are_mended_and_counted(call: Run, tmp_path: Path, tiny_tea
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["texts"]["n_with_broken_characters"] == 1
+
+
+def test_a_fitted_table_is_polished_on_pairs_and_gets_a_lexical_tail(
+    call: Run, tmp_path: Path, tiny_teacher: Path
+) -> None:
+    texts = [f"the {a} fox is {b}" for a in ("quick", "brown", "small") for b in ("alone", "it")]
+    (tmp_path / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
+    rows = [
+        "reply\task",
+        "the dog\tquick dog",
+        "fox\tsmall fox",
+        "alone\tit is alone",
+        "same\tsame",
+    ]
+    (tmp_path / "pairs.tsv").write_text("\n".join(rows), encoding="utf-8")
+    done = call(
+        *("distill", tiny_teacher, "--dim", "4", "--out", "model", "--texts", "texts.txt"),
+        *("--pairs", "pairs.tsv", "--pair-roles", "anchor=ask,positive=reply"),
+        *("--polish-steps", "3", "--lexical-dims", "8", "--lexical-scale", "0.25"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "pairs.tsv: polished on 3 of 4; left out: 1 anchor equal to positive" in done.stdout
+    assert "tokens x 12 float32" in done.stdout
+    model = StaticModel.from_pretrained(tmp_path / "model")
+    expected = distill(
+        tiny_teacher,
+        dim=4,
+        texts=tmp_path / "texts.txt",
+        pairs=tmp_path / "pairs.tsv",
+        pair_roles={"anchor": "ask", "positive": "reply"},
+        polish=PolishSettings(n_steps=3),
+        lexical_dims=8,
+        lexical_scale=0.25,
+    )
+    np.testing.assert_array_equal(model.encode(texts), expected.encode(texts))
+    assert not (tmp_path / "model.work").exists()
