@@ -155,10 +155,13 @@ class _InfoNCE(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        of_queries, of_candidates = (
-            None if gradient is None else gradient * scale.to(gradient.dtype)
-            for gradient in ctx.saved_tensors
-        )
+        of_queries, of_candidates = ctx.saved_tensors
+        # nearly always nothing to scale by; to find that out would make a GPU wait
+        if scale.device.type != "cpu" or scale.item() != 1.0:
+            of_queries, of_candidates = (
+                None if gradient is None else gradient * scale.to(gradient.dtype)
+                for gradient in (of_queries, of_candidates)
+            )
         return of_queries, of_candidates, None, None
 
 

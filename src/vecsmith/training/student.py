@@ -70,7 +70,7 @@ class Student:
         bags = {role: self._thinned(bag) for role, bag in batch.columns.items()}
         leaves = {role: self.table.embed(bag).requires_grad_() for role, bag in bags.items()}
         others = [role for role in leaves if role != _QUERY]
-        candidates = torch.cat([leaves[role] for role in others])
+        candidates = _stacked([leaves[role] for role in others])
         tensors = self._tensors(batch, others, needs(loss))
         with self._precision():
             value = loss(leaves[_QUERY], candidates, **tensors)
@@ -158,6 +158,11 @@ class Student:
                 vectors = torch.from_numpy(self._vectors.of(keys, side))
                 tensors |= dict.fromkeys(asked, vectors.to(self.table.rows.device))
         return tensors
+
+
+def _stacked(columns: list[Tensor]) -> Tensor:
+    """The columns' rows after one another; a single column as it is, which saves a copy."""
+    return columns[0] if len(columns) == 1 else torch.cat(columns)
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
