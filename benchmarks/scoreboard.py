@@ -27,7 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks._record import LOCAL_RESULTS, versions, write_record
 from benchmarks._scoreboard import Board, markdown, payload
+from recipes import static_models
 from vecsmith import StaticModel, __version__, distill, evaluate
+from vecsmith._typing import TableDtype
+from vecsmith.compression import with_dtype
 from vecsmith.distillation.source import find_teacher, weights_digest
 from vecsmith.distillation.text_encoder import TextEncoder
 from vecsmith.evaluation.baselines import Bm25, RandomVectors, Tfidf
@@ -77,10 +80,25 @@ def distilled(**recipe: Any) -> Make:
     return lambda workshop: workshop.distill(recipe)
 
 
+def trained(recipe: str, dtype: TableDtype | None = None) -> Make:
+    """A model of `recipes/static_models.py`, its table rounded to `dtype`."""
+    return lambda workshop: workshop.train(recipe, dtype)
+
+
 # The first model is what the pictures hold the others against. Add contenders here.
 CONTENDERS = (
     Contender(name="all-MiniLM-L6-v2", make=teacher, role="teacher", dims=(384, *DIMS)),
+    Contender(name="vecsmith texts", make=trained("texts")),
+    Contender(name="vecsmith texts, int8", make=trained("texts", "int8")),
+    Contender(name="vecsmith texts, int4", make=trained("texts", "int4")),
+    Contender(name="vecsmith texts + pairs", make=trained("texts, pairs")),
+    Contender(
+        name="vecsmith texts + lexical tail",
+        make=trained("texts, lexical tail"),
+        dims=(2 * DIMS[0], *DIMS),
+    ),
     Contender(name="vecsmith default", make=distilled()),
+    Contender(name="tokenlearn cosine", make=trained("tokenlearn cosine")),
     Contender(name="model2vec recipe", make=distilled(compatible="model2vec")),
     Contender(name="BM25", make=lambda _: Bm25(), role="baseline", dims=None),
     Contender(name="TF-IDF", make=lambda _: Tfidf(), role="baseline", dims=None),
@@ -116,6 +134,11 @@ class Workshop:
             folder.parent.mkdir(parents=True, exist_ok=True)
             distill(TEACHER, dim=DIMS[0], **recipe).save_pretrained(folder)
         return StaticModel.from_pretrained(folder)
+
+    def train(self, recipe: str, dtype: TableDtype | None) -> StaticModel:
+        """The model of a recipe that needs texts or pairs; hours of work if it is not there."""
+        made = static_models.Workshop(data=self.data).model(recipe)
+        return made if dtype is None else StaticModel(with_dtype(made.checkpoint, dtype))
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ from vecsmith.model import StaticModel
 if TYPE_CHECKING:
     from vecsmith.distillation import distill
     from vecsmith.evaluation import evaluate
+    from vecsmith.training import train_static
 
 __version__ = "0.1.0"
 
@@ -26,6 +27,7 @@ __all__ = [
     "__version__",
     "distill",
     "evaluate",
+    "train_static",
 ]
 
 
@@ -38,6 +40,10 @@ def __getattr__(name: str) -> Any:
         from vecsmith.evaluation import evaluate
 
         return evaluate
+    if name == "train_static":  # as distill
+        from vecsmith.training import train_static
+
+        return train_static
     raise AttributeError(f"module 'vecsmith' has no attribute {name!r}")
 
 

@@ -1,0 +1,141 @@
+"""The static models of the scoreboard: the exact calls that make them, and what they cost.
+
+    python recipes/static_models.py --data ../shared/data            # all of them
+    python recipes/static_models.py --data ../shared/data --only "texts"
+
+Models, the teacher's pass and the sets lie in benchmarks/results/local/recipes and are not made
+twice; a recipe that is stopped goes on where it was. On the command line the first is
+
+    python recipes/english_sets.py --data ../shared/data --out english-sets
+    vecsmith distill sentence-transformers/all-MiniLM-L6-v2 --texts english-sets/texts.parquet \
+        --decontaminate ../shared/data/stsb --decontaminate ... --out minilm-texts
+
+with one --decontaminate for each of `english_sets.EVALUATION_SETS`. All settings are the package's
+defaults, which were chosen on dev rows (docs/guides/distillation.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from recipes.english_sets import evaluation_texts, write_sets
+from vecsmith import StaticModel, distill
+from vecsmith._files import write_json
+from vecsmith.corpora import Decontaminator
+from vecsmith.distillation.polish import PolishSettings
+from vecsmith.distillation.settings import TokenlearnSettings
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCAL = ROOT / "benchmarks" / "results" / "local" / "recipes"
+TEACHER = "sentence-transformers/all-MiniLM-L6-v2"
+DIM = 256
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where models are made.
+
+    Attributes:
+        data: The public sets.
+        folder: Of models, sets and the teacher's pass.
+    """
+
+    data: Path
+    folder: Path = LOCAL
+
+    @functools.cached_property
+    def decontaminator(self) -> Decontaminator:
+        """What knows the texts of the evaluation sets."""
+        return Decontaminator(evaluation_texts(self.data))
+
+    def distill(self, **options: Any) -> StaticModel:
+        """A student of the texts; the teacher reads them once for all recipes."""
+        texts, _ = write_sets(self.data, self.folder / "english-sets")
+        return distill(
+            TEACHER,
+            texts=texts,
+            evaluation_texts=self.decontaminator,
+            work=self.folder / "minilm-work",
+            dim=DIM,
+            **options,
+        )
+
+    @property
+    def pairs(self) -> Path:
+        """The file of pairs."""
+        return write_sets(self.data, self.folder / "english-sets")[1]
+
+    def model(self, name: str, seed: int = 0) -> StaticModel:
+        """The model of a recipe, opened if it is there, else made; its cost is kept beside it."""
+        folder = self.folder / "models" / (name if seed == 0 else f"{name} seed {seed}")
+        if not folder.is_dir():
+            started = time.perf_counter()
+            made = MODELS[name](self, seed)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            made.save_pretrained(folder)
+            seconds = round(time.perf_counter() - started, 1)
+            write_json(folder.with_name(f"{folder.name}.json"), {"seconds": seconds})
+        return StaticModel.from_pretrained(folder)
+
+
+def _learned(objective: Literal["cosine", "mse", "contrastive"]) -> Make:
+    def make(workshop: Workshop, seed: int) -> StaticModel:
+        return workshop.distill(objective=objective, tokenlearn=TokenlearnSettings(seed=seed))
+
+    return make
+
+
+def _regressed(workshop: Workshop, seed: int) -> StaticModel:
+    return workshop.distill()  # nothing in it is random
+
+
+def _polished(workshop: Workshop, seed: int) -> StaticModel:
+    return workshop.distill(pairs=workshop.pairs, polish=PolishSettings(seed=seed))
+
+
+def _with_tail(workshop: Workshop, seed: int) -> StaticModel:
+    return workshop.distill(lexical_dims=DIM)
+
+
+Make = Callable[[Workshop, int], StaticModel]
+MODELS: Mapping[str, Make] = MappingProxyType(
+    {
+        "texts": _regressed,
+        "texts, pairs": _polished,
+        "texts, lexical tail": _with_tail,
+        "tokenlearn cosine": _learned("cosine"),
+        "tokenlearn mse": _learned("mse"),
+        "tokenlearn contrastive": _learned("contrastive"),
+    }
+)
+
+
+def main() -> int:
+    """Makes the models asked for and says what each cost."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--local", type=Path, default=LOCAL, help="folder of what is made")
+    parser.add_argument("--only", choices=MODELS, action="append")
+    parser.add_argument("--seeds", type=int, default=1, help="how many of each that has dice")
+    asked = parser.parse_args()
+    workshop = Workshop(data=asked.data, folder=asked.local)
+    for name in asked.only or MODELS:
+        for seed in range(asked.seeds):
+            model = workshop.model(name, seed)
+            print(json.dumps({"recipe": name, "seed": seed, "dim": model.dim}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
