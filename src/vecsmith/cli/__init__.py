@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from vecsmith.cli import compare, demo, distill, encode, eval, info, train
+from vecsmith.cli import compare, compress, demo, distill, encode, eval, info, train
 from vecsmith.cli._console import one_line
 
 __all__ = ["app", "main"]
@@ -31,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _verb in (distill.distill, encode.encode, info.info, demo.demo):
+for _verb in (distill.distill, encode.encode, compress.compress, info.info, demo.demo):
     app.command()(_verb)
 app.command(name="eval")(eval.evaluate)
 app.command()(compare.compare)

@@ -52,6 +52,18 @@ def prune(checkpoint: Checkpoint, n_tokens: int, *, counts: ArrayLike | None = N
     return _with_rows(replace(checkpoint, tokenizer_json=tokenizer_json), old_ids)
 
 
+def kept_ids(checkpoint: Checkpoint, pruned: Checkpoint) -> NDArray[np.int64]:
+    """The id in `checkpoint` of each token of `pruned`, which was made of it: shape [V]."""
+    if pruned is checkpoint:
+        return np.arange(checkpoint.n_tokens)
+    before = read_inventory(checkpoint.tokenizer_json).ids
+    after = read_inventory(pruned.tokenizer_json).ids
+    ids = np.zeros(pruned.n_tokens, dtype=np.int64)
+    for token, i in after.items():
+        ids[i] = before[token]
+    return ids
+
+
 def _uses(checkpoint: Checkpoint, counts: ArrayLike | None) -> NDArray[np.float64]:
     n = checkpoint.n_tokens
     if counts is None:
