@@ -33,8 +33,7 @@ from recipes.english_sets import evaluation_texts, write_sets
 from vecsmith import StaticModel, distill
 from vecsmith._files import write_json
 from vecsmith.corpora import Decontaminator
-from vecsmith.distillation.polish import PolishSettings
-from vecsmith.distillation.settings import TokenlearnSettings
+from vecsmith.distillation.settings import PolishSettings, TokenlearnSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCAL = ROOT / "benchmarks" / "results" / "local" / "recipes"
