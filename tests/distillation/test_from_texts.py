@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ def made_texts(n_texts: int = 60) -> list[str]:
 
 
 TEXTS = made_texts()
+UNFINISHED = RegressionSettings(element_power=1.0, mean_shift=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +108,28 @@ def test_the_table_is_the_one_the_formulas_give(family: str, folders: dict[str, 
         texts=TEXTS,
         dim=6,
         compute_dtype="float32",
-        regression=RegressionSettings(n_steps=80),
+        regression=replace(UNFINISHED, n_steps=80),
     )
     _, expected = derived(folders[family], TEXTS, 6)
     # targets are kept in float16, which turns the last directions a little
     np.testing.assert_allclose(model.checkpoint.table, expected, atol=0.01)
+
+
+def test_the_fitted_table_is_finished_over_the_texts_that_were_read(
+    folders: dict[str, Path],
+) -> None:
+    fitted = distill(folders["bert"], texts=TEXTS, dim=6, regression=UNFINISHED)
+    finished = distill(folders["bert"], texts=TEXTS, dim=6)
+    tokenizer = Tokenizer.from_str(fitted.checkpoint.tokenizer_json)
+    plain = fitted.checkpoint.rows.astype(np.float64)
+    rows = np.sign(plain) * np.abs(plain) ** 0.75
+    rows *= np.sqrt((plain**2).mean() / (rows**2).mean())
+    means = []
+    for text in TEXTS:
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        means.append(rows[[i for i in ids if i != tokenizer.token_to_id("[UNK]")]].mean(axis=0))
+    expected = rows + 1.25 * np.mean(means, axis=0)
+    np.testing.assert_allclose(finished.checkpoint.table, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -121,7 +140,7 @@ def test_every_family_and_mode_gives_a_model_near_its_teacher(
     words = None if mode == "subword" else [*WORDS[:14], "brown fox", "unseen"]
     model = distill(
         folders[family], texts=TEXTS, dim=8, vocabulary=words, vocabulary_mode=mode,
-        compute_dtype="float32",
+        compute_dtype="float32", regression=UNFINISHED,
     )  # fmt: skip
     tokens_alone = distill(
         folders[family], dim=8, vocabulary=words, vocabulary_mode=mode, compute_dtype="float32"
@@ -293,7 +312,13 @@ def test_learning_lowers_what_it_is_to_lower(objective: Any, folders: dict[str, 
         losses.append(loss_of(objective, model, targets))
     assert losses[1] < 0.5 * losses[0]
     if objective == "cosine":
-        regressed = distill(folders["bert"], texts=TEXTS, dim=None, compute_dtype="float32")
+        regressed = distill(
+            folders["bert"],
+            texts=TEXTS,
+            dim=None,
+            compute_dtype="float32",
+            regression=UNFINISHED,
+        )
         assert losses[1] < loss_of("cosine", regressed, targets)
 
 
@@ -350,7 +375,9 @@ def test_weights_are_none_or_by_the_texts_counts(folders: dict[str, Path]) -> No
 
 
 def test_no_dim_keeps_the_teachers_directions(folders: dict[str, Path]) -> None:
-    model = distill(folders["bert"], texts=TEXTS, dim=None, compute_dtype="float32")
+    model = distill(
+        folders["bert"], texts=TEXTS, dim=None, compute_dtype="float32", regression=UNFINISHED
+    )
     vectors = model.encode(TEXTS)
     targets = distill_targets(folders["bert"])
     targets /= np.linalg.norm(targets, axis=1, keepdims=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from vecsmith._progress import progress_bar
 from vecsmith._typing import FloatArray
 from vecsmith.distillation.from_tokens import MadeTable, forget_unknown
 from vecsmith.distillation.reading import TextReader
+from vecsmith.distillation.regression.finishing import finish, text_shares
 from vecsmith.distillation.regression.fitting import Fit, fit_table
 from vecsmith.distillation.settings import DistillSettings, TextSettings
 from vecsmith.distillation.teacher import read_frame
@@ -101,8 +102,10 @@ def table_from_texts(
         )
     if pairs is not None:
         made = _polished(passed, isolated, settings, settings.texts, work, pairs, show_progress_bar)
+        made = _finished(made, passed, settings.texts)
     elif settings.texts.objective == "regression":
         made = _regressed(passed, isolated, settings, settings.texts, show_progress_bar)
+        made = _finished(made, passed, settings.texts)
     else:
         from vecsmith.distillation.tokenlearn import learn_table
 
@@ -132,6 +135,18 @@ def _regressed(
 ) -> MadeTable:
     fit = _fit(passed, isolated, settings, how, show_progress_bar)
     return MadeTable(rows=fit.table, explained=fit.explained)
+
+
+def _finished(made: MadeTable, passed: TeacherPass, how: TextSettings) -> MadeTable:
+    """The table after the last touch, which comes after the polish: it is no part of the fit."""
+    regression = how.regression
+    rows = finish(
+        made.rows,
+        text_shares(passed.shards(), len(made.rows)),
+        power=regression.element_power,
+        shift=regression.mean_shift,
+    )
+    return replace(made, rows=rows)
 
 
 def _fit(
