@@ -39,27 +39,27 @@ def facts_of(done: Any) -> dict[str, Any]:
 
 
 def test_a_model_in_four_bits_is_that_of_the_library(
-    run: Run, model_folder: Path, tiny_checkpoint: Checkpoint, tmp_path: Path
+    call: Run, model_folder: Path, tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    facts = facts_of(run("compress", model_folder, "--dtype", "int4", "--out", "small", "--json"))
+    facts = facts_of(call("compress", model_folder, "--dtype", "int4", "--out", "small", "--json"))
     assert [step["step"] for step in facts["steps"]] == ["as it was", "int4"]
     assert facts["steps"][0]["table_bytes"] > 3 * facts["steps"][1]["table_bytes"]
     expected = with_dtype(StaticModel.from_pretrained(model_folder).checkpoint, "int4")
     found = open_checkpoint(tmp_path / "small")
     for one, other in zip(found.arrays, expected.arrays, strict=True):
         np.testing.assert_array_equal(one, other)
-    shown = run("info", "small")
+    shown = call("info", "small")
     assert "16 int4" in shown.stdout
-    assert json.loads(run("info", "small", "--json").stdout)["table"]["dtype"] == "int4"
+    assert json.loads(call("info", "small", "--json").stdout)["table"]["dtype"] == "int4"
     assert "step" in (tmp_path / "small" / "README.md").read_text()
 
 
 def test_steps_are_taken_in_order_and_each_is_scored(
-    run: Run, model_folder: Path, sets: Path, tmp_path: Path
+    call: Run, model_folder: Path, sets: Path, tmp_path: Path
 ) -> None:
     texts = write_lines(tmp_path / "texts.txt", TEXTS)
     asked = ("--dim", 8, "--vocabulary", 85, "--clusters", 30, "--dtype", "int8")
-    done = run(
+    done = call(
         *("compress", model_folder, *asked, "--counts", texts, "--eval", sets),
         *("--out", "small", "--json"),
     )
@@ -81,10 +81,10 @@ def test_steps_are_taken_in_order_and_each_is_scored(
 
 
 def test_counts_decide_what_stays_also_after_pruning(
-    run: Run, model_folder: Path, tmp_path: Path
+    call: Run, model_folder: Path, tmp_path: Path
 ) -> None:
     texts = write_lines(tmp_path / "texts.txt", ["mat dog", "playing"])
-    done = run(
+    done = call(
         *("compress", model_folder, "--vocabulary", 86, "--clusters", 40, "--counts", texts),
         *("--out", "small", "--quiet"),
     )
@@ -109,23 +109,23 @@ def _tokens(checkpoint: Checkpoint) -> list[str]:
 
 
 def test_people_are_told_sizes_and_what_was_not_measured(
-    run: Run, model_folder: Path, sets: Path
+    call: Run, model_folder: Path, sets: Path
 ) -> None:
-    done = run("compress", model_folder, "--dtype", "float16", "--out", "small")
+    done = call("compress", model_folder, "--dtype", "float16", "--out", "small")
     assert done.returncode == 0, done.stderr
     assert "not measured: name a folder of sets with --eval" in done.stdout
     assert "float16" in done.stdout
-    done = run("compress", model_folder, "--dtype", "int4", "--eval", sets, "--out", "small")
+    done = call("compress", model_folder, "--dtype", "int4", "--eval", sets, "--out", "small")
     assert done.returncode == 0, done.stderr
     for words in ("score x100, dev", "mean of families", "95 % interval"):
         assert words in done.stdout
 
 
 def test_int4_becomes_a_model_for_the_other_libraries_again(
-    run: Run, model_folder: Path, tmp_path: Path
+    call: Run, model_folder: Path, tmp_path: Path
 ) -> None:
-    run("compress", model_folder, "--dtype", "int4", "--out", "small", "--quiet")
-    run("compress", "small", "--dtype", "float32", "--out", "again", "--quiet")
+    call("compress", model_folder, "--dtype", "int4", "--out", "small", "--quiet")
+    call("compress", "small", "--dtype", "float32", "--out", "again", "--quiet")
     model2vec = pytest.importorskip("model2vec", reason="compares with model2vec")
     theirs = model2vec.StaticModel.from_pretrained(tmp_path / "again")
     ours = StaticModel.from_pretrained(tmp_path / "small")
@@ -134,10 +134,10 @@ def test_int4_becomes_a_model_for_the_other_libraries_again(
 
 
 def test_a_shared_table_keeps_its_type(
-    run: Run, tmp_path: Path, tiny_checkpoint: Checkpoint
+    call: Run, tmp_path: Path, tiny_checkpoint: Checkpoint
 ) -> None:
     write_checkpoint(tmp_path / "eight", with_dtype(tiny_checkpoint, "int8"))
-    facts = facts_of(run("compress", "eight", "--clusters", 20, "--out", "small", "--json"))
+    facts = facts_of(call("compress", "eight", "--clusters", 20, "--out", "small", "--json"))
     assert [step["dtype"] for step in facts["steps"]] == ["int8", "float32", "int8"]
 
 
@@ -157,11 +157,11 @@ def test_a_shared_table_keeps_its_type(
     ],
 )
 def test_what_cannot_be_done_is_refused_and_nothing_is_written(
-    run: Run, model_folder: Path, tmp_path: Path, arguments: Any, code: int, message: str
+    call: Run, model_folder: Path, tmp_path: Path, arguments: Any, code: int, message: str
 ) -> None:
     write_lines(tmp_path / "texts.txt", TEXTS)
     write_lines(tmp_path / "strange.txt", ["\u200b"])
-    done = run("compress", model_folder, *arguments, "--out", "small")
+    done = call("compress", model_folder, *arguments, "--out", "small")
     assert done.returncode == code
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
@@ -169,22 +169,22 @@ def test_what_cannot_be_done_is_refused_and_nothing_is_written(
 
 
 def test_a_folder_of_something_else_is_never_replaced(
-    run: Run, model_folder: Path, tmp_path: Path
+    call: Run, model_folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
-    done = run("compress", model_folder, "--dtype", "int4", "--out", "mine")
+    done = call("compress", model_folder, "--dtype", "int4", "--out", "mine")
     assert done.returncode == 1
     assert "notes.txt" in done.stderr
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
 
 
 def test_a_model_may_take_its_own_place(
-    run: Run, tmp_path: Path, tiny_checkpoint: Checkpoint
+    call: Run, tmp_path: Path, tiny_checkpoint: Checkpoint
 ) -> None:
     write_checkpoint(tmp_path / "mine", replace(tiny_checkpoint, card={"license": "mit"}))
     before = StaticModel.from_pretrained(tmp_path / "mine").encode(TEXTS)
-    assert run("compress", "mine", "--dtype", "int8", "--out", "mine", "--quiet").returncode == 0
+    assert call("compress", "mine", "--dtype", "int8", "--out", "mine", "--quiet").returncode == 0
     after = StaticModel.from_pretrained(tmp_path / "mine")
     assert after.checkpoint.card["license"] == "mit"
     np.testing.assert_allclose(after.encode(TEXTS), before, atol=0.02)

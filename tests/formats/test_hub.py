@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from tests.formats.builders import checkpoint_of, word_piece
+from vecsmith.compression import with_dtype
 from vecsmith.errors import FormatError, HubError
 from vecsmith.formats import open_checkpoint, push_checkpoint, write_checkpoint
 from vecsmith.formats.hub import is_repo_id
@@ -80,6 +81,19 @@ def test_a_cached_model_is_opened_without_a_socket(tmp_path: Path, revision: str
     np.testing.assert_array_equal(found.table[2:], MODEL.table[2:])
     assert found.source == "org/name"
     assert found.card["license"] == "mit"
+
+
+@pytest.mark.usefixtures("no_network")
+def test_a_cached_model_of_four_bits_is_opened_without_a_socket(tmp_path: Path) -> None:
+    packed = with_dtype(MODEL, "int4")
+    write_checkpoint(tmp_path / "m", packed)
+    cached(tmp_path / "cache", tmp_path / "m")
+    found = open_checkpoint("org/name", cache_folder=tmp_path / "cache")
+    np.testing.assert_array_equal(found.rows, packed.rows)
+    (tmp_path / "m" / "model.int4.safetensors").unlink()
+    cached(tmp_path / "other", tmp_path / "m")
+    with pytest.raises(HubError, match="not whole in the cache"):
+        open_checkpoint("org/name", cache_folder=tmp_path / "other", local_files_only=True)
 
 
 @pytest.mark.usefixtures("no_network")

@@ -191,6 +191,15 @@ def test_other_libraries_say_that_there_is_no_model_of_theirs(
         model2vec.StaticModel.from_pretrained(tmp_path / "model")
 
 
+def test_sentence_transformers_names_the_library_that_it_lacks(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    peer = pytest.importorskip("sentence_transformers", reason="compares with it")
+    write_checkpoint(tmp_path / "model", checkpoint)
+    with pytest.raises(ValueError, match="vecsmith"):
+        peer.SentenceTransformer(str(tmp_path / "model"), device="cpu")
+
+
 # broken files
 
 
