@@ -35,6 +35,8 @@ class Language:
         pairs: The sets of pairs in a folder of public sets, by name.
         more_texts: Texts that the tokenizer is learnt from besides the pairs'.
         vocabulary: Tokens of the tokenizer.
+        n_steps: Steps of every contender: about one pass over the pairs in batches of 2,048, of
+            which those of small sets are smaller.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Language:
     pairs: Callable[[Path], dict[str, PairCorpus]]
     more_texts: Callable[[Path], Iterable[str]]
     vocabulary: int
+    n_steps: int
 
 
 def korean_pairs(public: Path) -> dict[str, PairCorpus]:
@@ -131,6 +134,7 @@ LANGUAGES = {
         pairs=korean_pairs,
         more_texts=_film_reviews,
         vocabulary=32_000,
+        n_steps=32,
     ),
     "en": Language(
         name="English",
@@ -150,6 +154,7 @@ LANGUAGES = {
         pairs=english_pairs,
         more_texts=lambda _: (),
         vocabulary=32_000,
+        n_steps=83,
     ),
 }
 

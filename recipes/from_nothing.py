@@ -19,7 +19,6 @@ import json
 import os
 import re
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,9 +41,13 @@ from vecsmith.training import PRESETS, TrainSettings, train_tokenizer  # noqa: E
 from vecsmith.training.start import Start  # noqa: E402
 from vecsmith.training.static import run_training  # noqa: E402
 
+RECORD = RESULTS / "from_nothing.json"
 GUIDE = ROOT / "docs" / "guides" / "from-nothing.md"
-BLOCK = re.compile(r"(<!-- numbers: [^>]*-->\n).*?(<!-- /numbers -->)", re.DOTALL)
+# of the settings, those that tell trials apart
+TOLD = ("start", "start_scale", "betas", "clip_norm", "directions", "batch_size", "lr",
+        "token_weights", "seed")  # fmt: skip
 DIM = 512
+TRIALS = "trials.jsonl"
 PACKAGES = ("numpy", "torch", "tokenizers", "sentence-transformers", "transformers", "datasets",
             "scipy", "scikit-learn")  # fmt: skip
 FAMILIES = {
@@ -54,9 +57,9 @@ FAMILIES = {
     "pair-classification": "pairs",
 }
 PREFIXES = (512, 256, 128, 64, 32)
-# one pass of the published recipe over the pairs, in the dims of this comparison
+# the published recipe and ours, in the dims of this comparison
 PUBLISHED = PRESETS["static-retrieval-mrl"].with_given({"dim": DIM, "dims": PREFIXES})
-OURS = PRESETS["from-nothing"].with_given({"dim": DIM, "epochs": 1.0})
+OURS = PRESETS["from-nothing"].with_given({"dim": DIM})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,19 +114,15 @@ class Workshop:
         )
         return trained.model, trained.fitted.n_steps, trained.fitted.state.seconds
 
-    def peer(self, settings: TrainSettings, n_steps: int) -> tuple[StaticModel, int, float]:
+    def peer(self, settings: TrainSettings) -> tuple[StaticModel, int, float]:
         """The model of sentence-transformers, its steps and seconds."""
-        settings = replace(settings, steps=n_steps)
+        n_steps = settings.steps or self.language.n_steps
         out = self.folder / "peer" / key_of(settings.plain())
         facts = out / "seconds.json"
         if not facts.is_file():
             seconds = train_peer(self.files(), self.tokenizer(), settings, n_steps, out)
             facts.write_text(json.dumps(seconds))
         return StaticModel.from_pretrained(out), n_steps, float(json.loads(facts.read_text()))
-
-    def steps_of(self, settings: TrainSettings) -> int:
-        """Steps that our trainer takes for the settings."""
-        return self.ours(settings)[1]
 
     def score(self, model: StaticModel, split: str, name: str = "") -> EvalResult:
         """Scores on dev rows, or on test rows."""
@@ -145,8 +144,7 @@ class Contender:
     Attributes:
         name: As shown.
         settings: Of the training.
-        is_peer: Whether sentence-transformers trains it, for as many steps as the published recipe
-            takes in ours.
+        is_peer: Whether sentence-transformers trains it.
     """
 
     name: str
@@ -160,9 +158,8 @@ class Contender:
 
     def make(self, workshop: Workshop) -> tuple[StaticModel, int, float]:
         """The model, its steps and seconds."""
-        if not self.is_peer:
-            return workshop.ours(self.settings)
-        return workshop.peer(self.settings, workshop.steps_of(self.settings))
+        settings = replace(self.settings, steps=workshop.language.n_steps)
+        return workshop.peer(settings) if self.is_peer else workshop.ours(settings)
 
 
 # the last is what the others are compared with
@@ -181,19 +178,26 @@ def key_of(settings: Mapping[str, Any]) -> str:
 def trial(workshop: Workshop, preset: str, changes: Mapping[str, Any]) -> None:
     """Trains once and prints the dev scores: how settings are chosen."""
     settings = PRESETS[preset.removeprefix("peer-")].with_given({"dim": DIM, **changes})
-    name = " ".join([preset, *(f"{key}={changes[key]}" for key in sorted(changes))])
-    began = time.perf_counter()
-    if preset.startswith("peer-"):
-        n_steps = settings.steps or 0
-        model, n_steps, seconds = workshop.peer(settings, n_steps)
-    else:
-        model, n_steps, seconds = workshop.ours(settings)
+    make = workshop.peer if preset.startswith("peer-") else workshop.ours
+    model, n_steps, seconds = make(settings)
     result = workshop.score(model, "dev")
-    figures = [f"{family} {100 * result.average(family):.2f}" for family in result.families]
-    tasks = [f"{name} {100 * task.score():.1f}" for name, task in result.tasks.items()]
-    print(f"{name}: {', '.join(figures)}, mean {100 * result.average('families'):.2f} | "
-          f"{', '.join(tasks)} | {n_steps} steps, {seconds:.0f} s of "
-          f"{time.perf_counter() - began:.0f} s", flush=True)  # fmt: skip
+    found = {
+        "trainer": "sentence-transformers" if preset.startswith("peer-") else "vecsmith",
+        "changes": unlike_published(settings),
+        "scores": {name: round(result.average(name), 5) for name in (*result.families, "families")},
+        "tasks": {name: round(task.score(), 5) for name, task in result.tasks.items()},
+        "steps": n_steps,
+        "seconds": round(seconds, 1),
+    }
+    with (workshop.folder / TRIALS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(found) + "\n")
+    print(json.dumps(found), flush=True)
+
+
+def unlike_published(settings: TrainSettings) -> dict[str, Any]:
+    """What of the settings that tell trials apart is not as published."""
+    published, own = PUBLISHED.plain(), settings.plain()
+    return {name: own[name] for name in TOLD if own[name] != published[name]}
 
 
 def parsed(changes: Sequence[str]) -> dict[str, Any]:
@@ -227,6 +231,7 @@ def measured(workshop: Workshop) -> dict[str, Any]:
         )
         print(workshop.language.name, contender.name, n_steps, "steps", flush=True)
     ours = results[CONTENDERS[-1].name]
+    trials = workshop.folder / TRIALS
     against = {
         name: differences(compare(ours, result)) for name, result in results.items()
         if result is not ours
@@ -235,6 +240,9 @@ def measured(workshop: Workshop) -> dict[str, Any]:
         "language": workshop.language.name,
         **workshop.facts(),
         "contenders": contenders,
+        "trials": [json.loads(line) for line in trials.read_text(encoding="utf-8").splitlines()]
+        if trials.is_file()
+        else [],
         "differences": {"of": ours.model, "to": against},
     }
 
@@ -275,9 +283,18 @@ def _figures(value: float, low: float, high: float) -> list[float]:
 
 def write_guide(record: Mapping[str, Any], guide: Path = GUIDE) -> None:
     """Puts the record's tables between the marks in the guide."""
-    text = guide.read_text(encoding="utf-8")
-    tables = "\n".join(table(found) for found in record["languages"].values())
-    guide.write_text(BLOCK.sub(lambda mark: f"{mark[1]}{tables}{mark[2]}", text), encoding="utf-8")
+    guide.write_text(with_tables(guide.read_text(encoding="utf-8"), record), encoding="utf-8")
+
+
+def with_tables(guide: str, record: Mapping[str, Any]) -> str:
+    """The guide's text with the tables of the record."""
+    for name, draw in (("scores", table), ("trials", trials_table)):
+        mark = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- /{name} -->)"
+        tables = "\n".join(draw(found) for found in record["languages"].values())
+        found = re.search(mark, guide, flags=re.DOTALL)
+        if found:
+            guide = guide[: found.end(1)] + tables + guide[found.start(2) :]
+    return guide
 
 
 def table(found: Mapping[str, Any]) -> str:
@@ -302,6 +319,28 @@ def table(found: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines) + "\n"
+
+
+def trials_table(found: Mapping[str, Any]) -> str:
+    """Markdown of the dev scores that settings were chosen by, in the order of the trials."""
+    families = [name for name in FAMILIES if name in found["contenders"][0]["families"]]
+    lines = [
+        f"| {found['language']}, dev rows | steps | "
+        f"{' | '.join(FAMILIES[name] for name in families)} | mean |",
+        "|---|--:|" + "--:|" * (len(families) + 1),
+    ]
+    for each in found["trials"]:
+        changes = ", ".join(f"{name} {_told(value)}" for name, value in each["changes"].items())
+        label = f"{each['trainer']}, {changes or 'as published'}"
+        cells = [f"{100 * each['scores'][name]:.1f}" for name in (*families, "families")]
+        lines.append(f"| {label} | {each['steps']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, list):
+        return "/".join(f"{each:g}" for each in value)
+    return f"{value:g}" if isinstance(value, float) else str(value).lower()
 
 
 def _tasks_of(found: Mapping[str, Any], family: str) -> list[str]:
@@ -339,11 +378,23 @@ def main() -> None:
             trial(workshop, arguments.trial[0], parsed(arguments.trial[1:]))
         return
     if not arguments.guide_only:
-        found = {code: measured(workshop) for code, workshop in workshops.items()}
-        write_record(
-            "from_nothing", {"versions": versions(PACKAGES), "languages": found}, folder=RESULTS
-        )
-    write_guide(json.loads((RESULTS / "from_nothing.json").read_text(encoding="utf-8")))
+        for code, workshop in workshops.items():
+            _record(code, measured(workshop))
+    write_guide(json.loads(RECORD.read_text(encoding="utf-8")))
+
+
+def _record(code: str, found: Mapping[str, Any]) -> None:
+    """Writes the record with what was found of one language, the other's as it was."""
+    before = json.loads(RECORD.read_text(encoding="utf-8"))["languages"] if RECORD.is_file() else {}
+    languages = {each: {**before, code: found}.get(each) for each in LANGUAGES}
+    write_record(
+        RECORD.stem,
+        {
+            "versions": versions(PACKAGES),
+            "languages": {name: each for name, each in languages.items() if each},
+        },
+        folder=RESULTS,
+    )
 
 
 if __name__ == "__main__":

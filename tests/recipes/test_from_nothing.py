@@ -12,10 +12,9 @@ pytest.importorskip("pyarrow")
 pytest.importorskip("sklearn", reason="scikit-learn is not installed (extra eval)")
 
 from recipes._from_nothing_sets import clean_pairs, one_pair_a_group, question_paragraphs
-from recipes.from_nothing import BLOCK, GUIDE, RESULTS, parsed, table
+from recipes.from_nothing import GUIDE, RECORD, parsed, table, with_tables
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-RECORD = RESULTS / "from_nothing.json"
 
 
 def test_no_list_of_paraphrases_has_two_pairs_of_one_group() -> None:
@@ -40,10 +39,9 @@ def test_the_guides_tables_are_those_of_the_record() -> None:
     if not RECORD.is_file():
         pytest.skip("no record has been made")
     record = json.loads(RECORD.read_text(encoding="utf-8"))
-    tables = "\n".join(table(found) for found in record["languages"].values())
-    mark = BLOCK.search(GUIDE.read_text(encoding="utf-8"))
-    assert mark is not None
-    assert mark[0] == f"{mark[1]}{tables}{mark[2]}"
+    guide = GUIDE.read_text(encoding="utf-8")
+    assert with_tables(guide, record) == guide
+    assert table(record["languages"]["ko"]) in guide
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the public sets are not beside the repository")
