@@ -15,6 +15,7 @@
 #include <tuple>
 #include <vector>
 
+#include "vecsmith/bag.hpp"
 #include "vecsmith/memory_pool.hpp"
 #include "vecsmith/nested_info_nce.hpp"
 #include "vecsmith/row_adam.hpp"
@@ -86,7 +87,7 @@ void gather(const vecsmith::TouchedRows& self, const std::vector<Vectors>& d_vec
             const std::optional<Vectors>& table,
             const std::optional<Flat<const float>>& token_weights, const OutVectors& out_rows,
             const std::optional<Flat<float>>& out_weights, const Flat<double>& out_squares,
-            std::size_t n_threads, const std::string& cpu_level) {
+            vecsmith::MemoryPool& pool, std::size_t n_threads, const std::string& cpu_level) {
   const std::size_t n_ids = self.ids().size();
   const std::size_t dim = out_rows.shape(1);
   expect_shape("out_rows", out_rows.shape(0), dim, n_ids, dim);
@@ -109,7 +110,21 @@ void gather(const vecsmith::TouchedRows& self, const std::vector<Vectors>& d_vec
       out_rows.data(), token_weights ? out_weights->data() : nullptr, out_squares.data()};
   const nb::gil_scoped_release unlocked;
   self.gather(arrays, dim, token_weights ? table->data() : nullptr,
-              token_weights ? token_weights->data() : nullptr, level, n_threads, out);
+              token_weights ? token_weights->data() : nullptr, level, n_threads, pool, out);
+}
+
+void mean_rows(const Vectors& table, const std::optional<Flat<const float>>& token_weights,
+               const Ids& ids, const Counts& offsets, const OutVectors& out,
+               vecsmith::MemoryPool& pool, std::size_t n_threads, const std::string& cpu_level) {
+  const std::size_t n_texts = offsets.size() == 0 ? 0 : offsets.size() - 1;
+  expect_shape("out", out.shape(0), out.shape(1), n_texts, table.shape(1));
+  if (token_weights) expect_length("token_weights", token_weights->size(), table.shape(0));
+  const vecsmith::RowsView rows{table.data(), token_weights ? token_weights->data() : nullptr,
+                                table.shape(0), table.shape(1)};
+  const vecsmith::CpuLevel level = vecsmith::cpu_level_of(cpu_level);
+  const nb::gil_scoped_release unlocked;
+  vecsmith::mean_rows(rows, {{ids.data(), ids.size()}, {offsets.data(), offsets.size()}}, level,
+                      n_threads, pool, out.data());
 }
 
 void adam_rows(const OutVectors& values, const OutVectors& first, const OutVectors& second,
@@ -168,8 +183,11 @@ void bind_training(nb::module_& m) {
       .def_prop_ro("ids", &ids_of, nb::rv_policy::move, "Rows that occur, ascending.")
       .def("gather", &gather, "d_vectors"_a.noconvert(), "table"_a.noconvert().none(),
            "token_weights"_a.noconvert().none(), "out_rows"_a.noconvert(),
-           "out_weights"_a.noconvert().none(), "out_squares"_a.noconvert(), "n_threads"_a,
+           "out_weights"_a.noconvert().none(), "out_squares"_a.noconvert(), "pool"_a, "n_threads"_a,
            "cpu_level"_a = "", "Writes gradients of the rows, given those of the texts' means.");
+  m.def("mean_rows", &mean_rows, "table"_a.noconvert(), "token_weights"_a.noconvert().none(),
+        "ids"_a.noconvert(), "offsets"_a.noconvert(), "out"_a.noconvert(), "pool"_a, "n_threads"_a,
+        "cpu_level"_a = "", "Writes the mean of each text's rows, times their weights.");
   m.def("adam_rows", &adam_rows, "values"_a.noconvert(), "first"_a.noconvert(),
         "second"_a.noconvert(), "ids"_a.noconvert(), "gradients"_a.noconvert(),
         "touched"_a.noconvert(), "beta1"_a, "beta2"_a, "eps"_a, "rate"_a, "weight_decay"_a,

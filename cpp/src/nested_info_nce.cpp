@@ -1,13 +1,16 @@
 #include "vecsmith/nested_info_nce.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numbers>
 #include <numeric>
 #include <stdexcept>
 #include <string>
-#include <unordered_map>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 #include "contrast_products.hpp"
 #include "vecsmith/parallel.hpp"
@@ -61,40 +64,44 @@ void check(const NestedContrast& contrast) {
   }
 }
 
-// Candidates that are no negatives of a query, for each query: those that equal a text of its pair,
-// or belong to a query that does.
+// Candidates that are no negatives of a query: those that equal a text of its pair, or belong to a
+// query that does. A few keys over and over would make lists for each query B x C long, so there is
+// one list for each key.
 class Exclusions {
  public:
   explicit Exclusions(const NestedContrast& contrast) {
     const auto queries = contrast.query_keys;
     const auto candidates = contrast.candidate_keys;
     if (queries.empty()) return;
-    std::unordered_map<std::int64_t, std::vector<std::uint32_t>> places;
-    const auto note = [&](std::int64_t key, std::size_t place) {
-      auto& found = places[key];
-      if (found.empty() || found.back() != place) found.push_back(static_cast<std::uint32_t>(place));
-    };
     for (std::size_t c = 0; c < candidates.size(); ++c) {
-      note(candidates[c], c);
-      if (c < queries.size()) note(queries[c], c);
+      const auto place = static_cast<std::uint32_t>(c);
+      places_.emplace_back(candidates[c], place);
+      if (c < queries.size()) places_.emplace_back(queries[c], place);
     }
-    of_.resize(queries.size());
+    std::ranges::sort(places_);
+    const auto found = [this](std::int64_t key) {
+      const auto range = std::ranges::equal_range(places_, key, {}, &Place::first);
+      return std::span<const Place>(range.begin(), range.end());
+    };
     for (std::size_t q = 0; q < queries.size(); ++q) {
-      for (const std::int64_t key : {queries[q], candidates[q]}) {
-        for (const std::uint32_t place : places[key]) {
-          if (place != q) of_[q].push_back(place);
-        }
-      }
+      of_.push_back({found(queries[q]), found(candidates[q])});
     }
   }
 
-  std::span<const std::uint32_t> of(std::size_t query) const {
-    if (of_.empty()) return {};
-    return of_[query];
+  /// Marks what is excluded in a row of dot products.
+  void mark(std::size_t query, float* dots) const {
+    if (of_.empty()) return;
+    const float own = dots[query];
+    for (const auto& places : of_[query]) {
+      for (const auto& [key, place] : places) dots[place] = kernels::kExcludedDot;
+    }
+    dots[query] = own;
   }
 
  private:
-  std::vector<std::vector<std::uint32_t>> of_;
+  using Place = std::pair<std::int64_t, std::uint32_t>;
+  std::vector<Place> places_;
+  std::vector<std::array<std::span<const Place>, 2>> of_;
 };
 
 // Inverse norms of all prefixes of one side: [n_prefixes, stride], zeros behind the last.
@@ -233,7 +240,7 @@ class Batch {
     for (std::size_t k = 0; k < n_prefixes_; ++k) {
       float* const dots = planes_.row(k, r);
       std::fill(dots + contrast_.candidates.n_rows, dots + n_columns_, kernels::kExcludedDot);
-      for (const std::uint32_t c : exclusions_.of(query)) dots[c] = kernels::kExcludedDot;
+      exclusions_.mark(query, dots);
     }
   }
 
@@ -265,7 +272,7 @@ class Batch {
       // the pair itself: one is taken from its share in each soft-max
       pull -= each * own;
       pulls[query] -= each * own;
-      dots[query] -= each * back * scales[query];
+      dots[query] -= each * (back * scales[query]);
       query_pulls_[k * block_rows_ + r] = pull;
     }
     return loss * std::numbers::ln2;

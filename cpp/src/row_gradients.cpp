@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -13,30 +14,14 @@ namespace vecsmith {
 
 namespace {
 
-// Columns whose gradients are gathered together: those of a few thousand texts stay in the second
-// level cache, and every kernel's accumulators divide it.
-constexpr std::size_t kColumns = 256;
+// Columns whose gradients are gathered together. They are first laid side by side: those of a few
+// thousand texts then stay in the second level cache, where rows 4 kB apart would share few of its
+// sets. 70 ms to 25 ms for 450,000 tokens of 1024 dimensions.
+constexpr std::size_t kColumns = 128;
 constexpr std::size_t kStretch = 512;   // texts that are added in a row, so sums do not drift
 constexpr std::uint32_t kNever = 0xFFFFFFFFU;
 
 }  // namespace
-
-void check(const BagView& bag, std::size_t n_rows) {
-  const auto offsets = bag.offsets;
-  bool rising = !offsets.empty() && offsets.front() == 0 &&
-                offsets.back() == static_cast<std::int64_t>(bag.ids.size());
-  for (std::size_t i = 1; rising && i < offsets.size(); ++i) rising = offsets[i - 1] <= offsets[i];
-  if (!rising) {
-    throw std::out_of_range("offsets do not rise from 0 to the " + std::to_string(bag.ids.size()) +
-                            " ids there are");
-  }
-  if (bag.ids.empty()) return;
-  const std::uint32_t largest = std::ranges::max(bag.ids);
-  if (largest >= n_rows) {
-    throw std::out_of_range("token id " + std::to_string(largest) + " but the table has " +
-                            std::to_string(n_rows) + " rows");
-  }
-}
 
 TouchedRows::TouchedRows(std::span<const BagView> bags, std::size_t n_rows) : n_rows_(n_rows) {
   // A token that a text holds twice has one entry of twice the share.
@@ -101,53 +86,65 @@ TouchedRows::Stretch TouchedRows::stretch(std::size_t bag, std::size_t i) const 
 
 void TouchedRows::gather(std::span<const float* const> d_vectors, std::size_t dim,
                          const float* table, const float* token_weights, CpuLevel level,
-                         std::size_t n_threads, const Out& out) const {
-  const kernels::Kernels& sums = kernels::kernels_of(level);
-  const kernels::ContrastKernels& loops = kernels::contrast_kernels_of(level);
+                         std::size_t n_threads, MemoryPool& pool, const Out& out) const {
   const std::size_t n_ids = ids_.size();
   const std::size_t n_blocks = (dim + kColumns - 1) / kColumns;
-  std::vector<double> squares(n_blocks * n_ids);
-  std::vector<double> products(token_weights == nullptr ? 0 : n_blocks * n_ids);
-  // Block by block of columns, so each block's gradients are read while they are near.
-  parallel_for(n_blocks * n_ids, 64, n_threads, [&](std::size_t item, std::size_t end) {
-    std::array<float, kColumns> some;
-    for (; item < end; ++item) {
-      const std::size_t i = item % n_ids;
-      const std::size_t column = item / n_ids * kColumns;
-      const std::size_t width = std::min(kColumns, dim - column);
-      float* const row = out.rows + i * dim + column;
-      bool empty = true;
-      for (std::size_t bag = 0; bag < d_vectors.size(); ++bag) {
-        const auto [begin, last] = stretch(bag, i);
-        for (std::size_t first = begin; first < last; first += kStretch) {
-          const std::size_t n = std::min(kStretch, last - first);
-          float* const to = empty ? row : some.data();
-          sums.sum_f32(d_vectors[bag] + column, dim, texts_.data() + first, shares_.data() + first,
-                       n, last - first, width, to);
-          if (!empty) {
-            for (std::size_t j = 0; j < width; ++j) row[j] += some[j];
-          }
-          empty = false;
+  PooledArray<float> block(pool, kColumns * std::accumulate(n_texts_.begin(), n_texts_.end(),
+                                                            std::size_t{0}));
+  std::vector<double> squares(n_ids);
+  std::vector<double> products(token_weights == nullptr ? 0 : n_ids);
+  const Sums sums{token_weights == nullptr ? nullptr : table, token_weights, squares.data(),
+                  products.data()};
+  for (std::size_t b = 0; b < n_blocks; ++b) {
+    const std::size_t column = b * kColumns;
+    const std::size_t width = std::min(kColumns, dim - column);
+    float* to = block.data();
+    for (std::size_t bag = 0; bag < d_vectors.size(); to += n_texts_[bag++] * kColumns) {
+      parallel_for(n_texts_[bag], 256, n_threads, [&](std::size_t text, std::size_t end) {
+        for (; text < end; ++text) {
+          std::copy_n(d_vectors[bag] + text * dim + column, width, to + text * kColumns);
         }
-      }
-      if (token_weights != nullptr) {
-        const auto id = static_cast<std::size_t>(ids_[i]);
-        products[item] = double{loops.dot(row, table + id * dim + column, width)};
-        loops.scale(row, token_weights[id], width);
-      }
-      squares[item] = double{loops.sum_of_squares(row, width)};
+      });
     }
-  });
-  for (std::size_t i = 0; i < n_ids; ++i) {
-    double square = 0.0;
-    double product = 0.0;
-    for (std::size_t block = 0; block < n_blocks; ++block) {
-      square += squares[block * n_ids + i];
-      if (token_weights != nullptr) product += products[block * n_ids + i];
-    }
-    if (token_weights != nullptr) out.weights[i] = static_cast<float>(product);
-    out.squares[i] = square + product * product;
+    parallel_for(n_ids, 64, n_threads, [&](std::size_t i, std::size_t end) {
+      for (; i < end; ++i) {
+        gather_row(i, block.data(), column, width, dim, level, sums, out.rows + i * dim + column);
+      }
+    });
   }
+  for (std::size_t i = 0; i < n_ids; ++i) {
+    const double product = token_weights == nullptr ? 0.0 : products[i];
+    if (token_weights != nullptr) out.weights[i] = static_cast<float>(product);
+    out.squares[i] = squares[i] + product * product;
+  }
+}
+
+// Some columns of one row's gradient, of vectors that lie close together in `block`.
+void TouchedRows::gather_row(std::size_t i, const float* block, std::size_t column,
+                             std::size_t width, std::size_t dim, CpuLevel level, const Sums& sums,
+                             float* row) const {
+  const kernels::Kernels& kernels = kernels::kernels_of(level);
+  const kernels::ContrastKernels& loops = kernels::contrast_kernels_of(level);
+  std::array<float, kColumns> some;
+  bool empty = true;
+  for (std::size_t bag = 0; bag < n_texts_.size(); block += n_texts_[bag++] * kColumns) {
+    const auto [begin, last] = stretch(bag, i);
+    for (std::size_t first = begin; first < last; first += kStretch) {
+      const std::size_t n = std::min(kStretch, last - first);
+      kernels.sum_f32(block, kColumns, texts_.data() + first, shares_.data() + first, n,
+                      last - first, width, empty ? row : some.data());
+      if (!empty) {
+        for (std::size_t j = 0; j < width; ++j) row[j] += some[j];
+      }
+      empty = false;
+    }
+  }
+  if (sums.table != nullptr) {
+    const auto id = static_cast<std::size_t>(ids_[i]);
+    sums.products[i] += double{loops.dot(row, sums.table + id * dim + column, width)};
+    loops.scale(row, sums.token_weights[id], width);
+  }
+  sums.squares[i] += double{loops.sum_of_squares(row, width)};
 }
 
 }  // namespace vecsmith

@@ -8,6 +8,8 @@
 
 #include "check.hpp"
 #include "random_text.hpp"
+#include "vecsmith/bag.hpp"
+#include "vecsmith/pool.hpp"
 #include "vecsmith/row_adam.hpp"
 #include "vecsmith/row_gradients.hpp"
 
@@ -31,10 +33,41 @@ struct Bag {
   BagView view() const { return {ids, offsets}; }
 };
 
+// Memory of all cases, so that each finds what others left in it.
+MemoryPool pool;
+
 std::vector<float> numbers(std::size_t n, Random& random) {
   std::vector<float> made(n);
   for (float& x : made) x = random.uniform();
   return made;
+}
+
+TEST_CASE(means_of_rows_have_the_bits_of_the_pooler_however_often_rows_occur) {
+  Random random(3);
+  for (const std::size_t dim : std::vector<std::size_t>{1, 15, 64, 127, 128, 129, 300, 515}) {
+    for (const std::size_t n_rows : std::vector<std::size_t>{5, 4000}) {
+      const Bag bag(1 + random.below(60), 30, n_rows, random);
+      const std::vector<float> table = numbers(n_rows * dim, random);
+      const std::vector<float> weights = numbers(n_rows, random);
+      const std::size_t n_texts = bag.offsets.size() - 1;
+      for (const bool weighted : {false, true}) {
+        TableView view{table.data(), RowType::kFloat32, n_rows, dim};
+        view.n_tokens = n_rows;
+        if (weighted) view.weights = weights.data();
+        std::vector<float> expected(n_texts * dim);
+        std::vector<std::size_t> ends(bag.offsets.begin() + 1, bag.offsets.end());
+        Pooler::Scratch scratch;
+        Pooler(view, CpuLevel::kBaseline).pool(bag.ids, ends, {dim, false}, scratch,
+                                               expected.data());
+        for (const CpuLevel level : testing::cpu_levels()) {
+          std::vector<float> means(n_texts * dim, 7.0F);
+          mean_rows({table.data(), view.weights, n_rows, dim}, bag.view(), level, 3, pool,
+                    means.data());
+          CHECK(means == expected);
+        }
+      }
+    }
+  }
 }
 
 void check_gradients(std::size_t dim, bool weighted, Random& random) {
@@ -70,7 +103,7 @@ void check_gradients(std::size_t dim, bool weighted, Random& random) {
       std::vector<float> d_weights(expected.size());
       std::vector<double> squares(expected.size());
       touched.gather(arrays, dim, weighted ? table.data() : nullptr,
-                     weighted ? weights.data() : nullptr, level, n_threads,
+                     weighted ? weights.data() : nullptr, level, n_threads, pool,
                      {rows.data(), weighted ? d_weights.data() : nullptr, squares.data()});
       std::size_t i = 0;
       for (const auto& [id, sums] : expected) {
@@ -117,7 +150,7 @@ TEST_CASE(a_row_in_very_many_texts_is_summed_whole) {
   const TouchedRows touched(views, 3);
   std::vector<float> rows(2);
   std::vector<double> squares(1);
-  touched.gather(arrays, 2, nullptr, nullptr, best_cpu_level(), 2,
+  touched.gather(arrays, 2, nullptr, nullptr, best_cpu_level(), 2, pool,
                  {rows.data(), nullptr, squares.data()});
   CHECK(std::abs(rows[0] - 2000.0F) < 0.05F);
 }
@@ -127,6 +160,10 @@ TEST_CASE(ids_and_offsets_that_point_nowhere_are_refused) {
   const auto refused = [&](std::vector<std::int64_t> offsets, std::size_t n_rows) {
     const std::vector<BagView> views = {{ids, offsets}};
     CHECK_THROWS(TouchedRows(views, n_rows), std::out_of_range);
+    std::vector<float> rows(5);
+    CHECK_THROWS(mean_rows({rows.data(), nullptr, n_rows, 1}, views[0], CpuLevel::kBaseline, 1,
+                           pool, rows.data()),
+                 std::out_of_range);
   };
   refused({0, 2}, 4);
   refused({0, 3}, 5);

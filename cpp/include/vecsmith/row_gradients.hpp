@@ -5,20 +5,11 @@
 #include <span>
 #include <vector>
 
+#include "vecsmith/bag.hpp"
 #include "vecsmith/cpu.hpp"
+#include "vecsmith/memory_pool.hpp"
 
 namespace vecsmith {
-
-/// Token ids of texts: text i has ids[offsets[i] .. offsets[i + 1]).
-struct BagView {
-  std::span<const std::uint32_t> ids;
-  std::span<const std::int64_t> offsets;
-  std::size_t n_texts() const { return offsets.size() - 1; }
-};
-
-/// Throws std::out_of_range where offsets do not rise from 0 to the number of ids, or an id is not
-/// below n_rows.
-void check(const BagView& bag, std::size_t n_rows);
 
 /// Which texts of some bags each row is in: the way back from vectors to rows.
 class TouchedRows {
@@ -46,13 +37,23 @@ class TouchedRows {
   /// `token_weights` [n_rows] are null where there are no token weights.
   void gather(std::span<const float* const> d_vectors, std::size_t dim, const float* table,
               const float* token_weights, CpuLevel level, std::size_t n_threads,
-              const Out& out) const;
+              MemoryPool& pool, const Out& out) const;
 
  private:
   struct Stretch {
     std::size_t begin, end;
   };
   Stretch stretch(std::size_t bag, std::size_t i) const;
+
+  // What is summed over a row's columns, and what for.
+  struct Sums {
+    const float* table;
+    const float* token_weights;
+    double* squares;
+    double* products;
+  };
+  void gather_row(std::size_t i, const float* block, std::size_t column, std::size_t width,
+                  std::size_t dim, CpuLevel level, const Sums& sums, float* row) const;
 
   std::size_t n_rows_;
   std::vector<std::int64_t> ids_;

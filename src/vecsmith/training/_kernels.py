@@ -41,11 +41,17 @@ def mean_rows(rows: Tensor, token_weights: Tensor | None, bag: Bag) -> Tensor:
     Raises:
         IndexError: If an id has no row, or offsets run outside the ids.
     """
-    weights = None if token_weights is None else token_weights.numpy()
-    pooler = _core.Pooler(_core.Table(rows.numpy(), weights, None), cpu_level())
-    dim = rows.shape[1]
-    out = vectors(len(bag.offsets) - 1, dim)
-    pooler.pool(bag.ids, bag.offsets, out.numpy(), dim, False, None, torch.get_num_threads())
+    out = vectors(len(bag.offsets) - 1, rows.shape[1])
+    _core.mean_rows(
+        rows.numpy(),
+        None if token_weights is None else token_weights.numpy(),
+        bag.ids,
+        bag.offsets,
+        out.numpy(),
+        _POOL,
+        torch.get_num_threads(),
+        cpu_level(),
+    )
     return out
 
 
@@ -69,6 +75,7 @@ def row_gradients(
         out_rows.numpy(),
         None if out_weights is None else out_weights.numpy(),
         squares.numpy(),
+        _POOL,
         torch.get_num_threads(),
         cpu_level(),
     )

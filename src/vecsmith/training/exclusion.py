@@ -64,13 +64,11 @@ class Keys:
         queries: Keys of the queries, int64 [B]; equal keys are equal texts.
         candidates: Keys of the candidates, int64 [C].
         repeated: Whether a text of pair i occurs a second time in the batch, shape [B].
-        n_equal: At most so many places of all pairs are excluded.
     """
 
     queries: Tensor
     candidates: Tensor
     repeated: Tensor
-    n_equal: int
 
 
 def make_keys(queries: Tensor, candidates: Tensor) -> Keys:
@@ -81,8 +79,7 @@ def make_keys(queries: Tensor, candidates: Tensor) -> Keys:
     occurrences = counts[places]
     n_queries = len(queries)
     repeated = (occurrences[:n_queries] > 1) | (occurrences[n_queries : 2 * n_queries] > 1)
-    n_equal = int((counts * (counts - 1)).sum())
-    return Keys(queries=queries, candidates=candidates, repeated=repeated, n_equal=n_equal)
+    return Keys(queries=queries, candidates=candidates, repeated=repeated)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

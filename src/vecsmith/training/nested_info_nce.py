@@ -28,8 +28,6 @@ from vecsmith.training.prefix_blocks import Contrast, blocked_info_nce
 
 Partition = Literal["per_direction", "joint"]
 
-_MAX_EXCLUSIONS_LISTED = 2**24  # of four bytes each
-
 
 def info_nce_of_prefixes(
     queries: Tensor,
@@ -95,15 +93,11 @@ def info_nce_of_prefixes(
 
 
 def engine_can(queries: Tensor, contrast: Contrast, exclusions: Exclusions) -> bool:
-    """Whether the engine computes this: float32 on CPU, one way or both, without a guide.
-
-    It lists what equal texts exclude, which a few labels in the place of texts make B x B.
-    """
+    """Whether the engine computes this: float32 on CPU, one way or both, without a guide."""
     ways = set(contrast.directions)
     both_apart = not contrast.joint and ways == {"query_to_candidate", "candidate_to_query"}
     known = ways == {"query_to_candidate"} or both_apart
-    short = exclusions.keys is None or exclusions.keys.n_equal <= _MAX_EXCLUSIONS_LISTED
-    return _kernels.runs_here(queries) and known and exclusions.guide is None and short
+    return _kernels.runs_here(queries) and known and exclusions.guide is None
 
 
 def engine_info_nce(
