@@ -60,7 +60,6 @@ def main() -> int:
 def _row(workshop: Workshop, name: str, seed: int) -> dict[str, Any]:
     """Scores of one model, x 100 with their 95 % intervals, and what it took."""
     model = workshop.model(name, seed)
-    beside = workshop.folder / "models" / f"{name if seed == 0 else f'{name} seed {seed}'}.json"
     result = evaluate(
         model,
         workshop.data,
@@ -73,7 +72,7 @@ def _row(workshop: Workshop, name: str, seed: int) -> dict[str, Any]:
     return {
         "method": name,
         "seed": seed,
-        "seconds": json.loads(beside.read_text(encoding="utf-8"))["seconds"],
+        "seconds": workshop.seconds(name, seed),
         "scores": {str(dim): _scores(result, dim) for dim in DIMS},
     }
 

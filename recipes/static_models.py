@@ -3,8 +3,9 @@
     python recipes/static_models.py --data ../shared/data            # all of them
     python recipes/static_models.py --data ../shared/data --only "texts"
 
-Models, the teacher's pass and the sets lie in benchmarks/results/local/recipes and are not made
-twice; a recipe that is stopped goes on where it was. On the command line the first is
+Models, the teacher's pass and the sets lie in benchmarks/results/local/recipes; the pass is made
+once, a model once for each state of the code. A recipe that is stopped goes on where it was. On
+the command line the first is
 
     python recipes/english_sets.py --data ../shared/data --out english-sets
     vecsmith distill sentence-transformers/all-MiniLM-L6-v2 --texts english-sets/texts.parquet \
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import hashlib
 import json
 import sys
 import time
@@ -29,9 +31,10 @@ from typing import Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from recipes import english_sets
 from recipes.english_sets import evaluation_texts, write_sets
 from vecsmith import StaticModel, distill
-from vecsmith._files import write_json
+from vecsmith._files import read_json, write_json
 from vecsmith.corpora import Decontaminator
 from vecsmith.distillation.settings import PolishSettings, TokenlearnSettings
 
@@ -77,8 +80,9 @@ class Workshop:
 
     def model(self, name: str, seed: int = 0) -> StaticModel:
         """The model of a recipe, opened if it is there, else made; its cost is kept beside it."""
-        folder = self.folder / "models" / (name if seed == 0 else f"{name} seed {seed}")
+        folder = self._place(name, seed)
         if not folder.is_dir():
+            self.read()
             started = time.perf_counter()
             made = MODELS[name](self, seed)
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -86,6 +90,21 @@ class Workshop:
             seconds = round(time.perf_counter() - started, 1)
             write_json(folder.with_name(f"{folder.name}.json"), {"seconds": seconds})
         return StaticModel.from_pretrained(folder)
+
+    def seconds(self, name: str, seed: int = 0) -> float:
+        """What a model took that was made, the teacher's pass not counted."""
+        beside = self._place(name, seed)
+        found: float = read_json(beside.with_name(f"{beside.name}.json"))["seconds"]
+        return found
+
+    def read(self) -> None:
+        """Has the teacher read the texts, if it has not: no recipe's cost is to hold that."""
+        if not (self.folder / "minilm-work" / "pass" / "pass.json").is_file():
+            self.distill()
+
+    def _place(self, name: str, seed: int) -> Path:
+        """Where a model is: another place when the code or the recipe is another."""
+        return self.folder / "models" / f"{name} {seed} {_code_digest()}"
 
 
 def _learned(objective: Literal["cosine", "mse", "contrastive"]) -> Make:
@@ -105,6 +124,18 @@ def _polished(workshop: Workshop, seed: int) -> StaticModel:
 
 def _with_tail(workshop: Workshop, seed: int) -> StaticModel:
     return workshop.distill(lexical_dims=DIM)
+
+
+@functools.cache
+def _code_digest() -> str:
+    """Hash of the files that decide what a recipe gives."""
+    digest = hashlib.sha256()
+    package = ROOT / "src" / "vecsmith"
+    parts = ("corpora", "distillation", "training")
+    files = [file for part in parts for file in sorted((package / part).rglob("*.py"))]
+    for file in (*files, Path(__file__), Path(english_sets.__file__)):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 Make = Callable[[Workshop, int], StaticModel]
