@@ -22,7 +22,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +44,13 @@ TEACHER_FOLDER: Final = "teacher"
 MODEL_FOLDER: Final = "model"
 _FORMAT, _VERSION = "vecsmith training", 1
 _REMEDY = "delete the run folder to start anew"
+_PART_NAMES: Final = (
+    f".{RUN_FILE}.",
+    f".{TOKENIZER_FILE}.",
+    f".{CHECKPOINT_FILE}.",
+    ".best-",
+    ".curve.",
+)
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -72,6 +79,8 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             with lock_file(self.path / "lock"):
+                for part in filter(_is_part, self.path.iterdir()):  # of a process that was killed
+                    part.unlink(missing_ok=True)
                 yield self
         except BlockingIOError:
             raise RunFailed(
@@ -82,6 +91,9 @@ class RunFolder:
     def claim(self, facts: Mapping[str, Any]) -> None:
         """Writes down what the run is of, or checks that it is what was written before.
 
+        What a finished run left, or something without a record, is removed first: a checkpoint
+        must never be taken for one of the run that is written down beside it.
+
         Raises:
             ValueError: If the run there is of something else; the message says of what.
             FormatError: If its file is broken.
@@ -89,14 +101,15 @@ class RunFolder:
         record = {"format": _FORMAT, "version": _VERSION, **facts}
         record = json.loads(json.dumps(record))  # tuples become lists, as they will be read
         path = self.path / RUN_FILE
-        if not path.exists():
-            write_json(path, record)
-            return
-        before = read_json(path, remedy=_REMEDY)
-        if not isinstance(before, dict) or before.get("format") != _FORMAT:
+        before = read_json(path, remedy=_REMEDY) if path.exists() else {"finished": True}
+        if before != {"finished": True} and (
+            not isinstance(before, dict) or before.get("format") != _FORMAT
+        ):
             raise FormatError(f"{path}: not a training run, expected one; {_REMEDY}")
         if before.get("finished"):  # nothing to go on with: this is a new run
-            write_json(path, record)
+            self._remove_working_files()
+            with saying_no_room(self.path):
+                write_json(path, record)
             return
         changes = differences(before, record)
         if changes:
@@ -106,14 +119,19 @@ class RunFolder:
             )
 
     def discard(self) -> None:
-        """Removes all that a run left here, but not the lock."""
+        """Removes all that a run left here, but not the lock; the record last.
+
+        A folder in which that was cut short is still known as a run, and one to begin anew.
+        """
+        path = self.path / RUN_FILE
+        if path.exists():
+            with suppress(OSError):  # on a full disk: the checkpoint goes next
+                write_json(path, {"format": _FORMAT, "version": _VERSION, "finished": True})
+        self._remove_working_files()
         for entry in self.path.iterdir():
-            if entry.name == "lock":
-                continue
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+            if entry.name not in ("lock", RUN_FILE):
+                _remove(entry)
+        path.unlink(missing_ok=True)
 
     def write_checkpoint(self, state: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
         """Replaces the checkpoint.
@@ -188,6 +206,9 @@ class RunFolder:
         """
         path = self.path / RUN_FILE
         write_json(path, {**read_json(path, remedy=_REMEDY), "finished": True})
+        self._remove_working_files()
+
+    def _remove_working_files(self) -> None:
         (self.path / CHECKPOINT_FILE).unlink(missing_ok=True)
         (self.path / TOKENIZER_FILE).unlink(missing_ok=True)
         for best in self.path.glob("best-*.safetensors"):
@@ -196,7 +217,7 @@ class RunFolder:
             shutil.rmtree(self.path / name, ignore_errors=True)
 
     def _is_run(self) -> bool:
-        names = {entry.name for entry in self.path.iterdir()}
+        names = {entry.name for entry in self.path.iterdir() if not _is_part(entry)}
         # what may come to lie there before the record does
         return RUN_FILE in names or names <= {"lock", TOKENIZER_FILE, STORE_FOLDER, "mining"}
 
@@ -229,6 +250,18 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
         elif old != new:
             changes.append(f"{prefix}{key} was {old!s:.60}, is {new!s:.60}")
     return changes
+
+
+def _is_part(path: Path) -> bool:
+    """Whether it is what a killed process left of a file that it had not finished."""
+    return path.name.startswith(_PART_NAMES) and path.name.endswith(".part")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
