@@ -52,7 +52,7 @@ def test_a_model_from_nothing_starts_from_the_numbers_that_were_asked(
     path.write_text(tiny_tokenizer_json, encoding="utf-8")
     options: dict[str, Any] = {"tokenizer": path, "pairs": word_pairs(40), "dim": 24, "seed": 5}
     # at so low a rate nothing moves
-    random = train_static(**options, steps=1, lr=1e-20)
+    random = train_static(**options, steps=1, lr=1e-20, start="random")
     expected = torch.randn(random.vocab_size, 24, generator=torch.Generator().manual_seed(5))
     np.testing.assert_allclose(random.checkpoint.table[6:], expected[6:], atol=1e-6)
     hashed = train_static(**options, steps=1, lr=1e-20, start="hashed").checkpoint.rows

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -57,6 +58,25 @@ def opened_model(start: Start) -> StaticModel | None:
     return StaticModel.from_pretrained(start.init)
 
 
+def tokenizer_facts(start: Start) -> dict[str, Any] | str | None:
+    """What the tokenizer of a run depends on beside the pairs; None where a model brings it.
+
+    Raises:
+        FormatError: If a file is missing or no tokenizer.
+    """
+    if start.tokenizer is None:
+        return None
+    given = _given_json(start)
+    if given is None:
+        return {
+            "family": start.tokenizer,
+            "vocabulary": start.vocabulary,
+            "lowercase": start.lowercase,
+        }
+    Tokenizer(given)  # to refuse a broken one before anything is written
+    return hashlib.sha256(given.encode()).hexdigest()
+
+
 def future_checkpoint(
     start: Start,
     init: StaticModel | None,
@@ -91,29 +111,42 @@ def future_checkpoint(
     return blank_checkpoint(tokenizer_json, n_tokens=n_tokens, dim=settings.dim, options=options)
 
 
-def _tokenizer_json(
-    start: Start, sources: Sequence[NamedPairs], folder: RunFolder, show_progress_bar: bool
-) -> str:
-    """Text of the tokenizer, trained where a family is named; a trained one is kept in `folder`."""
+def _given_json(start: Start) -> str | None:
+    """Text of the tokenizer that is given, None where a family is named."""
     given = start.tokenizer
     if isinstance(given, TrainedTokenizer):
         return given.tokenizer_json
-    if given not in FAMILIES:
-        assert given is not None
-        path = Path(given)
-        if path.is_dir():
-            path = path / "tokenizer.json"
-        if not path.is_file():
-            raise FormatError(
-                f"{path}: no such file, expected a tokenizer.json or one of wordpiece, bpe, unigram"
-            )
-        return read_text(path)
+    if given in FAMILIES:
+        return None
+    assert given is not None
+    path = Path(given)
+    if path.is_dir():
+        path = path / "tokenizer.json"
+    if not path.is_file():
+        raise FormatError(
+            f"{path}: no such file, expected a tokenizer.json or one of wordpiece, bpe, unigram"
+        )
+    return read_text(path)
+
+
+def _tokenizer_json(
+    start: Start, sources: Sequence[NamedPairs], folder: RunFolder, show_progress_bar: bool
+) -> str:
+    """Text of the tokenizer, trained where a family is named.
+
+    A trained one is kept in `folder`, whose record says of which family, settings and pairs it is:
+    `RunFolder.claim` has compared them, and removed what was of others.
+    """
+    given = _given_json(start)
+    if given is not None:
+        return given
     path = folder.path / TOKENIZER_FILE
     if path.exists():
         return read_text(path)
+    assert isinstance(start.tokenizer, str)
     trained = train_tokenizer(
         _all_texts(sources),
-        family=given,
+        family=cast(TokenizerFamily, start.tokenizer),
         vocabulary=start.vocabulary,
         lowercase=start.lowercase,
         show_progress_bar=show_progress_bar,

@@ -5,7 +5,6 @@ One rule: everything that can be refused is refused before the first text is rea
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from vecsmith.training.checkpointing import (
     saying_no_room,
 )
 from vecsmith.training.export import model_of_tensors
+from vecsmith.training.identity import identity_of, identity_of_teacher
 from vecsmith.training.loop import Fitted, Score, fit
 from vecsmith.training.loss_choice import asks_teacher, check_teacher, choose_losses
 from vecsmith.training.losses import EmbeddingLoss
@@ -42,7 +42,13 @@ from vecsmith.training.provenance import (
     with_provenance,
 )
 from vecsmith.training.settings import Directions, TrainSettings
-from vecsmith.training.start import Start, first_table, future_checkpoint, opened_model
+from vecsmith.training.start import (
+    Start,
+    first_table,
+    future_checkpoint,
+    opened_model,
+    tokenizer_facts,
+)
 from vecsmith.training.student import Student
 from vecsmith.training.teacher_vectors import TeacherVectors, build_teacher_vectors
 from vecsmith.training.token_store import SourceReport, TokenStore, build_store
@@ -254,11 +260,11 @@ def run_training(
     settings = _with_model_dim(settings, init, dim)
     losses = choose_losses(loss, sources, settings, dim)
     check_teacher(losses, sources, teacher)
+    facts = _facts(settings, sources, losses, start, init, prompts, teacher, decontaminator, score)
     with _folder(out, restart=restart) as (folder, is_kept):
-        like = future_checkpoint(start, init, settings, sources, folder, prompts, show_progress_bar)
-        facts = _facts(settings, sources, losses, start, init, like, teacher, decontaminator, score)
         if is_kept:
             folder.claim(facts)
+        like = future_checkpoint(start, init, settings, sources, folder, prompts, show_progress_bar)
         if decontaminator is not None and prompts:
             decontaminator = UnpromptedMatcher(decontaminator, prompts.values())
         with saying_no_room(folder.path):
@@ -338,7 +344,7 @@ def _facts(
     losses: Mapping[str, EmbeddingLoss],
     start: Start,
     init: StaticModel | None,
-    like: Checkpoint,
+    prompts: Mapping[str, str] | None,
     teacher: Encoder | None,
     decontaminator: TextMatcher | None,
     score: Score | None,
@@ -354,28 +360,26 @@ def _facts(
             source.name: {
                 "fingerprint": source.fingerprint,
                 "roles": list(source.roles),
-                "loss": describe_loss(losses[source.name]),
+                "loss": identity_of(losses[source.name]),
             }
             for source in sources
         },
         "start": {
             "model": None if init is None else init.fingerprint,
-            "tokenizer": hashlib.sha256(like.tokenizer_json.encode()).hexdigest(),
-            "prompts": dict(like.prompts),
-            "trained": start.tokenizer
-            if start.tokenizer in ("wordpiece", "bpe", "unigram")
-            else None,
+            "tokenizer": tokenizer_facts(start),
+            "prompts": {**({} if init is None else init.checkpoint.prompts), **(prompts or {})},
         },
-        "teacher": None if teacher is None else _fingerprint(teacher),
+        "teacher": None
+        if teacher is None
+        else identity_of_teacher(teacher, _asking(sources, losses)),
         "decontaminator": None if decontaminator is None else decontaminator.fingerprint,
-        "score": None if score is None else _fingerprint(score),
+        "score": None if score is None else identity_of(score),
     }
 
 
-def _fingerprint(thing: Any) -> str:
-    own = getattr(thing, "fingerprint", None)
-    name = getattr(thing, "__qualname__", None) or type(thing).__qualname__
-    return str(own) if own else str(name)
+def _asking(sources: Sequence[NamedPairs], losses: Mapping[str, EmbeddingLoss]) -> list[NamedPairs]:
+    """The sets whose losses take a teacher's vectors."""
+    return [source for source in sources if asks_teacher(losses[source.name])]
 
 
 def _prepared(
@@ -403,9 +407,8 @@ def _prepared(
     )
     if teacher is None:
         return store, None
-    asking = [source for source in sources if asks_teacher(losses[source.name])]
     vectors = build_teacher_vectors(
-        asking,
+        _asking(sources, losses),
         tokenizer,
         teacher,
         folder.path / TEACHER_FOLDER,

@@ -26,6 +26,7 @@ from vecsmith.errors import FormatError
 from vecsmith.formats.safetensors import TensorFile, write_tensors
 from vecsmith.tokenizer import Tokenizer
 from vecsmith.training.bag import Bag, Keys, TextKeys
+from vecsmith.training.identity import identity_of_teacher
 from vecsmith.training.pair_sources import NamedPairs, without_prompt
 
 Side = Literal["query", "document"]
@@ -263,8 +264,8 @@ class _Writer:
 
 
 def _identity(sources: Sequence[NamedPairs], tokenizer: Tokenizer, teacher: Encoder) -> str:
-    """Hash of what the vectors are of; a teacher without a fingerprint goes by its class."""
-    own = getattr(teacher, "fingerprint", None) or type(teacher).__qualname__
+    """Hash of what the vectors are of."""
+    own = identity_of_teacher(teacher, sources)
     parts = [own, tokenizer.fingerprint, [source.fingerprint for source in sources]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
