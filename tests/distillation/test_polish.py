@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -39,8 +38,12 @@ class Passed:
     counts: NDArray[np.int64]
     parts: list[Shard]
 
-    def shards(self) -> Iterator[Shard]:
-        yield from self.parts
+    @property
+    def shard_sizes(self) -> list[int]:
+        return [len(shard.vectors) for shard in self.parts]
+
+    def shard(self, index: int) -> Shard:
+        return self.parts[index]
 
 
 def made_pass(n_tokens: int, n_texts: int = 70, width: int = WIDTH) -> Passed:

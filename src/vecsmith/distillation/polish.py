@@ -13,13 +13,11 @@ from functools import partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from vecsmith._typing import FloatArray
-from vecsmith.distillation.regression.fitting import TextShards
+from vecsmith.distillation.open_shards import NumberedShards, OpenShards, tokens_of
 from vecsmith.distillation.settings import PolishSettings
-from vecsmith.distillation.teacher_pass import Shard
 from vecsmith.errors import RunFailed
 from vecsmith.training.bag import Bag, offsets_of
 from vecsmith.training.batching import Batch, BatchStream
@@ -136,32 +134,25 @@ class TargetTexts:
         seed: Of the draws.
     """
 
-    passed: TextShards
+    passed: NumberedShards
     rotation: FloatArray
     seed: int = 0
-    _shards: list[Shard] = field(init=False)
-    _starts: NDArray[np.int64] = field(init=False)
+    _shards: OpenShards = field(init=False)
 
     def __post_init__(self) -> None:
-        """Maps the shards and counts their texts."""
-        object.__setattr__(self, "_shards", list(self.passed.shards()))
-        sizes = [len(shard.vectors) for shard in self._shards]
-        object.__setattr__(self, "_starts", offsets_of(sizes))
+        """Counts the texts."""
+        object.__setattr__(self, "_shards", OpenShards(self.passed))
 
     def draw(self, n_texts: int, step: int) -> tuple[Bag, FloatArray]:
         """`n_texts` of them, the same ones for the same step, and their vectors [N, K]."""
-        total = int(self._starts[-1])
+        total = self._shards.n_texts
         dice = np.random.default_rng([self.seed, step])
         chosen = np.sort(dice.choice(total, min(n_texts, total), replace=False, shuffle=False))
         ids, lengths, vectors = [], [], []
-        bounds = np.searchsorted(chosen, self._starts)
-        for i, shard in enumerate(self._shards):
-            rows = chosen[bounds[i] : bounds[i + 1]] - self._starts[i]
-            if not len(rows):
-                continue
-            begins, ends = shard.offsets[rows], shard.offsets[rows + 1]
-            ids += [shard.ids[b:e] for b, e in zip(begins, ends, strict=True)]
-            lengths.append(ends - begins)
+        for shard, rows in self._shards.groups(chosen):
+            own_ids, own_lengths = tokens_of(shard, rows)
+            ids.append(own_ids)
+            lengths.append(own_lengths)
             vectors.append(shard.vectors[rows].astype(np.float32))
         bag = Bag(np.concatenate(ids), offsets_of(np.concatenate(lengths)))
         return bag, np.concatenate(vectors) @ self.rotation

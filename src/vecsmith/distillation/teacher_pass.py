@@ -118,31 +118,44 @@ class TeacherPass:
         self.sums: FloatArray = totals.tensor("sums")
         self.counts: NDArray[np.int64] = totals.tensor("counts")
 
+    @property
+    def shard_sizes(self) -> list[int]:
+        """Texts of each shard."""
+        return [int(shard["n_texts"]) for shard in self._record]
+
     def shards(self) -> Iterator[Shard]:
         """The shards, in the order of the texts.
 
         Raises:
             FormatError: If a file is broken.
         """
-        for i, said in enumerate(self._record):
-            file = _open_tensors(self.folder / _shard_name(i))
-            shard = Shard(
-                vectors=file.tensor("vectors"),
-                ids=file.tensor("ids"),
-                offsets=file.tensor("offsets"),
+        return (self.shard(i) for i in range(len(self._record)))
+
+    def shard(self, index: int) -> Shard:
+        """Shard `index`; its file is open for as long as there is a view of its arrays.
+
+        Raises:
+            FormatError: If the file is broken.
+        """
+        said = self._record[index]
+        file = _open_tensors(self.folder / _shard_name(index))
+        shard = Shard(
+            vectors=file.tensor("vectors"),
+            ids=file.tensor("ids"),
+            offsets=file.tensor("offsets"),
+        )
+        shapes = (shard.vectors.shape, shard.ids.shape, shard.offsets.shape)
+        n_texts, n_tokens = said["n_texts"], said["n_tokens"]
+        if (
+            shapes != ((n_texts, self.dim), (n_tokens,), (n_texts + 1,))
+            or (np.diff(shard.offsets, prepend=0) < 0).any()
+            or shard.offsets[-1] != n_tokens
+        ):
+            raise FormatError(
+                f"{file.path}: arrays of shapes {shapes}, expected {n_texts} texts of "
+                f"{n_tokens} tokens; delete the folder"
             )
-            shapes = (shard.vectors.shape, shard.ids.shape, shard.offsets.shape)
-            n_texts, n_tokens = said["n_texts"], said["n_tokens"]
-            if (
-                shapes != ((n_texts, self.dim), (n_tokens,), (n_texts + 1,))
-                or (np.diff(shard.offsets, prepend=0) < 0).any()
-                or shard.offsets[-1] != n_tokens
-            ):
-                raise FormatError(
-                    f"{file.path}: arrays of shapes {shapes}, expected {n_texts} texts of "
-                    f"{n_tokens} tokens; delete the folder"
-                )
-            yield shard
+        return shard
 
 
 def run_teacher_pass(

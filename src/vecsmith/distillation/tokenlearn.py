@@ -28,11 +28,12 @@ from vecsmith._files import atomic_file
 from vecsmith._progress import progress_bar
 from vecsmith._typing import FloatArray
 from vecsmith.distillation.from_tokens import MadeTable
+from vecsmith.distillation.open_shards import OpenShards, tokens_of
 from vecsmith.distillation.regression.fitting import start_rows
 from vecsmith.distillation.regression.prior import weigh_rows
 from vecsmith.distillation.regression.projection import principal_directions
 from vecsmith.distillation.settings import TextSettings, TokenlearnSettings
-from vecsmith.distillation.teacher_pass import Shard, TeacherPass
+from vecsmith.distillation.teacher_pass import TeacherPass
 from vecsmith.errors import FormatError
 from vecsmith.formats.safetensors import TensorFile, write_tensors
 
@@ -93,7 +94,7 @@ def _start(
 class _Targets:
     """Texts and what a table is to make of them, in an order that a seed decides."""
 
-    shards: list[Shard]
+    shards: OpenShards
     places: NDArray[np.int64]
     mean: FloatArray
     rotation: FloatArray
@@ -106,17 +107,11 @@ class _Targets:
     @classmethod
     def of(cls, passed: TeacherPass, dim: int | float | None, settings: TokenlearnSettings
            ) -> _Targets:  # fmt: skip
-        shards = list(passed.shards())
-        read = [np.diff(s.offsets).astype(bool) & s.vectors.any(axis=1) for s in shards]
-        mean, moment = _moments(shards)
-        if settings.centered:
-            moment = moment - passed.n_texts * np.outer(mean, mean)
-        else:
-            mean = np.zeros_like(mean)
+        read, mean, moment = _moments(passed, centered=settings.centered)
         directions, explained = principal_directions(moment, dim)
         return cls(
-            shards=shards,
-            places=np.flatnonzero(np.concatenate(read)),
+            shards=OpenShards(passed),
+            places=np.flatnonzero(read),
             mean=mean.astype(np.float32),
             rotation=directions.astype(np.float32),
             explained=explained,
@@ -138,18 +133,16 @@ class _Targets:
             random = np.random.default_rng([self.seed, epoch])
             self.order, self.epoch = random.permutation(self.places), epoch
         chosen = self.order[i * self.batch_size : (i + 1) * self.batch_size]
-        ends = np.cumsum([len(shard.vectors) for shard in self.shards])
-        of_shard = np.searchsorted(ends, chosen, side="right")
-        ids, vectors = [], np.empty((len(chosen), len(self.mean)), dtype=np.float32)
-        for row, (shard, place) in enumerate(
-            zip(of_shard.tolist(), (chosen - ends[of_shard]).tolist(), strict=True)
-        ):
-            texts = self.shards[shard]
-            place += len(texts.vectors)
-            ids.append(texts.ids[texts.offsets[place] : texts.offsets[place + 1]])
-            vectors[row] = texts.vectors[place]
+        vectors = np.empty((len(chosen), len(self.mean)), dtype=np.float32)
+        ids, lengths, n_done = [], [], 0
+        for shard, rows in self.shards.groups(np.sort(chosen)):
+            own_ids, own_lengths = tokens_of(shard, rows)
+            ids.append(own_ids)
+            lengths.append(own_lengths)
+            vectors[n_done : n_done + len(rows)] = shard.vectors[rows]
+            n_done += len(rows)
         offsets = np.zeros(len(chosen) + 1, dtype=np.int64)
-        np.cumsum([len(own) for own in ids], out=offsets[1:])
+        np.cumsum(np.concatenate(lengths), out=offsets[1:])
         wanted = (vectors - self.mean) @ self.rotation
         return Bag(np.concatenate(ids), offsets), wanted.astype(np.float32, copy=False)
 
@@ -231,16 +224,25 @@ def _loss(objective: str, settings: TokenlearnSettings) -> Callable[[Tensor, Ten
     return partial(info_nce, temperature=settings.temperature)
 
 
-def _moments(shards: list[Shard]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean [D] and sum of outer products [D, D] of all vectors."""
-    dim = shards[0].vectors.shape[1]
-    total, moment, n_texts = np.zeros(dim), np.zeros((dim, dim)), 0
-    for shard in shards:
+def _moments(
+    passed: TeacherPass, *, centered: bool
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
+    """Which texts have tokens and a vector [N]; the vectors' mean [D] and sum of products [D, D].
+
+    A text that the teacher gave no vector counts for nothing. Where they are not to be centred,
+    the mean is zeros.
+    """
+    total, moment, n_texts = np.zeros(passed.dim), np.zeros((passed.dim, passed.dim)), 0
+    usable = [np.empty(0, dtype=np.bool_)]
+    for shard in passed.shards():
         vectors = shard.vectors.astype(np.float32)
+        is_read = vectors.any(axis=1)
+        usable.append(is_read & (np.diff(shard.offsets) > 0))
         total += vectors.sum(axis=0, dtype=np.float64)
         moment += vectors.T @ vectors
-        n_texts += len(vectors)
-    return total / n_texts, moment
+        n_texts += int(is_read.sum())
+    mean = total / max(1, n_texts) if centered else np.zeros_like(total)
+    return np.concatenate(usable), mean, moment - n_texts * np.outer(mean, mean)
 
 
 def _fingerprint(
