@@ -36,6 +36,7 @@ from recipes.english_sets import evaluation_texts, write_sets
 from vecsmith import StaticModel, distill
 from vecsmith._files import read_json, write_json
 from vecsmith.corpora import Decontaminator
+from vecsmith.distillation.regression.settings import RegressionSettings
 from vecsmith.distillation.settings import PolishSettings, TokenlearnSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,6 +119,10 @@ def _regressed(workshop: Workshop, seed: int) -> StaticModel:
     return workshop.distill()  # nothing in it is random
 
 
+def _unfinished(workshop: Workshop, seed: int) -> StaticModel:
+    return workshop.distill(regression=RegressionSettings(element_power=1.0, mean_shift=0.0))
+
+
 def _polished(workshop: Workshop, seed: int) -> StaticModel:
     return workshop.distill(pairs=workshop.pairs, polish=PolishSettings(seed=seed))
 
@@ -142,6 +147,7 @@ Make = Callable[[Workshop, int], StaticModel]
 MODELS: Mapping[str, Make] = MappingProxyType(
     {
         "texts": _regressed,
+        "texts, not finished": _unfinished,
         "texts, pairs": _polished,
         "texts, lexical tail": _with_tail,
         "tokenlearn cosine": _learned("cosine"),
