@@ -105,6 +105,24 @@ def test_folders_globs_and_lists_of_files_are_read_in_order(tmp_path: Path) -> N
         open_corpus(tmp_path / "empty")
 
 
+def test_a_glob_reads_train_files_unless_it_or_the_caller_names_another_split(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "test of all"  # above the pattern no name tells a split
+    folder.mkdir()
+    for i, name in enumerate(("train-0", "train-1", "validation-0", "test-0")):
+        write(folder / f"{name}.jsonl", ROWS[i : i + 1])
+    everything = str(folder / "*.jsonl")
+    assert all_rows(open_corpus(everything)) == all_rows(open_corpus(folder)) == ROWS[:2]
+    assert all_rows(open_corpus(everything, split="dev")) == ROWS[2:3]
+    assert all_rows(open_corpus(everything, split="all")) == [ROWS[i] for i in (3, 0, 1, 2)]
+    assert all_rows(open_corpus(str(folder / "test-*.jsonl"))) == ROWS[3:4]
+    (folder / "train-0.jsonl").unlink()
+    (folder / "train-1.jsonl").unlink()
+    with pytest.raises(ValueError, match=r"splits 'dev', 'test', expected 'train'; name"):
+        open_corpus(everything)
+
+
 def test_files_of_a_corpus_may_differ_in_columns_that_are_not_read(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", [{"text": "x", "extra": "1"}])
     write(tmp_path / "b.csv", [{"text": "y"}])

@@ -60,12 +60,21 @@ def _parts_on_disk(
         files = [file for file in files if file.is_file()]
         if not files:
             raise FileNotFoundError(f"no file matches {name}, expected one or more")
-        chosen, told = _files_of_split(files, Path(), split) if split else (files, False)
+        folder, pattern = _fixed_and_pattern(path)
+        if split is None and split_of_file(pattern):  # it asks for a split by its name
+            return name, _file_parts(files, file_format), False
+        chosen, told = _files_of_split(files, folder, split or "train")
         return name, _file_parts(chosen, file_format), told
     if is_dataset_id(name) and not path.exists() and format_of(path) is None:
         parts, told = hub_parts(name, split)
         return name, list(parts), told
     return name, _file_parts([path], file_format), False
+
+
+def _fixed_and_pattern(path: Path) -> tuple[Path, Path]:
+    """The folders of a glob before its first pattern, and the rest of it."""
+    n_fixed = next(i for i, part in enumerate(path.parts) if glob.has_magic(part))
+    return Path(*path.parts[:n_fixed]), Path(*path.parts[n_fixed:])
 
 
 def _file_parts(files: Sequence[Path], file_format: FileFormat | None) -> list[Part]:
@@ -105,17 +114,15 @@ def _files_in(folder: Path, file_format: FileFormat | None) -> list[Path]:
     return next(iter(found.values()))
 
 
-def _files_of_split(
-    files: Sequence[Path], folder: Path, split: str | None
-) -> tuple[list[Path], bool]:
+def _files_of_split(files: Sequence[Path], folder: Path, split: str) -> tuple[list[Path], bool]:
     """The files whose names tell the split, and whether any file's does."""
     splits: Mapping[Path, str | None] = {
-        path: split_of_file(path.relative_to(folder) if folder.parts else path) for path in files
+        path: split_of_file(path.relative_to(folder)) for path in files
     }
     told = {name for name in splits.values() if name}
     if split == ALL_ROWS or not told:
         return list(files), False
-    wanted = known_split(split or "train")
+    wanted = known_split(split)
     chosen = [path for path in files if splits[path] == wanted]
     if not chosen:
         raise ValueError(
