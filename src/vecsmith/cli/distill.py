@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from vecsmith.cli._console import AsJson, Quiet, count, note, print_json, size
+from vecsmith.errors import FormatError
 
 if TYPE_CHECKING:
     from vecsmith.corpora.decontamination import Decontaminator
@@ -304,7 +306,8 @@ def _distill_to(
     model = distill_model(teacher, **options, **of_texts)
     model.save_pretrained(out)
     if of_texts and reading.work is None:
-        WorkFolder(reading.folder(out)).remove()
+        with suppress(FormatError):  # another run of the same command began meanwhile
+            WorkFolder(reading.folder(out)).remove()
     if "evaluation_texts" in of_texts:
         _tell_contamination(of_texts["evaluation_texts"], quiet=quiet)
     checkpoint = model.checkpoint

@@ -81,8 +81,10 @@ def distill_checkpoint(
         logger.info(WITHOUT_TEXTS)
         made = _from_tokens(job, counts)
     else:
-        with _work_folder(work) as folder:
-            made = _from_texts(job, texts, pairs, WorkFolder(Path(folder)))
+        with _work_folder(work) as name:
+            folder = WorkFolder(Path(name))
+            with folder.held():
+                made = _from_texts(job, texts, pairs, folder)
     rows = made.table.rows
     if settings.lexical_dims:
         rows = lexical_tail(rows, settings.lexical_dims, scale=settings.lexical_scale)
