@@ -70,7 +70,7 @@ def test_a_run_is_the_plain_loop_of_torch_where_every_batch_touches_every_row(
         weight_decay=0.1,
         **options,
     )
-    table = torch.from_numpy(tiny_checkpoint.table.copy()).double().requires_grad_()
+    table = torch.from_numpy(tiny_checkpoint.rows.copy()).double().requires_grad_()
     optimizer = torch.optim.AdamW([table], lr=lr, weight_decay=0.1)
     tokenizer = Tokenizer(tiny_tokenizer_json)
     store = build_store(
@@ -102,7 +102,7 @@ def test_rows_that_no_pair_touches_stay_as_they_were(
     model: StaticModel, tiny_checkpoint: Checkpoint
 ) -> None:
     trained = train_static(init=model, pairs=[("hello", "world"), ("cat", "dog")], steps=3)
-    moved = np.flatnonzero((trained.checkpoint.table != tiny_checkpoint.table).any(axis=1))
+    moved = np.flatnonzero((trained.checkpoint.rows != tiny_checkpoint.rows).any(axis=1))
     expected = sorted({i for text in ("hello world cat dog",) for i in model.tokenize(text)})
     assert moved.tolist() == expected
 
