@@ -264,3 +264,18 @@ def test_training_papers_are_told_from_those_of_the_search_set(shared_data: Path
     kinds = found.matches([*evaluation, *texts])
     assert (kinds[:500] == 1).all()
     assert (kinds[500:] > 0).mean() < 0.001
+
+
+def test_the_fingerprint_tells_evaluation_texts_that_match_differently(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = [f"word{i}" for i in range(24)]
+    apart = " ".join(words)
+    joined = "".join(words[:2]) + " " + " ".join(words[2:])  # the same letters, other tokens
+    plain = Decontaminator([apart, "a short one"])
+    assert plain.fingerprint == Decontaminator([apart, "a short one", apart]).fingerprint
+    others = [Decontaminator([joined, "a short one"]), Decontaminator([apart])]
+    assert len({plain.fingerprint, *(other.fingerprint for other in others)}) == 3
+    before = plain.fingerprint
+    monkeypatch.setattr("vecsmith.corpora.decontamination._TOKEN_THRESHOLD", 0.6)
+    assert plain.fingerprint != before

@@ -32,6 +32,8 @@ CLEAN: Final = 0
 EQUAL: Final = 1
 NEAR: Final = 2
 
+# To be raised when the definition above, or how a text is reduced, changes
+_VERSION: Final = 1
 _N_LETTERS = 5
 _N_TOKENS = 5
 _SHORT_BELOW = 20  # tokens
@@ -106,6 +108,7 @@ class Decontaminator:
         self._most_letters = _MOST_TIMES_LONGER * gathered.most_letters
         self._letters = gathered.letters.sets(len(self._shown), _LETTER_THRESHOLD, None)
         self._tokens = gathered.tokens.sets(len(self._shown), _TOKEN_THRESHOLD, _CONTAINMENT)
+        self._runs_digest = gathered.letters.digest() + gathered.tokens.digest()
         self.report = ContaminationReport(n_evaluation_texts=len(self._shown))
 
     def __len__(self) -> int:
@@ -113,8 +116,16 @@ class Decontaminator:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the evaluation texts, as far as they matter."""
-        return hashlib.sha256(self._equal.tobytes()).hexdigest()[:32]
+        """A hash of all that decides what matches: the texts' letters and runs, and the definition.
+
+        Texts of the same letters may differ in where their words end, and so in their runs.
+        """
+        definition = (_VERSION, _N_LETTERS, _N_TOKENS, _SHORT_BELOW, _LETTER_THRESHOLD,
+                      _TOKEN_THRESHOLD, _CONTAINMENT, _MOST_TIMES_LONGER)  # fmt: skip
+        digest = hashlib.sha256(repr(definition).encode())
+        digest.update(self._equal.astype("<u8").tobytes())
+        digest.update(self._runs_digest)
+        return digest.hexdigest()[:32]
 
     def matches(self, texts: Sequence[str]) -> NDArray[np.uint8]:
         """Of each text 0 if it is clean, 1 if equal to an evaluation text, 2 if near, shape [N]."""
@@ -187,10 +198,17 @@ class _Runs:
     def __init__(self) -> None:
         self._of: list[Places] = [np.empty(0, dtype=np.int64)]
         self._hashes: list[Hashes32] = [np.empty(0, dtype=np.uint32)]
+        self._digest = hashlib.sha256()
 
     def add(self, of: Places, hashes: Hashes32) -> None:
         self._of.append(of)
         self._hashes.append(hashes)
+        pairs = np.stack([of, hashes.astype(np.int64)], axis=1)
+        self._digest.update(pairs.astype("<i8").tobytes())
+
+    def digest(self) -> bytes:
+        """A hash of all runs, and whose they are, in the order in which they came."""
+        return self._digest.digest()
 
     def sets(self, n_texts: int, threshold: float, containment: float | None) -> RunSets:
         of, hashes = np.concatenate(self._of), np.concatenate(self._hashes)
