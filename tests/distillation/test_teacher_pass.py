@@ -6,6 +6,7 @@ import errno
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +197,43 @@ def test_records_from_before_unread_texts_were_counted_are_read(tmp_path: Path) 
         del shard["n_unread"]
     (tmp_path / "pass.json").write_text(json.dumps(record))
     assert TeacherPass(tmp_path).n_unread == 0
+
+
+class OneTokenReader(LetterReader):
+    """Reads every text as one token; the state of the first is 2^24, of all others 1."""
+
+    def read(self, texts: Sequence[str]) -> Iterator[ReadTexts]:
+        for part in super().read(texts):
+            n = len(part.places)
+            states = torch.ones(n, DIM)
+            states[[texts[i] == TEXTS[0] for i in part.places]] = 2.0**24
+            ids = np.zeros(n, dtype=np.uint32)
+            lengths = np.ones(n, dtype=np.int64)
+            yield replace(part, ids=ids, lengths=lengths, states=states)
+
+
+def test_sums_of_a_frequent_token_go_on_growing(tmp_path: Path) -> None:
+    found = run(tmp_path, reader=OneTokenReader())  # in float32, 2^24 + 1 is 2^24
+    np.testing.assert_array_equal(found.sums[0], np.full(DIM, 2**24 + len(TEXTS) - 1))
+    assert found.sums.dtype == np.float64
+
+
+def test_sums_of_passes_from_before_are_read(tmp_path: Path) -> None:
+    plain = run(tmp_path)
+    counts, sums = np.array(plain.counts), np.array(plain.sums, dtype=np.float32)
+    teacher_pass.write_file(tmp_path / "totals-00005.safetensors", {"counts": counts, "sums": sums})
+    again = run(tmp_path)
+    assert again.sums.dtype == np.float32
+    np.testing.assert_array_equal(again.sums, sums)
+    assert again.content == plain.content
+
+
+def test_files_that_no_record_lists_are_taken_away(tmp_path: Path) -> None:
+    run(tmp_path)
+    before = contents(tmp_path)
+    orphans = ("shard-00005.safetensors", "totals-00004.safetensors", "totals-00007.safetensors")
+    for name in orphans:
+        (tmp_path / name).write_bytes(b"left by a kill")
+    (tmp_path / "notes.safetensors").write_bytes(b"not ours")
+    run(tmp_path)
+    assert contents(tmp_path) == before | {"notes.safetensors": b"not ours"}

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from vecsmith._extras import require
 from vecsmith._files import atomic_file, lock_file, read_json, write_json
 from vecsmith._progress import progress_bar
-from vecsmith._typing import FloatArray, PathLike
+from vecsmith._typing import PathLike
 from vecsmith.errors import FormatError
 from vecsmith.formats.safetensors import TensorFile, write_tensors
 
@@ -93,7 +93,8 @@ class TeacherPass:
         n_unread: Texts for which the teacher gave no finite vector; they have no tokens.
         dim: Length D of its vectors.
         content: Hash of the teacher's fingerprint and of all texts.
-        sums: For each token of the student, the sum of its states, float32, shape [V, D].
+        sums: For each token of the student, the sum of its states, shape [V, D]; added up in
+            float64, in which passes keep them (those made before keep float32).
         counts: How often it was seen, int64, shape [V].
     """
 
@@ -115,7 +116,7 @@ class TeacherPass:
         self.n_tokens = sum(shard["n_tokens"] for shard in self._record)
         self.n_unread = sum(shard.get("n_unread", 0) for shard in self._record)
         totals = _open_tensors(self.folder / _totals_name(len(self._record)))
-        self.sums: FloatArray = totals.tensor("sums")
+        self.sums: NDArray[np.floating[Any]] = totals.tensor("sums")
         self.counts: NDArray[np.int64] = totals.tensor("counts")
 
     @property
@@ -230,6 +231,7 @@ class _Run:
                 "or the same settings; choose another folder or delete it"
             )
         self._n_saved = len(self._record["shards"])
+        _remove_orphans(folder, self._n_saved)
         self._saved_at = time.monotonic()
         self._totals = _Totals(folder, self._n_saved, settings["n_tokens"], reader.dim)
 
@@ -301,17 +303,20 @@ class _Run:
 
 
 class _Totals:
-    """Sums and counts over the shards so far, in memory and in one file."""
+    """Sums and counts over the shards so far, in memory and in one file.
+
+    Sums are float64: a float32 sum of a word's states in ten million texts stops growing.
+    """
 
     def __init__(self, folder: Path, n_shards: int, n_tokens: int, dim: int) -> None:
         torch = require("torch", extra="distill", purpose="run the teacher")
         self._folder = folder
         if n_shards:
             file = _open_tensors(folder / _totals_name(n_shards))
-            self.sums = torch.from_numpy(np.array(file.tensor("sums")))
+            self.sums = torch.from_numpy(np.array(file.tensor("sums"), dtype=np.float64))
             self.counts = np.array(file.tensor("counts"))
         else:
-            self.sums = torch.zeros((n_tokens, dim))
+            self.sums = torch.zeros((n_tokens, dim), dtype=torch.float64)
             self.counts = np.zeros(n_tokens, dtype=np.int64)
 
     def save(self, n_shards: int) -> None:
@@ -342,7 +347,7 @@ def _write_shard(
         for place, own in zip(part.places, np.split(part.ids, ends[:-1]), strict=True):
             lists[place] = own
         ids = torch.from_numpy(part.ids.astype(np.int64))
-        totals.sums.index_add_(0, ids, part.states.float().cpu())
+        totals.sums.index_add_(0, ids, part.states.cpu().double())
         totals.counts += np.bincount(part.ids, minlength=len(totals.counts))
         advance(len(part.places))
     offsets = np.zeros(len(texts) + 1, dtype=np.int64)
@@ -364,6 +369,16 @@ def _open_tensors(path: Path) -> TensorFile:
         raise FormatError(
             f"{path}: missing, expected a file of a teacher's pass; delete the folder"
         ) from error
+
+
+def _remove_orphans(folder: Path, n_shards: int) -> None:
+    """Takes away files of shards and totals that a run wrote and did not live to record."""
+    listed = {_shard_name(i) for i in range(n_shards)} | {_totals_name(n_shards)}
+    for pattern in ("shard-*.safetensors", "totals-*.safetensors", ".*.safetensors.*.part"):
+        for path in folder.glob(pattern):
+            if path.name not in listed:
+                with suppress(OSError):
+                    path.unlink()
 
 
 def _read_record(folder: Path) -> dict[str, Any] | None:

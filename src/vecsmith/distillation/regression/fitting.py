@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +28,15 @@ class TextShards(Protocol):
     """Texts as a teacher read them; `teacher_pass.TeacherPass` is one.
 
     Attributes:
-        sums: For each of V tokens the sum of its states in the texts, float32 [V, D].
-        counts: How often each was seen, [V].
+        counts: For each of V tokens how often it was seen, [V].
     """
 
-    sums: FloatArray
     counts: NDArray[np.int64]
+
+    @property
+    def sums(self) -> NDArray[np.floating[Any]]:
+        """For each token the sum of its states in the texts, [V, D]."""
+        ...
 
     def shards(self) -> Iterator[Shard]:
         """The texts, some at a time, in the same order each time."""

@@ -13,6 +13,7 @@ A token that texts hold often has the mean of its states, a rare one its own vec
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ _ROWS_A_BLOCK = 8192
 
 
 def mix_states(
-    sums: FloatArray,
+    sums: NDArray[np.floating[Any]],
     counts: NDArray[np.int64],
     isolated: FloatArray,
     *,
@@ -50,11 +51,14 @@ def mix_states(
         rows = slice(start, start + _ROWS_A_BLOCK)
         block = sums[rows] + np.float32(shrinkage * scale) * isolated[rows]
         block /= total[rows, None].astype(np.float32)
-        yield rows, block
+        yield rows, block.astype(np.float32, copy=False)
 
 
 def _state_scale(
-    sums: FloatArray, counts: NDArray[np.int64], isolated: FloatArray, common_count: int
+    sums: NDArray[np.floating[Any]],
+    counts: NDArray[np.int64],
+    isolated: FloatArray,
+    common_count: int,
 ) -> float:
     """The scale r above; 1 where nothing was seen or no token has a vector."""
     chosen = counts > common_count
@@ -67,7 +71,7 @@ def _state_scale(
     return float((_row_lengths(sums)[chosen] / counts[chosen]).mean()) / alone
 
 
-def _row_lengths(rows: FloatArray) -> NDArray[np.float64]:
+def _row_lengths(rows: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     lengths = np.empty(len(rows), dtype=np.float64)
     for start in range(0, len(rows), _ROWS_A_BLOCK):
         block = rows[start : start + _ROWS_A_BLOCK]
