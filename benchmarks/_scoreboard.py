@@ -269,7 +269,7 @@ def _families_table(record: Mapping[str, Any], suite: str) -> Iterator[str]:
         for name, n_sets in sizes.items()
     ]
     yield from _header("", "dims", *heads, "all sets", "kept of the teacher")
-    for each in record["contenders"]:
+    for each in _scored(record, found):
         view = each["views"][0]
         kept = found["retention"].get(each["name"], {}).get(view, {}).get("sets")
         every = _of_average(found, "sets", each["name"], view)
@@ -282,10 +282,16 @@ def _families_table(record: Mapping[str, Any], suite: str) -> Iterator[str]:
         )
 
 
+def _scored(record: Mapping[str, Any], found: Mapping[str, Any]) -> list[Any]:
+    """Contenders that were scored on a suite."""
+    names = {name for scores in found["scores"].values() for name, each in scores.items() if each}
+    return [each for each in record["contenders"] if each["name"] in names]
+
+
 def _sets_table(record: Mapping[str, Any], suite: str) -> Iterator[str]:
     """A row a set; a set of several languages shows the mean over them."""
     found = record["suites"][suite]
-    views = {each["name"]: each["views"][0] for each in record["contenders"]}
+    views = {each["name"]: each["views"][0] for each in _scored(record, found)}
     yield from _header("set", "metric", "items", *(f"{name}, {_dims(view)}".removesuffix(", ")
                                                    for name, view in views.items()))  # fmt: skip
     for name in dict.fromkeys(task["set"] for task in found["tasks"].values()):

@@ -28,7 +28,7 @@ DIMS = (256, 64)
 # How many of each: the regression has no dice
 METHODS = {
     "texts": 1,
-    "texts, not finished": 1,
+    "texts, finished": 1,
     "texts, pairs": 3,
     "tokenlearn cosine": 3,
     "tokenlearn mse": 1,

@@ -119,8 +119,8 @@ def _regressed(workshop: Workshop, seed: int) -> StaticModel:
     return workshop.distill()  # nothing in it is random
 
 
-def _unfinished(workshop: Workshop, seed: int) -> StaticModel:
-    return workshop.distill(regression=RegressionSettings(element_power=1.0, mean_shift=0.0))
+def _finished(workshop: Workshop, seed: int) -> StaticModel:
+    return workshop.distill(regression=RegressionSettings(element_power=0.75, mean_shift=1.25))
 
 
 def _polished(workshop: Workshop, seed: int) -> StaticModel:
@@ -147,7 +147,7 @@ Make = Callable[[Workshop, int], StaticModel]
 MODELS: Mapping[str, Make] = MappingProxyType(
     {
         "texts": _regressed,
-        "texts, not finished": _unfinished,
+        "texts, finished": _finished,
         "texts, pairs": _polished,
         "texts, lexical tail": _with_tail,
         "tokenlearn cosine": _learned("cosine"),

@@ -36,8 +36,8 @@ class RegressionSettings:
     n_steps: int = 12
     whitening: float = 0.0
     whitening_texts: int = 90_000
-    element_power: float = 0.75
-    mean_shift: float = 1.25
+    element_power: float = 1.0
+    mean_shift: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuses values that no regression could follow."""
