@@ -6,7 +6,7 @@ stream stands is two numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -30,7 +30,8 @@ __all__ = ["Bag", "Batch", "BatchStream", "Sampling"]
 Sampling = Literal["proportional", "round_robin", "temperature"]
 
 # To be raised when the same seed gives other batches
-STREAM_VERSION: Final = 1
+STREAM_VERSION: Final = 2
+_NEGATIVE: Final = "negative"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,8 @@ class BatchStream:
         n_batches_by_source: The same by set, in the order of the store.
         n_left_out_by_source: Rows that each pass over a set leaves out at least, because a text
             stands in more rows than there are batches.
+        has_loose_negatives: By set, whether hard negatives may stand twice in a batch, because
+            rows would be left out otherwise.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class BatchStream:
         sampling: Sampling = "proportional",
         alpha: float = 0.5,
         unique: bool = True,
+        masked: Collection[str] = (),
         drop_last: bool = False,
     ) -> None:
         """Makes a stream that stands before the first batch of epoch 0.
@@ -99,6 +103,9 @@ class BatchStream:
             unique: Whether a text stands at most once in a batch, whatever its role; rows that
                 would bring it again come in a later batch. Pairs with scores are compared by
                 these and not with the other texts of a batch: they stay as they are drawn.
+            masked: Names of sets whose loss leaves equal texts out of the negatives. Their hard
+                negatives may stand twice in a batch if rows had to be left out otherwise: a mined
+                text is near many anchors.
             drop_last: Whether rows that do not fill a batch are left out of a pass.
 
         Raises:
@@ -124,10 +131,19 @@ class BatchStream:
             "sampling": sampling,
             "alpha": alpha if sampling == "temperature" else None,
             "unique": unique,
+            "masked": sorted(masked) if unique else [],
             "drop_last": drop_last,
         }
         self._passes = [
-            _Passes(source, i, batch_size=batch_size, seed=seed, unique=unique, drop_last=drop_last)
+            _Passes(
+                source,
+                i,
+                batch_size=batch_size,
+                seed=seed,
+                unique=unique,
+                masked=source.name in masked,
+                drop_last=drop_last,
+            )
             for i, source in enumerate(store.sources)
         ]
         self.n_batches_by_source = _shares(
@@ -137,6 +153,7 @@ class BatchStream:
             alpha,
         )
         self.n_left_out_by_source = [passes.n_left_out for passes in self._passes]
+        self.has_loose_negatives = [passes.has_loose_negatives for passes in self._passes]
         self.n_batches = sum(self.n_batches_by_source)
         self._epoch = self._index = 0
         self._order = self._order_of(0)
@@ -214,13 +231,21 @@ class _Passes:
         batch_size: int,
         seed: int,
         unique: bool,
+        masked: bool,
         drop_last: bool,
     ) -> None:
         self._n_rows = len(source)
         self._batch_size = batch_size
         self._seed = [seed, 1, place]
         is_apart = unique and not source.has_scores
-        self._shared = _shared_of(source, batch_size) if is_apart else None
+        self._shared, self.has_loose_negatives = None, False
+        if is_apart:
+            n_full = n_batches_of(self._n_rows, batch_size, shared=None, drop_last=drop_last)
+            self.has_loose_negatives = masked and _negatives_push_rows_out(source, n_full)
+            roles = source.text_roles
+            if self.has_loose_negatives:
+                roles = tuple(role for role in roles if not role.startswith(_NEGATIVE))
+            self._shared = _shared_of(source, roles, batch_size)
         self.n_batches = n_batches_of(
             self._n_rows, batch_size, shared=self._shared, drop_last=drop_last
         )
@@ -259,8 +284,16 @@ class _Passes:
         return batches
 
 
-def _shared_of(source: StoredSource, batch_size: int) -> SharedTexts:
+def _negatives_push_rows_out(source: StoredSource, n_batches: int) -> bool:
+    """Whether rows could not stand in so many batches if no hard negative stood there twice."""
+    if not any(role.startswith(_NEGATIVE) for role in source.text_roles):
+        return False
     shared = shared_texts([source.keys(role) for role in source.text_roles])
+    return shared.n_left_out(n_batches) > 0
+
+
+def _shared_of(source: StoredSource, roles: Sequence[str], batch_size: int) -> SharedTexts:
+    shared = shared_texts([source.keys(role) for role in roles])
     n_apart = len(source) - shared.n_left_out(1)
     if n_apart < min(batch_size, len(source)) / 2:
         raise ValueError(

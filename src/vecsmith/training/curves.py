@@ -98,6 +98,11 @@ class Curve:
         """Takes in a score."""
         self.evaluations.append(Evaluation(step=step, score=score, seconds=round(seconds, 3)))
 
+    def score_at_start(self) -> float | None:
+        """The score before the first step, None where nothing was scored."""
+        first = self.evaluations[0] if self.evaluations else None
+        return None if first is None or first.step else first.score
+
     def plain(self) -> dict[str, Any]:
         """The curve in the kinds that JSON has."""
         return {

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from vecsmith._progress import Advance, progress_bar
 from vecsmith._typing import Encoder
-from vecsmith.errors import RunFailed
+from vecsmith.errors import FormatError, RunFailed
 from vecsmith.formats import Checkpoint
 from vecsmith.training.batching import BatchStream
-from vecsmith.training.checkpointing import CURVE_FILE, RunFolder
+from vecsmith.training.checkpointing import CHECKPOINT_FILE, CURVE_FILE, RunFolder
 from vecsmith.training.curves import Curve
 from vecsmith.training.export import model_of
 from vecsmith.training.losses import EmbeddingLoss
@@ -29,6 +29,7 @@ from vecsmith.training.student import Student
 
 Score = Callable[[Encoder], float]
 _EVALUATIONS: Final = 10
+_BROKEN: Final = "expected a whole checkpoint of this run; delete the run folder to start anew"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,6 +70,9 @@ class RunState:
     def from_plain(cls, record: Mapping[str, Any], *, source: str) -> RunState:
         """The state that `plain` gave."""
         score = record["best_score"]
+        for name in ("step", "n_examples", "n_worse"):
+            if not isinstance(record[name], int) or record[name] < 0:
+                raise FormatError(f"{source}: {name} is {record[name]!r:.40}, {_BROKEN}")
         return cls(
             step=record["step"],
             n_examples=record["n_examples"],
@@ -104,6 +108,7 @@ def fit(
     like: Checkpoint,
     score: Score | None = None,
     folder: RunFolder | None = None,
+    tell: Callable[[str], None] | None = None,
     show_progress_bar: bool = False,
 ) -> Fitted:
     """Trains `student` on the batches of `stream` and returns the weights to keep.
@@ -116,12 +121,17 @@ def fit(
         like: What a model for an evaluation is like, but for its numbers.
         score: What is to grow, of a model; None to train to the end and keep the last weights.
         folder: Where checkpoints go, and where an earlier run may have left one to go on from.
+        tell: Called with a line where the run goes on from a checkpoint.
         show_progress_bar: Whether to show one, if this is a terminal.
 
     Raises:
+        FormatError: If the checkpoint is broken.
         RunFailed: If the loss is no number, or the disk is full; the last checkpoint stays.
     """
-    return _Loop(student, stream, losses, settings, like, score, folder).run(show_progress_bar)
+    loop = _Loop(student, stream, losses, settings, like, score, folder)
+    if loop.go_on() and tell is not None:
+        tell(f"going on from step {loop.step:,} of {loop.n_steps:,}")
+    return loop.run(show_progress_bar)
 
 
 def planned_steps(settings: TrainSettings, n_batches: int) -> int:
@@ -129,6 +139,11 @@ def planned_steps(settings: TrainSettings, n_batches: int) -> int:
     if settings.steps is not None:
         return settings.steps
     return max(1, math.ceil(settings.epochs * n_batches - 1e-9))
+
+
+def warmup_steps(settings: TrainSettings, n_steps: int) -> int:
+    """Steps of the warm-up, a part of one counted as one, as in transformers' trainer."""
+    return min(n_steps, math.ceil(n_steps * settings.warmup))
 
 
 class _Loop:
@@ -153,15 +168,24 @@ class _Loop:
         self._schedule = Schedule(
             peak=settings.lr,
             n_steps=self._n_steps,
-            n_warmup=round(settings.warmup * self._n_steps),
+            n_warmup=warmup_steps(settings, self._n_steps),
             decay=settings.schedule,
         )
         self._state = RunState()
         self._best: dict[str, Tensor] | None = None
 
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self._state.step
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of the whole run."""
+        return self._n_steps
+
     def run(self, show_progress_bar: bool) -> Fitted:
-        """The whole story."""
-        self._go_on()
+        """The whole story after the last checkpoint."""
         self._saved = time.monotonic()
         state = self._state
         with progress_bar("training", total=self._n_steps, show=show_progress_bar) as advance:
@@ -252,7 +276,13 @@ class _Loop:
         if name is None:
             return self._student.weights().state_tensors()
         if self._folder is not None:
-            return self._folder.read_tensors(name)[0]
+            kept, expected = self._folder.read_tensors(name)[0], self._student.weights()
+            shapes = {key: tensor.shape for key, tensor in expected.state_tensors().items()}
+            if {key: tensor.shape for key, tensor in kept.items()} != shapes:
+                raise FormatError(
+                    f"{self._folder.path / name}: holds other tensors than the model, {_BROKEN}"
+                )
+            return kept
         assert self._best is not None
         return self._best
 
@@ -275,17 +305,29 @@ class _Loop:
         self._folder.write_json(CURVE_FILE, self._state.curve.plain())
         self._saved = time.monotonic()
 
-    def _go_on(self) -> None:
-        """Takes up the last checkpoint, if there is one."""
+    def go_on(self) -> bool:
+        """Takes up the last checkpoint; whether there is one.
+
+        Raises:
+            FormatError: If it lacks something, or is not of this model and these pairs.
+        """
         found = None if self._folder is None else self._folder.read_checkpoint()
         if found is None:
-            return
+            return False
         assert self._folder is not None
         tensors, record = found
-        where = str(self._folder.path)
-        self._state = RunState.from_plain(record, source=where)
-        self._student.restore(tensors, record["student"])
-        self._stream.restore(record["stream"])
+        path = self._folder.path / CHECKPOINT_FILE
+        try:
+            self._state = RunState.from_plain(record, source=str(path))
+            self._student.restore(tensors, record["student"])
+            self._stream.restore(record["stream"])
+        except FormatError:
+            raise
+        except KeyError as error:
+            raise FormatError(f"{path}: it lacks {error}, {_BROKEN}") from error
+        except (TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
+            raise FormatError(f"{path}: {error!s:.300}, {_BROKEN}") from error
+        return True
 
 
 def _best_file(state: RunState) -> str | None:

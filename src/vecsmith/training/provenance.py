@@ -12,13 +12,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from vecsmith.formats import Checkpoint
 from vecsmith.formats.model_card import read_front_matter
 from vecsmith.model import StaticModel
 from vecsmith.training.losses import EmbeddingLoss
 from vecsmith.training.stored_source import SourceReport
+
+_REPEATED: Final = "repeated text, other ones in each pass"
 
 
 def describe_loss(loss: EmbeddingLoss) -> str:
@@ -56,15 +58,20 @@ def licence_of(source: Any) -> str | None:
 
 
 def data_facts(
-    reports: Sequence[SourceReport], licences: Mapping[str, str | None]
+    reports: Sequence[SourceReport],
+    licences: Mapping[str, str | None],
+    n_left_out: Mapping[str, int],
 ) -> list[dict[str, Any]]:
-    """What is said of each set of pairs."""
+    """What is said of each set of pairs; `n_left_out` are those that each pass leaves out."""
     return [
         {
             "name": report.name,
             "pairs": report.n_kept,
             "of": report.n_read,
-            "left_out": dict(report.skipped),
+            "left_out": {
+                **report.skipped,
+                **({_REPEATED: n_left_out[report.name]} if n_left_out.get(report.name) else {}),
+            },
             "license": licences.get(report.name),
         }
         for report in reports

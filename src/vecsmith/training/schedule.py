@@ -22,9 +22,10 @@ class Schedule:
     Attributes:
         peak: Learning rate after the warm-up.
         n_steps: Steps of the whole run.
-        n_warmup: Steps of the rise; the first step has `peak / n_warmup`.
-        decay: Shape of the fall: "linear" (the rule of transformers' trainer), "cosine", or
-            "constant" for none.
+        n_warmup: Steps of the rise; the first step has `peak / n_warmup`, where transformers'
+            schedules begin with a step of rate 0 and are one step behind until the peak.
+        decay: Shape of the fall: "linear" (from the peak on the rates of transformers' trainer),
+            "cosine", or "constant" for none.
         floor: Share of `peak` that is left at the end.
     """
 

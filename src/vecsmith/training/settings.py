@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 Schedule = Literal["linear", "cosine", "constant"]
@@ -99,9 +100,13 @@ class TrainSettings:
         """Refuses values that no run could follow."""
         _check_choices(self)
         _check_numbers(self)
-        if self.dims is not None and (not self.dims or min(self.dims) < 1):
+        if self.dims is not None and (
+            not self.dims or not all(map(_is_whole, self.dims)) or min(self.dims) < 1
+        ):
             raise ValueError(f"dims {self.dims}, expected prefix lengths of 1 or more")
-        if not all(0 <= beta < 1 for beta in self.betas):
+        if self.dims is not None:
+            object.__setattr__(self, "dims", tuple(map(int, self.dims)))
+        if len(tuple(self.betas)) != 2 or not all(_is_number(b) and 0 <= b < 1 for b in self.betas):
             raise ValueError(f"betas {self.betas}, expected two numbers from 0 to below 1")
 
     def with_given(self, given: Mapping[str, Any]) -> TrainSettings:
@@ -116,9 +121,9 @@ class TrainSettings:
         if unknown:
             raise TypeError(f"no setting is called {unknown[0]!r}, expected one of {sorted(known)}")
         chosen = {name: value for name, value in given.items() if value is not None}
-        for name, kind in (("dims", int), ("betas", float)):
+        for name in ("dims", "betas"):
             if name in chosen:
-                chosen[name] = tuple(kind(value) for value in chosen[name])
+                chosen[name] = tuple(chosen[name])
         return replace(self, **chosen)
 
     def plain(self) -> dict[str, Any]:
@@ -146,7 +151,7 @@ _RANGES: tuple[tuple[str, float, bool, float, str], ...] = (
     ("batch_size", 1, True, 2**31, "1 or more"),
     ("lr", 0, False, math.inf, "a number above 0"),
     ("warmup", 0, True, 1.000001, "a share from 0 to 1"),
-    ("eps", 0, True, 1, "a number from 0 to below 1"),
+    ("eps", 0, False, 1, "a number above 0 and below 1"),
     ("weight_decay", 0, True, math.inf, "0 or more"),
     ("clip_norm", 0, True, math.inf, "0 or more"),
     ("temperature", 0, False, math.inf, "a number above 0"),
@@ -159,6 +164,18 @@ _RANGES: tuple[tuple[str, float, bool, float, str], ...] = (
     ("patience", 0, True, 2**53, "0 or more evaluations"),
     ("checkpoint_every", 0, True, 2**53, "0 or more steps"),
     ("checkpoint_minutes", 0, True, 1e9, "0 or more minutes"),
+)
+_WHOLE = frozenset(
+    {
+        "dim",
+        "steps",
+        "batch_size",
+        "seed",
+        "max_length",
+        "evaluate_every",
+        "patience",
+        "checkpoint_every",
+    }
 )
 
 
@@ -174,6 +191,18 @@ def _check_numbers(settings: TrainSettings) -> None:
         value = getattr(settings, name)
         if value is None:
             continue
-        above = value >= lowest if allows_lowest else value > lowest
-        if isinstance(value, bool) or not (above and value < limit):  # nor nan
-            raise ValueError(f"{name} {value!r}, expected {expected}")
+        if name in _WHOLE and not _is_whole(value):
+            raise ValueError(f"{name} {value!r:.40}, expected a whole number, {expected}")
+        above = _is_number(value) and (value >= lowest if allows_lowest else value > lowest)
+        if not (above and value < limit):  # nor nan
+            raise ValueError(f"{name} {value!r:.40}, expected {expected}")
+        # numbers of numpy are no JSON
+        object.__setattr__(settings, name, int(value) if _is_whole(value) else float(value))
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

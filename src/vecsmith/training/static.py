@@ -5,8 +5,9 @@ One rule: everything that can be refused is refused before the first text is rea
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from vecsmith._typing import Encoder, PathLike
 from vecsmith.formats import Checkpoint
 from vecsmith.model import StaticModel
 from vecsmith.tokenizer import Tokenizer
+from vecsmith.training import _kernels
 from vecsmith.training.batching import BatchStream
 from vecsmith.training.checkpointing import (
     CURVE_FILE,
@@ -26,6 +28,7 @@ from vecsmith.training.checkpointing import (
     RunFolder,
     saying_no_room,
 )
+from vecsmith.training.checks import check_batch, doubts, masks_equal_texts, try_losses
 from vecsmith.training.export import model_of_tensors
 from vecsmith.training.identity import identity_of, identity_of_teacher
 from vecsmith.training.loop import Fitted, Score, fit
@@ -56,6 +59,8 @@ from vecsmith.training.tokenizer_training import (
     TokenizerFamily,
     TrainedTokenizer,
 )
+
+logger = logging.getLogger(__name__)
 
 
 def train_static(
@@ -121,7 +126,8 @@ def train_static(
             "unigram") to train one of the pairs' texts.
         dim: Dimensions of a model from nothing.
         loss: What is made small: one for all sets, or by name of the set; None for InfoNCE, or
-            CoSENT where pairs have scores, over prefixes.
+            CoSENT where pairs have scores, over prefixes. It is called once on two random pairs
+            before anything is done.
         score: What is to grow, of an encoder: called now and then, and the weights of its best
             value become the model. None for the weights after the last step.
         out: Folder of the run: checkpoints, curve, and in the end the model. The same call with
@@ -226,12 +232,17 @@ class Trained:
         fitted: How the run went.
         reports: What became of the rows of each set.
         settings: Of the run.
+        n_left_out: Pairs that each pass over a set leaves out, by its name: texts of theirs stand
+            in more pairs than there are batches.
+        notes: What was told of the run: doubts before the first step, where it went on from.
     """
 
     model: StaticModel
     fitted: Fitted
     reports: tuple[SourceReport, ...]
     settings: TrainSettings
+    n_left_out: Mapping[str, int]
+    notes: tuple[str, ...]
 
 
 def run_training(
@@ -247,10 +258,58 @@ def run_training(
     teacher: Encoder | None = None,
     decontaminator: TextMatcher | None = None,
     restart: bool = False,
-    keep_working_files: bool = False,
+    tell: Callable[[str], None] = logger.warning,
     show_progress_bar: bool = False,
 ) -> Trained:
-    """As `train_static`, of settings made already; returns how it went beside the model."""
+    """As `train_static`, of settings made already; returns how it went beside the model.
+
+    What is to be known of a run before its first step, as that it is too short, goes to `tell`.
+    """
+    notes: list[str] = []
+
+    def say(line: str) -> None:
+        notes.append(line)
+        tell(line)
+
+    try:
+        return _trained(
+            pairs,
+            start,
+            settings,
+            loss=loss,
+            score=score,
+            out=out,
+            roles=roles,
+            prompts=prompts,
+            teacher=teacher,
+            decontaminator=decontaminator,
+            restart=restart,
+            notes=notes,
+            say=say,
+            show_progress_bar=show_progress_bar,
+        )
+    finally:
+        _kernels.release_memory()
+
+
+def _trained(
+    pairs: Any,
+    start: Start,
+    settings: TrainSettings,
+    *,
+    loss: EmbeddingLoss | Mapping[str, EmbeddingLoss] | None,
+    score: Score | None,
+    out: PathLike | None,
+    roles: Mapping[str, str] | Sequence[str] | None,
+    prompts: Mapping[str, str] | None,
+    teacher: Encoder | None,
+    decontaminator: TextMatcher | None,
+    restart: bool,
+    notes: Sequence[str],
+    say: Callable[[str], None],
+    show_progress_bar: bool,
+) -> Trained:
+    """The whole story of a run."""
     init = opened_model(start)
     _check_device(settings.device)
     if restart and out is None:
@@ -260,6 +319,7 @@ def run_training(
     settings = _with_model_dim(settings, init, dim)
     losses = choose_losses(loss, sources, settings, dim)
     check_teacher(losses, sources, teacher)
+    try_losses(losses, sources, settings, dim)
     facts = _facts(settings, sources, losses, start, init, prompts, teacher, decontaminator, score)
     with _folder(out, restart=restart) as (folder, is_kept):
         if is_kept:
@@ -267,20 +327,19 @@ def run_training(
         like = future_checkpoint(start, init, settings, sources, folder, prompts, show_progress_bar)
         if decontaminator is not None and prompts:
             decontaminator = UnpromptedMatcher(decontaminator, prompts.values())
+        tokenized = _Tokenized(like, settings, folder, show_progress_bar)
         with saying_no_room(folder.path):
-            store, vectors = _prepared(
-                sources, like, losses, settings, folder, teacher, decontaminator, show_progress_bar
-            )
-        student = Student(first_table(init, like, settings), settings, vectors=vectors)
-        stream = BatchStream(
-            store,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            sampling=settings.sampling,
-            alpha=settings.alpha,
-            unique=settings.unique,
-        )
+            store = tokenized.store(sources, decontaminator)
         by_stored_name = dict(zip((s.name for s in store.sources), losses.values(), strict=True))
+        stream = _stream(store, by_stored_name, settings)
+        n_rows = {source.name: len(source) for source in store.sources}
+        for doubt in doubts(settings, stream, n_rows):
+            say(doubt)
+        vectors = None
+        if teacher is not None:
+            with saying_no_room(folder.path):
+                vectors = tokenized.vectors(sources, _asking(sources, losses), teacher)
+        student = Student(first_table(init, like, settings), settings, vectors=vectors)
         fitted = fit(
             student,
             stream,
@@ -289,17 +348,27 @@ def run_training(
             like=like,
             score=score,
             folder=folder if is_kept else None,
+            tell=say,
             show_progress_bar=show_progress_bar,
         )
         licences = {source.name: source.licence for source in sources}
         recipe = _recipe(settings, losses, init, fitted)
-        like = with_provenance(like, recipe=recipe, data=data_facts(store.reports, licences))
+        left_out = dict(zip(n_rows, stream.n_left_out_by_source, strict=True))
+        data = data_facts(store.reports, licences, left_out)
+        like = with_provenance(like, recipe=recipe, data=data)
         model = model_of_tensors(fitted.tensors, like)
         if is_kept:
             with saying_no_room(folder.path):
                 model.save_pretrained(folder.path / MODEL_FOLDER)
             folder.write_json(CURVE_FILE, fitted.state.curve.plain())
-        return Trained(model=model, fitted=fitted, reports=store.reports, settings=settings)
+        return Trained(
+            model=model,
+            fitted=fitted,
+            reports=store.reports,
+            settings=settings,
+            n_left_out=left_out,
+            notes=tuple(notes),
+        )
 
 
 def _check_device(device: str) -> None:
@@ -382,42 +451,61 @@ def _asking(sources: Sequence[NamedPairs], losses: Mapping[str, EmbeddingLoss]) 
     return [source for source in sources if asks_teacher(losses[source.name])]
 
 
-def _prepared(
-    sources: Sequence[NamedPairs],
-    like: Checkpoint,
-    losses: Mapping[str, EmbeddingLoss],
-    settings: TrainSettings,
-    folder: RunFolder,
-    teacher: Encoder | None,
-    decontaminator: TextMatcher | None,
-    show_progress_bar: bool,
-) -> tuple[TokenStore, TeacherVectors | None]:
-    """The pairs as tokens, and a teacher's vectors of them where a loss asks for some."""
-    tokenizer = Tokenizer(like.tokenizer_json)
-    dropped = tokenizer.unk_id if like.unknown == "drop" else None
-    length = settings.max_length or like.max_length
-    store = build_store(
-        sources,
-        tokenizer,
-        folder.path / STORE_FOLDER,
-        max_length=length,
-        unk_id_dropped=dropped,
-        decontaminator=decontaminator,
-        show_progress_bar=show_progress_bar,
+class _Tokenized:
+    """The pairs as tokens, and a teacher's vectors of them."""
+
+    def __init__(
+        self, like: Checkpoint, settings: TrainSettings, folder: RunFolder, show_progress_bar: bool
+    ) -> None:
+        self._tokenizer = Tokenizer(like.tokenizer_json)
+        self._dropped = self._tokenizer.unk_id if like.unknown == "drop" else None
+        self._length = settings.max_length or like.max_length
+        self._folder, self._shows = folder.path, show_progress_bar
+
+    def store(
+        self, sources: Sequence[NamedPairs], decontaminator: TextMatcher | None
+    ) -> TokenStore:
+        return build_store(
+            sources,
+            self._tokenizer,
+            self._folder / STORE_FOLDER,
+            max_length=self._length,
+            unk_id_dropped=self._dropped,
+            decontaminator=decontaminator,
+            show_progress_bar=self._shows,
+        )
+
+    def vectors(
+        self, sources: Sequence[NamedPairs], asking: Sequence[NamedPairs], teacher: Encoder
+    ) -> TeacherVectors:
+        return build_teacher_vectors(
+            asking,
+            self._tokenizer,
+            teacher,
+            self._folder / TEACHER_FOLDER,
+            max_length=self._length,
+            unk_id_dropped=self._dropped,
+            prompts=sorted({prompt for source in sources for prompt in source.prompts.values()}),
+            show_progress_bar=self._shows,
+        )
+
+
+def _stream(
+    store: TokenStore, losses: Mapping[str, EmbeddingLoss], settings: TrainSettings
+) -> BatchStream:
+    for source in store.sources:
+        found = f"one pair of {source.report.n_read} can be trained on"
+        loss = losses[source.name]
+        check_batch(source.name, source.text_roles, loss, len(source), found)
+    return BatchStream(
+        store,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        sampling=settings.sampling,
+        alpha=settings.alpha,
+        unique=settings.unique,
+        masked=[name for name, loss in losses.items() if masks_equal_texts(loss)],
     )
-    if teacher is None:
-        return store, None
-    vectors = build_teacher_vectors(
-        _asking(sources, losses),
-        tokenizer,
-        teacher,
-        folder.path / TEACHER_FOLDER,
-        max_length=length,
-        unk_id_dropped=dropped,
-        prompts=sorted({prompt for source in sources for prompt in source.prompts.values()}),
-        show_progress_bar=show_progress_bar,
-    )
-    return store, vectors
 
 
 def _recipe(
@@ -439,6 +527,7 @@ def _recipe(
         else {name: describe_loss(loss) for name, loss in losses.items()},
         "steps": {"planned": fitted.n_steps, "done": state.step, "kept": state.best_step},
         "score": None if state.best_step is None else round(state.best_score, 6),
+        "score_at_start": state.curve.score_at_start(),
         "pairs_seen": state.n_examples,
         "versions": installed_versions(),
         "seconds": round(state.seconds, 3),
