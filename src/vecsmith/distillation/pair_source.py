@@ -95,7 +95,7 @@ class PairsToPolish:
             stored.name: source.licence
             for stored, source in zip(store.sources, self.sources, strict=True)
         }
-        return data_facts(store.reports, licences)
+        return data_facts(store.reports, licences, {})
 
 
 def polish_batches(store: TokenStore, settings: PolishSettings) -> BatchStream:
