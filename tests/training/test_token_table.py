@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from vecsmith.compression.rounding import with_dtype
 from vecsmith.formats import Checkpoint
 from vecsmith.training.bag import Bag
 from vecsmith.training.token_table import TokenTable, drop_tokens
@@ -207,3 +210,24 @@ def test_tensors_that_do_not_fit_are_refused() -> None:
         TokenTable(torch.zeros(0, 4))
     with pytest.raises(ValueError, match=r"\[2\] on cpu, expected \[3\]"):
         TokenTable(torch.zeros(3, 4), torch.zeros(2))
+
+
+def test_int8_rows_are_of_real_size_and_train_as_float32_ones_do(
+    tiny_checkpoint: Checkpoint,
+) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((len(tiny_checkpoint.table), 16)).astype(np.float32) / 10
+    exact = replace(tiny_checkpoint, table=rows, weights=None, mapping=None, normalize=True)
+    scaled = with_dtype(exact, "int8")
+    for train_weights in (False, True):
+        table = TokenTable.from_checkpoint(scaled, train_weights=train_weights)
+        np.testing.assert_allclose(table.rows, rows, atol=0.003)
+    # as model2vec rounds: one scale for all, which is not kept
+    rounded = np.rint(127 * rows / np.abs(rows).max()).astype(np.int8)
+    sif = rng.random(len(rows)).astype(np.float32)
+    for weights in (None, sif):
+        table = TokenTable.from_checkpoint(replace(exact, table=rounded, weights=weights))
+        expected = rows / np.abs(rows).max() * (1 if weights is None else sif[:, None])
+        np.testing.assert_allclose(table.rows, expected, atol=0.005)
+    plain = replace(exact, table=rounded, normalize=False)
+    np.testing.assert_array_equal(TokenTable.from_checkpoint(plain).rows, rounded)

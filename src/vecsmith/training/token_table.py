@@ -12,6 +12,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from torch.nn.functional import embedding_bag
 from vecsmith.formats import Checkpoint
 from vecsmith.training import _kernels
 from vecsmith.training.bag import Bag
+
+# No table has numbers as large but one in units of its scale.
+_LARGEST_INT8: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +86,14 @@ class TokenTable:
     ) -> TokenTable:
         """A table that gives the vectors of `checkpoint` before normalisation, one row for each id.
 
+        Rows are of their real size: the scales of narrow types are multiplied in. An int8 table
+        without any, whose vectors get unit length, is divided by 127.
+
         Args:
             checkpoint: A static model; rows that ids share are copied for each of them.
             train_weights: Whether token weights stay beside the rows, to be trained (ones where
-                the model has none); otherwise they are multiplied into the rows.
+                the model has none or they hold the scales of int8 rows); otherwise they are
+                multiplied into the rows.
             device: Where the tensors live.
 
         Raises:
@@ -99,13 +107,19 @@ class TokenTable:
         chosen = table if checkpoint.mapping is None else table[checkpoint.mapping]
         rows = np.array(chosen, dtype=np.float32, order="C")
         weights = checkpoint.weights
-        if train_weights:
+        is_int8 = isinstance(table, np.ndarray) and table.dtype == np.int8
+        if train_weights and not is_int8:  # the weights of int8 hold each row's scale
             kept = np.ones(len(rows)) if weights is None else weights
             token_weights = torch.from_numpy(np.array(kept, dtype=np.float32)).to(device)
             return cls(torch.from_numpy(rows).to(device), token_weights)
         if weights is not None:
             rows *= weights[:, None]
-        return cls(torch.from_numpy(rows).to(device))
+        if is_int8 and checkpoint.normalize and float(np.abs(rows).max()) > _LARGEST_INT8:
+            # Whoever rounded it kept no scale, and none changes the vectors. Adam's steps go by the
+            # rate alone: on rows in units of 127 they would move nothing.
+            rows /= 127
+        ones = torch.ones(len(rows), device=device) if train_weights else None
+        return cls(torch.from_numpy(rows).to(device), ones)
 
     @classmethod
     def from_random(
