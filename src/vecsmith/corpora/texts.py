@@ -89,8 +89,9 @@ class TextCorpus:
         self._unwanted = unwanted
 
     def leaving_out(self, unwanted: TextMatcher) -> TextCorpus:
-        """These texts without those that `unwanted` knows."""
-        return TextCorpus(self.corpus, self.column, unwanted=unwanted)
+        """These texts without those that `unwanted` knows, nor what was left out before."""
+        before = () if self._unwanted is None else (self._unwanted,)
+        return TextCorpus(self.corpus, self.column, unwanted=_any_of((*before, unwanted)))
 
     @property
     def name(self) -> str:
@@ -147,6 +148,29 @@ class TextCorpus:
             report.n_given += len(kept)
             if kept:
                 yield kept
+
+
+@dataclass(frozen=True, slots=True)
+class _AnyOf:
+    """Texts that one of several matchers knows."""
+
+    matchers: Sequence[TextMatcher]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all their texts."""
+        return sha256("".join(each.fingerprint for each in self.matchers).encode()).hexdigest()
+
+    def matches(self, texts: Sequence[str]) -> NDArray[np.uint8]:
+        """Of each text 0 if none knows it, shape [N]."""
+        found = np.zeros(len(texts), dtype=np.uint8)
+        for each in self.matchers:
+            found = np.maximum(found, each.matches(texts))
+        return found
+
+
+def _any_of(matchers: Sequence[TextMatcher]) -> TextMatcher:
+    return matchers[0] if len(matchers) == 1 else _AnyOf(matchers)
 
 
 def texts_of(

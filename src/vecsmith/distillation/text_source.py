@@ -39,26 +39,16 @@ class TextsToRead:
             FormatError: If a file is broken.
             ValueError: If there is no such column.
         """
-        if isinstance(source, TextCorpus):
-            self.corpus = source
-        else:
-            self.corpus = texts_of(source, column=column)
-        self.n_texts = self.corpus.n_texts
+        corpus = source if isinstance(source, TextCorpus) else texts_of(source, column=column)
         if evaluation_texts is None or isinstance(evaluation_texts, Decontaminator):
             self._cleaner = evaluation_texts
         else:
             self._cleaner = Decontaminator(evaluation_texts)
+        self.corpus = corpus if self._cleaner is None else corpus.leaving_out(self._cleaner)
+        self.n_texts = self.corpus.n_texts
 
     def __iter__(self) -> Iterator[str]:
-        for texts in self.corpus.batches():
-            if self._cleaner is None:
-                yield from texts
-                continue
-            matches = self._cleaner.matches(texts)
-            n_found = int((matches > 0).sum())
-            self.corpus.report.n_contaminated += n_found
-            self.corpus.report.n_given -= n_found
-            yield from (text for text, kind in zip(texts, matches, strict=True) if not kind)
+        return iter(self.corpus)
 
     def line(self) -> str:
         """What became of the texts, for people."""
@@ -69,9 +59,11 @@ class TextsToRead:
 
     def facts(self) -> dict[str, Any]:
         """What became of the texts of the latest reading, for the recipe."""
+        from vecsmith.training.provenance import short_name
+
         report = self.corpus.report
         found: dict[str, Any] = {
-            "name": self.corpus.name,
+            "name": short_name(self.corpus.name),
             "column": self.corpus.column,
             "n_read": report.n_read,
             "n_used": report.n_given,
