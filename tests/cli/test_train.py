@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,8 @@ def test_a_model_is_tuned_on_pairs_and_chosen_on_dev(call: Run, folder: Path) ->
     assert done.returncode == 0, done.stderr
     assert "8 of 8 steps on 300 pairs" in done.stdout
     assert "pairs.jsonl: 300 of 300 rows" in done.stderr
+    assert "pairs.jsonl: anchor=anchor, positive=positive; info_nce" in done.stderr
+    assert re.search(r"dev score -?[\d.]+ at the start, -?[\d.]+ in the end \(\+", done.stdout)
     assert "600 texts are in the evaluation sets (0 equal, 0 nearly" in done.stderr
     model = StaticModel.from_pretrained(folder / "tuned")
     run = folder / "tuned.run"
@@ -176,7 +179,7 @@ def test_a_run_that_was_interrupted_goes_on(
     assert "the same command goes on" in done.stderr
     assert not (folder / "tuned").exists()
     other = call(*common, "--out", "tuned", "--seed", "9")
-    assert (other.returncode, "settings.seed was 0, is 9" in other.stderr) == (1, True)
+    assert (other.returncode, "seed was 0, is 9" in other.stderr) == (1, True)
     assert call(*common, "--out", "tuned").returncode == 0
     found, expected = (StaticModel.from_pretrained(folder / name) for name in ("tuned", "whole"))
     np.testing.assert_array_equal(found.encode(["hello cat"]), expected.encode(["hello cat"]))
@@ -188,7 +191,7 @@ def test_a_run_that_was_interrupted_goes_on(
     ("arguments", "code", "message"),
     [
         (("--pairs", "absent.jsonl", "--init", "mini"), 1, "absent.jsonl"),
-        (("--pairs", "pairs.jsonl"), 1, "neither init nor tokenizer"),
+        (("--pairs", "pairs.jsonl"), 1, "neither --init nor --tokenizer"),
         (("--pairs", "pairs.jsonl", "--init", "absent"), 1, "absent"),
         (("--pairs", "pairs.jsonl", "--init", "mini", "--dims", "99"), 1, "at most 16"),
         (("--pairs", "pairs.jsonl", "--init", "mini", "--dims", "a"), 2, "--dims 'a'"),
@@ -198,6 +201,9 @@ def test_a_run_that_was_interrupted_goes_on(
         (("--pairs", "pairs.jsonl", "--init", "mini", "--preset", "best"), 1, "preset 'best'"),
         (("--pairs", "pairs.jsonl", "--init", "mini", "--dim", "8"), 2, "without --init"),
         (("--pairs", "pairs.jsonl", "--tokenizer", "tokenizer.json", "--mine", "2"), 2, "--mine"),
+        (("--pairs", "pairs.jsonl", "--init", "mini", "--ema", "-1"), 1, "--ema -1.0, expected"),
+        (("--pairs", "pairs.jsonl", "--init", "mini", "--max-length", "-1"), 1, "--max-length -1"),
+        (("--pairs", "pairs.jsonl", "--init", "mini", "--loss", "cosent"), 1, "name it in --roles"),
         (("--pairs", "empty.jsonl", "--init", "mini"), 1, "empty.jsonl"),
         (("--pairs", "broken.jsonl", "--init", "mini"), 1, "broken.jsonl: line 1"),
     ],
@@ -214,6 +220,22 @@ def test_a_mistake_is_one_line_and_leaves_no_model(
     assert message in errors[0]
     assert not (folder / "tuned").exists()
     assert leftovers(folder) == []
+
+
+def test_the_model_begun_with_is_never_replaced(call: Run, folder: Path) -> None:
+    before = StaticModel.from_pretrained(folder / "mini").checkpoint.rows
+    done = call(
+        *("train", "static", "--init", "mini", "--pairs", "pairs.jsonl", "--out", "./mini", *FAST)
+    )
+    assert (done.returncode, "--out mini: the folder of --init" in done.stderr) == (1, True)
+    after = StaticModel.from_pretrained(folder / "mini").checkpoint.rows
+    np.testing.assert_array_equal(before, after)
+
+
+def test_a_run_of_few_steps_is_told_in_options(call: Run, folder: Path) -> None:
+    done = call("train", "static", "--init", "mini", "--pairs", "pairs.jsonl", "--out", "tuned")
+    assert done.returncode == 0, done.stderr
+    assert "make 1 steps, expected 50 or more to learn from: try --epochs 50" in done.stderr
 
 
 def test_broken_bytes_are_mended_and_blank_rows_counted(call: Run, folder: Path) -> None:

@@ -103,7 +103,7 @@ def test_a_run_with_other_settings_is_refused_and_may_be_restarted(
     tmp_path: Path, start: Path
 ) -> None:
     toy_run(tmp_path / "run", start, steps=2)
-    with pytest.raises(ValueError, match=r"settings\.lr was 0\.05, is 0\.5"):
+    with pytest.raises(ValueError, match=r"\(lr was 0\.05, is 0\.5\)"):
         toy_run(tmp_path / "run", start, steps=2, lr=0.5)
     again = toy_run(tmp_path / "run", start, steps=2, lr=0.5, restart=True)
     assert same_bits(again, toy_run(tmp_path / "other", start, steps=2, lr=0.5))
@@ -163,11 +163,28 @@ def test_tensors_and_numbers_come_back_from_a_file_bit_for_bit(tmp_path: Path) -
 
 
 def test_differences_name_what_changed() -> None:
-    before = {"a": 1, "b": {"c": 2, "d": 3}, "e": 4}
-    assert differences(before, {"a": 1, "b": {"c": 5, "d": 3}, "f": 6}) == [
-        "b.c was 2, is 5",
-        "e was 4, is None",
-        "f was None, is 6",
+    before = {
+        "settings": {"lr": 1, "steps": None},
+        "pairs": {"qa": {"fingerprint": "a" * 64, "loss": "cosent"}, "old": {"loss": "x"}},
+        "start": {"tokenizer": {"family": "bpe", "vocabulary": 90}, "model": "0" * 64},
+        "teacher": None,
+    }
+    now = {
+        "settings": {"lr": 2, "steps": 5},
+        "pairs": {"qa": {"fingerprint": "b" * 64, "loss": "info_nce"}},
+        "start": {"tokenizer": {"family": "bpe", "vocabulary": 80}, "model": "1" * 64},
+        "teacher": "mini",
+    }
+    assert differences(before, before) == []
+    assert differences(before, now) == [
+        "lr was 1, is 2",
+        "steps was none, is 5",
+        "the rows of qa: not the same",
+        "the loss of qa was cosent, is info_nce",
+        "the set old was {'loss': 'x'}, is none",
+        "the vocabulary of the tokenizer was 90, is 80",
+        "the model: not the same",
+        "the teacher was none, is mini",
     ]
 
 

@@ -5,6 +5,7 @@ The one rule: whatever can be refused is refused before the first text is tokeni
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,29 @@ if TYPE_CHECKING:
 MINING_FOLDER = "mining"
 _SCORES_FOLDER = "scores"
 _CURVE_STEM = "curve"
+_NAMES = (
+    "batch_size weight_decay clip_norm max_length token_dropout token_weights evaluate_every "
+    "checkpoint_every checkpoint_minutes"
+).split()
+_SHORT_NAMES = (
+    "epochs steps lr warmup schedule dims temperature directions sampling alpha seed ema precision "
+    "device patience dim vocabulary start teacher roles preset init tokenizer loss"
+).split()
+# what stands in messages of functions -> what the command calls it
+_OPTIONS = (
+    (re.compile(r"take unique=False and mask equal texts in the loss"), "give --repeats"),
+    (re.compile(r"neither init nor tokenizer is given"), "neither --init nor --tokenizer is given"),
+    (re.compile(r"expected teacher=\.\.\., an encoder"), "expected --teacher MODEL"),
+    (re.compile(r"name it in roles"), "name it in --roles"),
+    (re.compile(r"raise dim\b"), "raise --dim"),
+    (re.compile(r"choose another folder, or restart it"), "choose another --work, or --restart"),
+    *(
+        (re.compile(rf"(?<![\w-]){name}="), f"--{name.replace('_', '-')} ")
+        for name in (*_NAMES, *_SHORT_NAMES)
+    ),
+    *((re.compile(rf"(?<![\w-]){name}\b"), f"--{name.replace('_', '-')}") for name in _NAMES),
+    *((re.compile(rf"^{name} (?=['\"\d\[(n-])"), f"--{name} ") for name in _SHORT_NAMES),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +86,31 @@ def finish(job: TrainingJob) -> dict[str, Any]:
     Raises:
         KeyboardInterrupt: Saying what is kept.
     """
-    _check_out(job.out)
+    _check_out(job)
     try:
         return _finish(job)
     except KeyboardInterrupt:
-        kept = f"the last checkpoint is in {job.work}, the same command goes on from it"
-        raise KeyboardInterrupt(kept) from None
+        raise KeyboardInterrupt(_what_is_kept(job)) from None
+    except (ValueError, TypeError) as error:
+        text = in_options(str(error))
+        if type(error) not in (ValueError, TypeError) or text == str(error):
+            raise
+        raise type(error)(text) from error
+
+
+def in_options(message: str) -> str:
+    """`message` of a function with the command's options instead of the function's arguments."""
+    for pattern, option in _OPTIONS:
+        message = pattern.sub(option, message)
+    return message
+
+
+def _what_is_kept(job: TrainingJob) -> str:
+    from vecsmith.training.checkpointing import CHECKPOINT_FILE
+
+    if (job.work / CHECKPOINT_FILE).exists():
+        return f"the last checkpoint is in {job.work}, the same command goes on from it"
+    return f"no step is kept yet; {job.work} has what was read so far, the same command goes on"
 
 
 def _finish(job: TrainingJob) -> dict[str, Any]:
@@ -83,6 +126,7 @@ def _finish(job: TrainingJob) -> dict[str, Any]:
     sources = _open_sources(job)
     losses = _named_losses(job, sources, settings, init)
     teacher = _open_teacher(job.teacher)
+    _tell_sets(sources, losses, settings, init, job)
     score = DevScore(job.eval_folders) if job.eval_folders else None
     cleaner = _decontaminator(job)
     if job.mine:
@@ -103,6 +147,7 @@ def _finish(job: TrainingJob) -> dict[str, Any]:
         teacher=teacher if _is_asked_for(losses) or not job.mine else None,
         decontaminator=cleaner,
         restart=job.restart,
+        tell=lambda line: note(in_options(line), quiet=job.quiet),
         show_progress_bar=job.show_progress_bar,
     )
     for report in trained.reports:
@@ -120,8 +165,13 @@ def _finish(job: TrainingJob) -> dict[str, Any]:
     return _facts(trained, model, result, job, time.perf_counter() - started)
 
 
-def _check_out(out: Path) -> None:
-    """Refuses at once what could only fail after hours of work."""
+def _check_out(job: TrainingJob) -> None:
+    """Refuses at once what could only fail after hours of work, or cost the model begun with."""
+    out = job.out
+    if job.init is not None and Path(job.init).resolve() == out.resolve():
+        raise ValueError(
+            f"--out {out}: the folder of --init, which would be replaced, expected another one"
+        )
     if not out.absolute().parent.is_dir():
         raise ValueError(f"--out {out}: no folder {out.parent}, expected one that exists")
     from vecsmith.formats import check_replaceable
@@ -192,6 +242,23 @@ def _named_losses(
         if asked is not None:
             chosen[name] = named_loss(asked, settings, dim)
     return chosen
+
+
+def _tell_sets(
+    sources: Sequence[NamedPairs],
+    losses: Mapping[str, EmbeddingLoss] | None,
+    settings: TrainSettings,
+    init: StaticModel | None,
+    job: TrainingJob,
+) -> None:
+    """A line for each set: which columns it is read from, and its loss."""
+    from vecsmith.training.checks import name_of_loss
+    from vecsmith.training.loss_choice import choose_losses
+
+    chosen = choose_losses(losses, sources, settings, settings.dim if init is None else init.dim)
+    for source in sources:
+        columns = ", ".join(f"{role}={name}" for role, name in source.corpus.columns.items())
+        note(f"{source.name}: {columns}; {name_of_loss(chosen[source.name])}", quiet=job.quiet)
 
 
 def _is_asked_for(losses: Mapping[str, EmbeddingLoss] | None) -> bool:
@@ -321,6 +388,9 @@ def _facts(
         "pairs": sum(report.n_kept for report in trained.reports),
         "data": ours["data"],
         "score": None if state.best_step is None else state.best_score,
+        "score_at_start": state.curve.score_at_start(),
+        "left_out_of_each_pass": dict(trained.n_left_out),
+        "notes": [in_options(line) for line in trained.notes],
         "scores": ours.get("scores", []),
         "groups": {} if result is None else {name: result.average(name) for name in result.groups},
         "examples_per_second": state.n_examples / max(state.seconds, 1e-9),

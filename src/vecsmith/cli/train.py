@@ -371,6 +371,11 @@ def _print_result(result: Mapping[str, Any]) -> None:
         f"{count(result['pairs'])} pairs, {count(round(result['examples_per_second']))} "
         f"examples/s{best}"
     )
+    if result["score"] is not None and result["score_at_start"] is not None:
+        before, after = 100 * result["score_at_start"], 100 * result["score"]
+        print(
+            f"  dev score {before:.1f} at the start, {after:.1f} in the end ({after - before:+.1f})"
+        )
     for row in result["scores"]:
         interval = f" ({100 * row['low']:.1f}-{100 * row['high']:.1f})"
         prefixes = "".join(f"  {dim}: {100 * score:.1f}" for dim, score in row["dims"].items())

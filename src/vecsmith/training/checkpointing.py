@@ -51,6 +51,7 @@ _PART_NAMES: Final = (
     ".best-",
     ".curve.",
 )
+_LONGEST_VALUE: Final = 40
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -240,16 +241,37 @@ def saying_no_room(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+def differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], above: tuple[str, ...] = ()
+) -> list[str]:
     """What changed between two records, for people: "lr was 0.1, is 0.2"."""
     changes = []
     for key in [*before, *(key for key in now if key not in before)]:
         old, new = before.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            changes += differences(old, new, f"{prefix}{key}.")
+            changes += differences(old, new, (*above, key))
         elif old != new:
-            changes.append(f"{prefix}{key} was {old!s:.60}, is {new!s:.60}")
+            changes.append(_change(_in_words((*above, key)), old, new))
     return changes
+
+
+def _change(name: str, old: Any, new: Any) -> str:
+    if max(len(str(old)), len(str(new))) > _LONGEST_VALUE:  # a hash or a list tells nobody much
+        return f"{name}: not the same"
+    was, now = ("none" if value is None else value for value in (old, new))
+    return f"{name} was {was}, is {now}"
+
+
+def _in_words(path: tuple[str, ...]) -> str:
+    """A name of a record's value for people: ("pairs", "qa", "loss") is "the loss of qa"."""
+    if path[0] == "settings":
+        return ".".join(path[1:])
+    if path[0] == "pairs":
+        of = {"fingerprint": "the rows of ", "loss": "the loss of ", "roles": "the columns of "}
+        return f"{of.get(path[2], '')}{path[1]}" if len(path) > 2 else f"the set {path[-1]}"
+    if path[0] == "start":
+        return " of the ".join(("the " + path[-1], *path[-2:0:-1]))
+    return f"the {path[0]}"
 
 
 def _is_part(path: Path) -> bool:

@@ -104,6 +104,11 @@ def doubts(
             )
 
 
+def name_of_loss(loss: EmbeddingLoss) -> str:
+    """The name of the function that `loss` is made of, without its settings."""
+    return describe_loss(_innermost(loss))
+
+
 def masks_equal_texts(loss: EmbeddingLoss) -> bool:
     """Whether `loss` takes the texts' keys, by which it leaves equal texts out."""
     return {"query_keys", "candidate_keys"} <= needs(loss)
