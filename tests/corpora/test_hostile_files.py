@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.corpora.test_corpus import write
-from vecsmith.corpora import open_corpus, open_pairs, texts_of
+from vecsmith.corpora import Limits, open_corpus, open_pairs, texts_of
 from vecsmith.errors import FormatError
 
 
@@ -148,12 +148,34 @@ def test_a_quote_that_is_never_closed_is_told_with_its_line(tmp_path: Path) -> N
         file.write(b'id,text\n1,fine\n2,"oh\n')
         for _ in range(80):
             file.write(b"3,many more rows of a good file\n" * 30_000)
-    with pytest.raises(FormatError, match=r"t.csv: line \d+: field larger.* starts at line 3, exp"):
+    with pytest.raises(FormatError, match=r"t.csv: line \d+: the row that starts at line 3 has"):
         read_all(path)
     before = csv.field_size_limit()
     write(tmp_path / "fine.csv")
     read_all(tmp_path / "fine.csv")
     assert csv.field_size_limit() == before == 128 * 1024
+
+
+def test_a_row_of_endless_fields_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('id,text\n1,"a' + '\n","' * 300, encoding="utf-8")  # a quote at each line end
+    corpus = open_corpus(path)
+    with pytest.raises(FormatError, match=r"row that starts at line 2 has more than 200 bytes"):
+        list(corpus.read(limits=Limits(max_line_bytes=200)))
+
+
+def test_what_does_not_fit_into_memory_is_told_as_such(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    from vecsmith.corpora.arrow import arrow_errors
+    from vecsmith.corpora.files import data_file
+
+    path = tmp_path / "t.parquet"
+    path.touch()
+    with (
+        pytest.raises(FormatError, match="does not fit into memory"),
+        arrow_errors(data_file(path, file_format="parquet")),
+    ):
+        raise pa.ArrowMemoryError("malloc of size 5 failed")
 
 
 def test_few_distinct_long_texts_do_not_fill_the_memory(tmp_path: Path) -> None:

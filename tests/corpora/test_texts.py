@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vecsmith.corpora import texts_of
+from vecsmith.corpora import open_corpus, texts_of
 from vecsmith.corpora.hashing import SeenHashes, text_hashes
 from vecsmith.errors import FormatError
 
@@ -74,3 +74,17 @@ def test_shared_abstracts_are_read_as_their_file_holds_them(shared_data: Path) -
     texts = texts_of(path, column="positive")
     assert list(texts) == list(dict.fromkeys(expected))
     assert texts.n_texts == texts.report.n_read == len(expected)
+
+
+def test_a_text_in_the_place_of_a_column_is_refused() -> None:
+    with pytest.raises(TypeError, match="column 'text' is one text, expected a list of them"):
+        texts_of({"text": "hello"})
+
+
+def test_values_that_no_run_knows_again_are_refused() -> None:
+    with pytest.raises(TypeError, match="expected texts, numbers and dates"):
+        _ = open_corpus([("a", object())]).fingerprint
+
+
+def test_half_characters_have_hashes_of_their_own() -> None:
+    assert len(set(text_hashes(["a?", "a\ud800", "a\ud801"]).tolist())) == 3

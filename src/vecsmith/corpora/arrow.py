@@ -275,6 +275,11 @@ def arrow_errors(file: DataFile) -> Iterator[None]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's failure, not the file's
+        if isinstance(error, pa.ArrowMemoryError):
+            raise FormatError(
+                f"{file.name}: what it holds in one piece does not fit into memory, expected "
+                "shorter values; write it with fewer rows in a row group or batch"
+            ) from error
         cause = (str(error).splitlines() or ["unreadable"])[0]
         raise FormatError(
             f"{file.name}: {cause[:200]}, expected a whole {file.format} file; it may be cut "

@@ -93,6 +93,7 @@ class _Fields:
     def __init__(self, stream: Stream, limits: Limits) -> None:
         self.offset = self.line = self.n_mended = 0
         self._stream = stream
+        self._row_bytes = self._row_line = 0  # of the row that is being read
         # the csv module's own limit is 128 KiB, and the whole process's
         self._most = min(limits.max_line_bytes or 2**31 - 1, 2**31 - 1)
         self._rows = csv.reader(
@@ -107,7 +108,8 @@ class _Fields:
     def next_row(self) -> list[str] | None:
         """The next row that is not an empty line; None at the end."""
         while True:
-            first = self.line + 1
+            first = self._row_line = self.line + 1
+            self._row_bytes = 0
             try:
                 with _field_limit(self._most):
                     row = next(self._rows, None)
@@ -129,6 +131,13 @@ class _Fields:
                 raise FormatError(
                     f"{self._stream.file.name}: line {self.line} is longer than {self._most} "
                     "bytes, expected one row a line"
+                )
+            self._row_bytes += len(line)
+            if self._row_bytes > self._most:
+                raise FormatError(
+                    f"{self._stream.file.name}: line {self.line}: the row that starts at line "
+                    f"{self._row_line} has more than {self._most} bytes, expected a shorter one; a "
+                    "quote may be open there"
                 )
             if self.offset == 0:
                 self.offset = len(line)

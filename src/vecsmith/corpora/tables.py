@@ -57,12 +57,19 @@ def table_part(source: Any) -> TablePart | None:
     """The table that `source` shows itself as; None if it does not.
 
     Raises:
+        TypeError: If it is a mapping and a column of it is a text.
         ValueError: If it is a mapping of columns of unlike lengths.
     """
     if isinstance(source, Mapping) or hasattr(source, "__arrow_c_stream__"):
         pa = require("pyarrow", extra="data", purpose="read tables")
         if not isinstance(source, Mapping):
             return TablePart(pa.table(source))
+        for name, values in source.items():
+            if isinstance(values, str | bytes):
+                raise TypeError(
+                    f"column {name!r} is one text, expected a list of them, such as "
+                    f"{{{name!r}: [{values!r:.40}]}}"
+                )
         columns = {str(name): list(values) for name, values in source.items()}
         lengths = {name: len(values) for name, values in columns.items()}
         if len(set(lengths.values())) > 1:
