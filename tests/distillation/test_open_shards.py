@@ -16,7 +16,10 @@ import torch
 from tests.distillation.test_teacher_pass import N_TOKENS, LetterReader
 from vecsmith.distillation import teacher_pass, tokenlearn
 from vecsmith.distillation.open_shards import OpenShards, tokens_of
+from vecsmith.distillation.settings import TextSettings, TokenlearnSettings
 from vecsmith.distillation.teacher_pass import ReadTexts, TeacherPass, run_teacher_pass
+from vecsmith.distillation.tokenlearn import learn_table
+from vecsmith.errors import RunFailed
 
 TEXTS = [f"{i} {'x' * (i % 7)}" for i in range(900)]
 
@@ -93,3 +96,18 @@ def test_texts_without_a_vector_are_no_part_of_the_mean(tmp_path: Path) -> None:
     np.testing.assert_allclose(mean, vectors.mean(axis=0), atol=1e-9)
     centred = vectors - vectors.mean(axis=0)
     np.testing.assert_allclose(moment, centred.T @ centred, rtol=1e-4, atol=1e-3)
+
+
+def test_a_gradient_that_is_not_finite_is_told_with_what_to_do(
+    folder: Path, tmp_path: Path
+) -> None:
+    passed = TeacherPass(folder)
+    isolated = np.full(passed.sums.shape, 1e-3, dtype=np.float32)
+    how = TextSettings(
+        objective="mse", tokenlearn=TokenlearnSettings(lr=1e30, start="isolated", epochs=40)
+    )
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(RunFailed, match=r"step \d+ of \d+: .*lower lr"),
+    ):
+        learn_table(passed, isolated, 2, how, file=tmp_path / "learning")

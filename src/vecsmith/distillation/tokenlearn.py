@@ -34,7 +34,7 @@ from vecsmith.distillation.regression.prior import weigh_rows
 from vecsmith.distillation.regression.projection import principal_directions
 from vecsmith.distillation.settings import TextSettings, TokenlearnSettings
 from vecsmith.distillation.teacher_pass import TeacherPass
-from vecsmith.errors import FormatError
+from vecsmith.errors import FormatError, RunFailed
 from vecsmith.formats.safetensors import TensorFile, write_tensors
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def learn_table(
         show_progress_bar: Whether to show one, if this is a terminal.
 
     Raises:
-        FloatingPointError: If a gradient is not finite.
+        RunFailed: If a gradient is not finite.
     """
     settings = how.tokenlearn
     targets = _Targets.of(passed, dim, settings)
@@ -181,7 +181,13 @@ class _Run:
             vectors = self.table.embed(bag).requires_grad_()
             loss_of(vectors, torch.from_numpy(wanted)).backward()  # type: ignore[no-untyped-call]
             assert vectors.grad is not None
-            self._adam.step(self.table.gradients([(bag, vectors.grad)]), schedule.rate(step))
+            try:
+                self._adam.step(self.table.gradients([(bag, vectors.grad)]), schedule.rate(step))
+            except FloatingPointError as error:
+                raise RunFailed(
+                    f"step {step + 1} of {n_steps}: {error}; lower lr or raise temperature of "
+                    "TokenlearnSettings, or take objective='regression', which has neither"
+                ) from error
             advance(1)
             if time.monotonic() - saved_at >= SAVE_SECONDS:
                 self._save()
