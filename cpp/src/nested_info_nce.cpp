@@ -24,6 +24,8 @@ constexpr std::size_t kBlockRows = 192;  // a multiple of 96, which every kernel
 constexpr std::size_t kLeastRows = 96;
 constexpr std::size_t kPlaneBytes = std::size_t{64} << 20;
 constexpr float kFar = 1e30F;
+constexpr float kNotANumber = std::numeric_limits<float>::quiet_NaN();
+constexpr double kLongest = 1e18;  // dot products of longer vectors would reach kExcludedDot
 
 std::size_t rounded_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -104,7 +106,8 @@ class Exclusions {
   std::vector<std::array<std::span<const Place>, 2>> of_;
 };
 
-// Inverse norms of all prefixes of one side: [n_prefixes, stride], zeros behind the last.
+// Inverse norms of all prefixes of one side: [n_prefixes, stride], zeros behind the last, not a
+// number where a vector is too long.
 struct InverseNorms {
   std::vector<float> values;
   std::size_t stride;
@@ -121,12 +124,30 @@ struct InverseNorms {
                                                    lengths[k] - begin)};
           begin = lengths[k];
           const double inverse = squares > 0.0 ? 1.0 / std::sqrt(squares) : squares;
-          values[k * stride + i] = static_cast<float>(inverse);
+          const bool fits = !(squares > kLongest * kLongest);
+          values[k * stride + i] = fits ? static_cast<float>(inverse) : kNotANumber;
         }
       }
     });
   }
   const float* of(std::size_t k) const { return values.data() + k * stride; }
+};
+
+// A pair's part in a soft-max. With p near 1, as in a batch that is learnt already, p - 1 of rounded
+// numbers is nothing but their rounding, and Adam makes full steps of gradients however small; so it
+// is made of what stands beside the pair, none of which it can round away. `beside` is the logarithm
+// of the others' sum over the pair's own power, all to the base of 2.
+struct PairShare {
+  double beside;
+
+  PairShare(float highest, double sum, float own)
+      : beside(double{highest} + std::log2(sum) - double{own}) {}
+  /// Gradient of the loss for the pair's logit: p - 1.
+  double gradient() const { return -1.0 / (1.0 + std::exp2(-beside)); }
+  /// -log2(p)
+  double loss() const {
+    return std::max(beside, 0.0) + std::log1p(std::exp2(-std::abs(beside))) * std::numbers::log2e;
+  }
 };
 
 // What a thread-independent group of rows adds to the sums over columns.
@@ -252,27 +273,33 @@ class Batch {
       const float factor = scale * to_logit();
       const float* const scales = candidate_scales_.of(k);
       float* const dots = planes_.row(k, r);
+      const float own = dots[query] * factor * scales[query];
+      dots[query] = kernels::kExcludedDot;  // the kernels see to the others
       const float highest = kernels_.highest(dots, scales, factor, n_columns_);
       const float sum = kernels_.sum_of_powers(dots, scales, factor, highest, n_columns_);
-      const float total = highest + std::log2(sum);
-      const float own = dots[query] * factor * scales[query];
+      const PairShare in_row(highest, sum, own);
       const float each = contrast_.weights[k] / static_cast<float>(contrast_.queries.n_rows);
       const float share = contrast_.both_directions ? each / 2.0F : each;
+      double asked = double{share} * in_row.gradient();
+      loss += double{share} * in_row.loss();
+      if (contrast_.both_directions) {
+        const PairShare& in_column = pairs_in_columns_[k * contrast_.queries.n_rows + query];
+        asked += double{share} * in_column.gradient();
+        loss += double{share} * in_column.loss();
+      }
       const float* const column_totals =
           contrast_.both_directions ? column_totals_.data() + k * stride_ : nullptr;
-      loss += double{share} * (double{total} - double{own});
-      if (column_totals != nullptr) {
-        loss += double{share} * (double{column_totals[query]} - double{own});
-      }
+      const auto total = static_cast<float>(double{own} + in_row.loss());
       const float back = scale / contrast_.temperature;
       float* const pulls = parts_.of(group, k);
       const float* const longer = k + 1 < n_prefixes_ ? planes_.row(k + 1, r) : nullptr;
       float pull = kernels_.ask(dots, longer, scales, column_totals, pulls,
                                 {factor, total, share, share, back}, n_columns_);
-      // the pair itself: one is taken from its share in each soft-max
-      pull -= each * own;
-      pulls[query] -= each * own;
-      dots[query] -= each * (back * scales[query]);
+      if (std::isnan(pull)) loss = double{pull};  // powers of two drop what is not a number
+      const auto own_pull = static_cast<float>(asked * double{own});
+      pull += own_pull;
+      pulls[query] += own_pull;
+      dots[query] += static_cast<float>(asked * double{back} * double{scales[query]});
       query_pulls_[k * block_rows_ + r] = pull;
     }
     return loss * std::numbers::ln2;
@@ -345,12 +372,13 @@ class Batch {
     std::fill(row + contrast_.lengths.back(), row + vectors.dim, 0.0F);
   }
 
-  // Logarithm of each candidate's soft-max denominator over the queries.
+  // Logarithm of each candidate's soft-max denominator over the queries, and its pair's part in it.
   void gather_column_totals() {
     const std::size_t n_queries = contrast_.queries.n_rows;
     const std::size_t size = n_prefixes_ * stride_;
     std::vector<float> highests(size, -kFar);
     std::vector<double> sums(size);
+    std::vector<float> owns(n_prefixes_ * n_queries);
     ColumnParts part_sums(block_rows_ / kGroup, n_prefixes_, stride_);
     each_block([&](std::size_t first, std::size_t n_rows) {
       each_group(n_rows, [&](std::size_t group, std::size_t r, std::size_t end) {
@@ -359,6 +387,13 @@ class Batch {
           float* const sum = part_sums.of(group, k);
           std::fill_n(highest, stride_, -kFar);
           std::fill_n(sum, stride_, 0.0F);
+          for (std::size_t i = r; i < end; ++i) {
+            const std::size_t query = first + i;
+            const float factor = query_scales_.of(k)[query] * to_logit();
+            float& dot = planes_.row(k, i)[query];
+            owns[k * n_queries + query] = dot * factor * candidate_scales_.of(k)[query];
+            dot = kernels::kExcludedDot;
+          }
           const auto each_row = [&](const auto& work) {
             for (std::size_t i = r; i < end; ++i) {
               work(planes_.row(k, i), candidate_scales_.of(k),
@@ -384,11 +419,13 @@ class Batch {
     });
     // a hard negative picks nobody: its soft-max has no share
     column_totals_.assign(size, kFar);
+    pairs_in_columns_.reserve(n_prefixes_ * n_queries);
     for (std::size_t k = 0; k < n_prefixes_; ++k) {
       for (std::size_t c = 0; c < n_queries; ++c) {
         const std::size_t at = k * stride_ + c;
-        column_totals_[at] =
-            static_cast<float>(double{highests[at]} + std::log2(sums[at]));
+        const float own = owns[k * n_queries + c];
+        const PairShare& pair = pairs_in_columns_.emplace_back(highests[at], sums[at], own);
+        column_totals_[at] = static_cast<float>(double{own} + pair.loss());
       }
     }
   }
@@ -416,6 +453,7 @@ class Batch {
   std::vector<float> pulls_;        // gradient times logit, summed over each column
   std::vector<float> query_pulls_;  // the same over the block's rows
   std::vector<float> column_totals_;
+  std::vector<PairShare> pairs_in_columns_;  ///< [n_prefixes, n_queries]
 };
 
 }  // namespace

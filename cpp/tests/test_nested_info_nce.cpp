@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "check.hpp"
@@ -117,12 +118,17 @@ Answer plain_answer(const Batch& b) {
       double highest = -std::numeric_limits<double>::infinity();
       for (std::size_t j = 0; j < count; ++j) highest = std::max(highest, logits[at(j)]);
       double sum = 0.0;
-      for (std::size_t j = 0; j < count; ++j) sum += std::exp(logits[at(j)] - highest);
+      double others = 0.0;  // 1 - p from what stands beside p: nothing is rounded away
+      for (std::size_t j = 0; j < count; ++j) {
+        const double power = std::exp(logits[at(j)] - highest);
+        sum += power;
+        if (j != own) others += power;
+      }
       answer.loss += share * (highest + std::log(sum) - logits[at(own)]);
       for (std::size_t j = 0; j < count; ++j) {
-        asked[at(j)] += share * std::exp(logits[at(j)] - highest) / sum;
+        if (j != own) asked[at(j)] += share * std::exp(logits[at(j)] - highest) / sum;
       }
-      asked[at(own)] -= share;
+      asked[at(own)] -= share * others / sum;
     };
     for (std::size_t q = 0; q < n; ++q) pick(q, m, [&](std::size_t j) { return q * m + j; });
     for (std::size_t c = 0; b.both && c < n; ++c) {
@@ -163,6 +169,23 @@ double worst(const Batch& b, const std::vector<float>& found, const std::vector<
     if (!(difference <= most)) most = difference;  // also takes what is not a number
   }
   return most / unit;
+}
+
+// Largest difference of a vector's gradient from the expected one, as a share of its length.
+double worst_row(const std::vector<float>& found, const std::vector<double>& expected,
+                 std::size_t dim) {
+  double most = 0.0;
+  for (std::size_t i = 0; i < found.size(); i += dim) {
+    double off = 0.0;
+    double whole = 0.0;
+    for (std::size_t d = i; d < i + dim; ++d) {
+      off += (double{found[d]} - expected[d]) * (double{found[d]} - expected[d]);
+      whole += expected[d] * expected[d];
+    }
+    const double share = std::sqrt(off / whole);
+    if (!(share <= most)) most = share;  // also takes what is not a number
+  }
+  return most;
 }
 
 void check_batch(const Batch& batch, double tolerance, bool bfloat16) {
@@ -261,14 +284,83 @@ TEST_CASE(small_temperatures_neither_overflow_nor_vanish) {
   }
 }
 
-TEST_CASE(one_pair_alone_has_nothing_to_learn) {
+TEST_CASE(gradients_of_a_batch_that_is_learnt_keep_their_digits) {
+  Random random(9);
+  Batch batch(60, 90, 96, {32, 96}, random);
+  for (const bool hard_negatives : {false, true}) {
+    batch.n_candidates = hard_negatives ? 90 : 60;
+    batch.candidates.resize(batch.n_candidates * batch.dim);
+    for (float& x : batch.candidates) x = away_from_zero(random);
+    for (std::size_t i = 0; i < batch.queries.size(); ++i) {
+      batch.candidates[i] = batch.queries[i] + 0.1F * random.uniform();
+    }
+    for (const bool both : {false, true}) {
+      batch.both = both;
+      // p - 1 is about 1e-4, 1e-12 and 1e-24
+      for (const float temperature : {0.1F, 0.03F, 0.015F}) {
+        batch.temperature = temperature;
+        const Answer expected = plain_answer(batch);
+        for (const CpuLevel level : testing::cpu_levels()) {
+          std::vector<float> d_queries(batch.queries.size());
+          std::vector<float> d_candidates(batch.candidates.size());
+          nested_info_nce(batch.contrast(), level, 2, pool, d_queries.data(), d_candidates.data());
+          CHECK(worst_row(d_queries, expected.d_queries, batch.dim) < 1e-4);
+          CHECK(worst_row(d_candidates, expected.d_candidates, batch.dim) < 1e-4);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE(pairs_without_negatives_have_nothing_to_learn) {
   Random random(6);
-  Batch batch(1, 1, 8, {4, 8}, random);
-  check_batch(batch, 1e-6, false);
-  Batch equal(3, 3, 8, {8}, random);
-  equal.query_keys = {1, 1, 1};
-  equal.candidate_keys = {2, 2, 2};
-  check_batch(equal, 1e-6, false);
+  std::vector<Batch> batches = {Batch(1, 1, 8, {4, 8}, random), Batch(40, 70, 50, {9, 50}, random),
+                                Batch(200, 200, 50, {9, 50}, random)};
+  for (Batch& batch : batches) {
+    batch.query_keys.assign(batch.n_queries, 1);
+    batch.candidate_keys.assign(batch.n_candidates, 1);
+    for (const bool both : {false, true}) {
+      batch.both = both;
+      for (const bool bfloat16 : {false, true}) {
+        NestedContrast contrast = batch.contrast();
+        contrast.bfloat16 = bfloat16;
+        for (const CpuLevel level : testing::cpu_levels()) {
+          std::vector<float> d_queries(batch.queries.size(), 7.0F);
+          std::vector<float> d_candidates(batch.candidates.size(), 7.0F);
+          CHECK_EQ(nested_info_nce(contrast, level, 2, pool, d_queries.data(), d_candidates.data()),
+                   0.0);
+          const auto zero = [](float x) { return x == 0.0F; };
+          CHECK(std::ranges::all_of(d_queries, zero));
+          CHECK(std::ranges::all_of(d_candidates, zero));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE(vectors_too_long_for_their_products_are_not_numbers) {
+  Random random(10);
+  Batch batch(6, 9, 12, {4, 12}, random);
+  const Answer expected = plain_answer(batch);
+  const float factor = 2e17F;  // times about 2.5, the length of a vector
+  for (auto* const vectors : {&batch.queries, &batch.candidates}) {
+    for (float& x : *vectors) x *= factor;
+  }
+  std::vector<float> d_queries(batch.queries.size());
+  std::vector<float> d_candidates(batch.candidates.size());
+  const double loss = nested_info_nce(batch.contrast(), CpuLevel::kBaseline, 1, pool,
+                                      d_queries.data(), d_candidates.data());
+  CHECK(std::abs(loss - expected.loss) < 1e-4);
+  for (const float length : {1e18F, 1e20F, 1e30F, std::numeric_limits<float>::infinity()}) {
+    for (auto* const vectors : {&batch.queries, &batch.candidates}) {
+      const float before = std::exchange((*vectors)[50], 2.0F * length);
+      for (const CpuLevel level : testing::cpu_levels()) {
+        CHECK(std::isnan(nested_info_nce(batch.contrast(), level, 1, pool, d_queries.data(),
+                                         d_candidates.data())));
+      }
+      (*vectors)[50] = before;
+    }
+  }
 }
 
 TEST_CASE(what_is_not_a_number_stays_visible) {

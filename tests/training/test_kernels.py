@@ -118,6 +118,96 @@ def test_the_nested_loss_is_the_specification_at_random_sizes(
                 assert_near(found, expected, 2e-2 if bfloat16 else 2e-5)
 
 
+def exact_gradients(
+    queries: Tensor, candidates: Tensor, contrast: Contrast, keys: tuple[Tensor, Tensor] | None
+) -> list[Tensor]:
+    """Of log(1 + sum of exp(other - own)), in float64: no probability near 1 is rounded."""
+    sides = [side.double().requires_grad_() for side in (queries, candidates)]
+    n = len(queries)
+    out = torch.eye(n, len(candidates), dtype=torch.bool)
+    if keys is not None:
+        of_queries, of_candidates = keys
+        for own in (of_queries, of_candidates[:n]):
+            out |= own[:, None] == of_candidates
+            out[:, :n] |= own[:, None] == of_queries
+    loss = torch.zeros((), dtype=torch.float64)
+    for length, weight in contrast.weights.items():
+        x, y = (torch.nn.functional.normalize(side[:, :length], dim=1) for side in sides)
+        logits = x @ y.T / contrast.temperature
+        own_N1 = logits.diagonal()[:, None]
+        ways = [(logits - own_N1).masked_fill(out, -torch.inf)]
+        if len(contrast.directions) == 2:
+            ways.append((logits[:, :n].T - own_N1).masked_fill(out[:, :n].T, -torch.inf))
+        losses = [torch.logaddexp(w.logsumexp(1), w.new_zeros(n)).mean() for w in ways]
+        loss = loss + weight * torch.stack(losses).mean()
+    torch.autograd.backward(loss)
+    return [side.grad for side in sides if side.grad is not None]
+
+
+@pytest.mark.parametrize("both_ways", [False, True])
+@pytest.mark.parametrize("bfloat16", [False, True])
+@pytest.mark.parametrize("keyed", [False, True])
+def test_gradients_of_pairs_that_are_learnt_already_keep_their_digits(
+    level: str, both_ways: bool, bfloat16: bool, keyed: bool
+) -> None:
+    """Row by row: Adam makes full steps of the smallest gradient, so of its rounding as well."""
+    rng = np.random.default_rng(7)
+    queries = torch.from_numpy(rng.standard_normal((200, 256), dtype=np.float32))
+    noise = torch.from_numpy(rng.standard_normal((200, 256), dtype=np.float32))
+    more = torch.from_numpy(rng.standard_normal((60, 256), dtype=np.float32))
+    candidates = torch.cat([queries + 0.05 * noise, more])
+    if bfloat16:  # numbers that it holds: only gradients are rounded, not what they are of
+        queries, candidates = queries.bfloat16().float(), candidates.bfloat16().float()
+    keys = (torch.arange(200) % 150, torch.arange(260) % 170) if keyed else None
+    for weights in ({256: 1.0}, {32: 1.0, 64: 0.5, 256: 1.0}):
+        contrast = Contrast(
+            weights=weights,
+            temperature=0.02,
+            directions=BOTH_WAYS if both_ways else BOTH_WAYS[:1],
+            joint=False,
+            bfloat16=bfloat16,
+        )
+        (_, *found), _ = both_losses(queries, candidates, contrast, keys)
+        for mine, exact in zip(
+            found, exact_gradients(queries, candidates, contrast, keys), strict=True
+        ):
+            assert float(exact.norm(dim=1).median()) < 1e-9
+            off = (mine.double() - exact).norm(dim=1) / exact.norm(dim=1)
+            assert float(off.median()) < (1e-2 if bfloat16 else 5e-5)
+            # factors rounded by 2^-9 have parts along the vector, 20 times and more what is left
+            assert float(off.max()) < (0.2 if bfloat16 else 1e-4)
+
+
+@pytest.mark.parametrize("both_ways", [False, True])
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_pairs_whose_negatives_are_all_excluded_move_nothing(
+    level: str, both_ways: bool, bfloat16: bool
+) -> None:
+    rng = np.random.default_rng(8)
+    for n_queries, n_candidates in ((1, 1), (20, 20), (130, 170)):
+        queries = torch.from_numpy(rng.standard_normal((n_queries, 64), dtype=np.float32))
+        candidates = torch.from_numpy(rng.standard_normal((n_candidates, 64), dtype=np.float32))
+        loss, *gradients = _kernels.nested_info_nce(
+            queries,
+            candidates,
+            [16, 32, 64],
+            [1.0, 1.0, 1.0],
+            0.05,
+            excluded=(torch.arange(n_queries), torch.full((n_candidates,), n_queries)),
+            both_directions=both_ways,
+            bfloat16=bfloat16,
+        )
+        assert loss == 0.0
+        assert not any(bool(gradient.any()) for gradient in gradients)
+
+
+def test_vectors_too_long_for_their_products_make_a_loss_that_is_none(level: str) -> None:
+    queries, candidates = torch.randn(3, 8), torch.randn(4, 8)
+    candidates[3] *= 1e19
+    loss, *_ = _kernels.nested_info_nce(queries, candidates, [8], [1.0], 0.05)
+    assert np.isnan(loss)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     n_queries=st.integers(1, 40),

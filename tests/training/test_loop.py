@@ -242,7 +242,7 @@ def test_texts_that_stand_in_most_pairs_are_trained_on_where_repeats_are_allowed
         train_static(**options)
     # one text on one side: all others of a batch are equal to the positive, so nothing is moved
     same = train_static(**options, unique=False, directions="one_way", loss=None)
-    assert np.isfinite(same.checkpoint.table).all()
+    np.testing.assert_array_equal(same.checkpoint.table, model.checkpoint.table)
 
 
 @pytest.mark.gpu
