@@ -224,3 +224,26 @@ def test_a_fitted_table_is_polished_on_pairs_and_gets_a_lexical_tail(
     )
     np.testing.assert_array_equal(model.encode(texts), expected.encode(texts))
     assert not (tmp_path / "model.work").exists()
+
+
+def test_what_is_kept_is_told_when_a_run_stops_and_when_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.distillation.teachers import save_teacher
+    from vecsmith.cli import main
+    from vecsmith.distillation import from_texts
+
+    teacher = save_teacher(tmp_path / "teacher", "bert")
+    (tmp_path / "texts.txt").write_text("the quick brown fox\na dog is small\ntake it\n")
+    command = ["distill", str(teacher), "--texts", str(tmp_path / "texts.txt"), "--dim", "2",
+               "--out", str(tmp_path / "model")]  # fmt: skip
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(from_texts, "fit_table", interrupted)
+        assert main(command) == 130
+    assert f"kept in {tmp_path / 'model.work'}, the same command goes on" in capsys.readouterr().err
+    assert main(command) == 0
+    assert "going on: the teacher has read 3 texts already" in capsys.readouterr().err

@@ -282,6 +282,13 @@ class _Reading:
         """Where what the teacher says is kept."""
         return out.with_name(f"{out.name}.work") if self.work is None else self.work
 
+    def kept(self, out: Path) -> list[str]:
+        """What a run that is stopped leaves, nothing without texts."""
+        if self.texts is None:
+            return []
+        same = "the same command" + (" without --restart" if self.restart else "")
+        return [f"what the teacher has said is kept in {self.folder(out)}, {same} goes on from it"]
+
 
 def _distill_to(
     out: Path, teacher: str, options: Mapping[str, Any], reading: _Reading, *, quiet: bool
@@ -294,6 +301,7 @@ def _distill_to(
     from vecsmith.distillation import distill as distill_model
     from vecsmith.distillation.checkpoints import WITHOUT_TEXTS
     from vecsmith.distillation.source import describe, find_teacher
+    from vecsmith.distillation.teacher_pass import n_texts_done
     from vecsmith.distillation.work_folder import WorkFolder
 
     started = time.perf_counter()
@@ -303,7 +311,12 @@ def _distill_to(
         note(WITHOUT_TEXTS, quiet=quiet)
     if of_texts and reading.restart and reading.folder(out).is_dir():
         WorkFolder(reading.folder(out)).remove()
-    model = distill_model(teacher, **options, **of_texts)
+    if of_texts and (n_done := n_texts_done(reading.folder(out) / "pass")):
+        note(f"going on: the teacher has read {n_done:,} texts already", quiet=quiet)
+    try:
+        model = distill_model(teacher, **options, **of_texts)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(*reading.kept(out)) from None
     model.save_pretrained(out)
     if of_texts and reading.work is None:
         with suppress(FormatError):  # another run of the same command began meanwhile

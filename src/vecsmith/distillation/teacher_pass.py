@@ -159,6 +159,16 @@ class TeacherPass:
         return shard
 
 
+def n_texts_done(folder: PathLike) -> int:
+    """Texts of a pass in `folder` that will not be read again, 0 if there is none.
+
+    Raises:
+        FormatError: If its record is broken.
+    """
+    record = _read_record(Path(folder))
+    return 0 if record is None else sum(shard["n_texts"] for shard in record["shards"])
+
+
 def run_teacher_pass(
     reader: PassReader,
     texts: Iterable[str],
