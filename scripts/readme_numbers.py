@@ -25,8 +25,11 @@ PEERS = {
 
 SHOWN = {
     "all-MiniLM-L6-v2": "the teacher, all-MiniLM-L6-v2",
-    "vecsmith default": "**vecsmith's default**",
-    "model2vec recipe": "model2vec 0.10's recipe",
+    "vecsmith texts + pairs": "**vecsmith, 449,000 texts and 120,000 pairs**",
+    "vecsmith texts": "**vecsmith, the texts alone**",
+    "tokenlearn cosine": "tokenlearn's objective, the same texts",
+    "vecsmith default": "vecsmith's default, no text",
+    "model2vec recipe": "model2vec 0.10's recipe, no text",
     "BM25": "BM25, words alone",
 }
 
@@ -46,7 +49,10 @@ def main() -> int:
 
 def numbers() -> str:
     """Markdown of the tables."""
-    return f"{speed(record('encode'))}\n{quality(record('scoreboard'))}\n"
+    parts = [speed(record("encode")), quality(record("scoreboard"))]
+    if (RESULTS / "train_static.json").is_file():
+        parts.append(f"\n{training()}")
+    return "\n".join(parts) + "\n"
 
 
 def record(name: str) -> Any:
@@ -90,7 +96,7 @@ def quality(found: dict[str, Any]) -> str:
     english = found["suites"]["english"]
     contenders = {each["name"]: each for each in found["contenders"]}
     lines = [
-        "| no text used, test rows | dims | STS | retrieval | classification | of the teacher |",
+        "| test rows | dims | STS | retrieval | classification | of the teacher |",
         "|---|--:|--:|--:|--:|--:|",
     ]
     for name, label in SHOWN.items():
@@ -109,6 +115,22 @@ def quality(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def training() -> str:
+    """One line on training beside sentence-transformers: speed, and models from nothing."""
+    found = record("train_static")
+    faster = " and ".join(
+        f"{times(ratios['examples_per_second'])} in {precision}"
+        for precision, ratios in found["vecsmith_over_sentence_transformers"].items()
+    )
+    return (
+        f"Training (batch {found['batch_size']:,}, {found['dims'][0]} dims and "
+        f"{len(found['dims']) - 1} prefixes, tokenization included, {found['threads']} threads): "
+        f"the examples a second of sentence-transformers' own trainer {faster}, the same loss "
+        "and gradients at the first step. [Record](benchmarks/results/train_static.json). "
+        "From nothing, Korean and English: [the table](docs/guides/from-nothing.md)."
+    )
+
+
 def points(figures: list[float] | None) -> str:
     """A score of [value, low, high] with half the width of its interval."""
     if figures is None:
@@ -124,7 +146,9 @@ def percent(figures: list[float] | None) -> str:
 
 def times(ratio: dict[str, float]) -> str:
     """A ratio with its range."""
-    return f"{ratio['median']:.0f}x ({ratio['min']:.0f}-{ratio['max']:.0f})"
+    digits = 0 if ratio["median"] >= 10 else 1
+    low, high = f"{ratio['min']:.{digits}f}", f"{ratio['max']:.{digits}f}"
+    return f"{ratio['median']:.{digits}f}x ({low}-{high})"
 
 
 def thousands(x: float) -> str:
