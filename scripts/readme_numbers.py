@@ -126,9 +126,16 @@ def training() -> str:
         f"Training (batch {found['batch_size']:,}, {found['dims'][0]} dims and "
         f"{len(found['dims']) - 1} prefixes, tokenization included, {found['threads']} threads): "
         f"the examples a second of sentence-transformers' own trainer {faster}, the same loss "
-        "and gradients at the first step. [Record](benchmarks/results/train_static.json). "
+        f"and gradients at the first step; {_rounds(found)}, load average "
+        f"{found['machine']['load_average']:.0f}. [Record](benchmarks/results/train_static.json). "
         "From nothing, Korean and English: [the table](docs/guides/from-nothing.md)."
     )
+
+
+def _rounds(found: dict[str, Any]) -> str:
+    """How often each side ran."""
+    n_rounds = max(len(side) for run in found["runs"].values() for side in run.values())
+    return "one round" if n_rounds == 1 else f"{n_rounds} rounds"
 
 
 def points(figures: list[float] | None) -> str:
@@ -148,7 +155,8 @@ def times(ratio: dict[str, float]) -> str:
     """A ratio with its range."""
     digits = 0 if ratio["median"] >= 10 else 1
     low, high = f"{ratio['min']:.{digits}f}", f"{ratio['max']:.{digits}f}"
-    return f"{ratio['median']:.{digits}f}x ({low}-{high})"
+    found = f"{ratio['median']:.{digits}f}x"
+    return found if ratio["min"] == ratio["max"] else f"{found} ({low}-{high})"
 
 
 def thousands(x: float) -> str:
