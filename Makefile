@@ -40,6 +40,7 @@ check-native: $(VENV)/.dev
 
 bench: $(PEERS)/.made $(DISTIL_PEER)/.made
 	$(PEERS)/bin/python benchmarks/encode.py $(BENCH_ARGS)
+	$(PEERS)/bin/python benchmarks/train_static.py --out benchmarks/results $(BENCH_TRAIN_ARGS)
 	$(PEERS)/bin/python benchmarks/distill.py --peer-python $(DISTIL_PEER)/bin/python $(BENCH_DISTILL_ARGS)
 
 # The sets are in ../shared/data or in SCOREBOARD_ARGS="--data FOLDER".
