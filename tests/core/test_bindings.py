@@ -29,6 +29,7 @@ NAMES = [
     "TouchedRows",
     "adam_rows",
     "cpu_level",
+    "drift_rows",
     "mean_rows",
     "nested_info_nce",
 ]
