@@ -143,23 +143,6 @@ void adam_rows(const OutVectors& values, const OutVectors& first, const OutVecto
                       {beta1, beta2, eps, rate, weight_decay, clip, step}, level, n_threads);
 }
 
-void drift_rows(const OutVectors& values, const Vectors& first, const Vectors& second,
-                const Counts& ids, const Counts& touched, const Counts& moved,
-                const Flat<const double>& rates, double beta1, double beta2, double eps,
-                double weight_decay, std::size_t n_threads, const std::string& cpu_level) {
-  const std::size_t n_rows = values.shape(0);
-  const std::size_t dim = values.shape(1);
-  expect_shape("first", first.shape(0), first.shape(1), n_rows, dim);
-  expect_shape("second", second.shape(0), second.shape(1), n_rows, dim);
-  const vecsmith::CpuLevel level = vecsmith::cpu_level_of(cpu_level);
-  const nb::gil_scoped_release unlocked;
-  vecsmith::drift_rows({values.data(), first.data(), second.data(), n_rows, dim},
-                       {ids.data(), ids.size()}, {touched.data(), touched.size()},
-                       {moved.data(), moved.size()},
-                       {beta1, beta2, eps, weight_decay, {rates.data(), rates.size()}}, level,
-                       n_threads);
-}
-
 double nested_info_nce(const Vectors& queries, const Vectors& candidates,
                        const std::vector<std::size_t>& lengths, const std::vector<float>& weights,
                        float temperature, const std::optional<Counts>& query_keys,
@@ -210,11 +193,6 @@ void bind_training(nb::module_& m) {
         "touched"_a.noconvert(), "beta1"_a, "beta2"_a, "eps"_a, "rate"_a, "weight_decay"_a,
         "clip"_a, "step"_a, "n_threads"_a, "cpu_level"_a = "",
         "Moves rows by one step of AdamW; the clocks in `touched` are left as they are.");
-  m.def("drift_rows", &drift_rows, "values"_a.noconvert(), "first"_a.noconvert(),
-        "second"_a.noconvert(), "ids"_a.noconvert(), "touched"_a.noconvert(),
-        "moved"_a.noconvert(), "rates"_a.noconvert(), "beta1"_a, "beta2"_a, "eps"_a,
-        "weight_decay"_a, "n_threads"_a, "cpu_level"_a = "",
-        "Moves rows by the steps of AdamW they were absent from; clocks are left as they are.");
   m.def("nested_info_nce", &nested_info_nce, "queries"_a.noconvert(), "candidates"_a.noconvert(),
         "lengths"_a, "weights"_a, "temperature"_a, "query_keys"_a.noconvert().none(),
         "candidate_keys"_a.noconvert().none(), "both_directions"_a, "bfloat16"_a,

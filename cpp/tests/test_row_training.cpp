@@ -219,68 +219,6 @@ TEST_CASE(a_step_of_adam_is_that_of_the_formula_at_every_width) {
   }
 }
 
-TEST_CASE(drifting_rows_are_where_step_after_step_would_take_them) {
-  Random random(4);
-  const std::size_t n_rows = 6;
-  std::vector<double> rates(400);
-  for (double& rate : rates) rate = 0.1 + 0.05 * double{random.uniform()};
-  const std::vector<std::int64_t> ids = {0, 1, 2, 3, 5};
-  const std::vector<std::int64_t> touched = {1, 390, 0, 100, 7, 400};
-  const std::vector<std::int64_t> moved = {1, 395, 50, 100, 9, 400};
-  for (const double weight_decay : {0.0, 0.02}) {
-    for (const std::size_t dim : std::vector<std::size_t>{1, 15, 16, 130}) {
-      const std::vector<float> values = numbers(n_rows * dim, random);
-      std::vector<float> first = numbers(n_rows * dim, random);
-      std::vector<float> second = numbers(n_rows * dim, random);
-      for (float& x : first) x *= 1e-5F;
-      for (float& x : second) x = 1e-10F * x * x;  // roots of the size of eps are among them
-      for (const CpuLevel level : testing::cpu_levels()) {
-        std::vector<float> v = values;
-        drift_rows({v.data(), first.data(), second.data(), n_rows, dim}, ids, touched, moved,
-                   {0.9, 0.999, 1e-6, weight_decay, rates}, level, 2);
-        for (std::size_t row = 0; row < n_rows; ++row) {
-          const bool drifts = std::ranges::find(ids, static_cast<std::int64_t>(row)) != ids.end();
-          for (std::size_t j = 0; j < dim; ++j) {
-            const std::size_t at = row * dim + j;
-            double value = double{values[at]};
-            double way = 0.0;
-            for (auto step = moved[row] + 1; drifts && step <= 400; ++step) {
-              const auto t = static_cast<double>(step);
-              const auto gone = static_cast<double>(step - touched[row]);
-              const double rate = rates[static_cast<std::size_t>(step - 1)];
-              const double root = std::sqrt(double{second[at]} * std::pow(0.999, gone) /
-                                            (1.0 - std::pow(0.999, t)));
-              const double change = double{first[at]} * std::pow(0.9, gone) /
-                                    (1.0 - std::pow(0.9, t)) / (root + 1e-6);
-              value = value * (1.0 - rate * weight_decay) - rate * change;
-              way += std::abs(rate * change);
-            }
-            CHECK(std::abs(double{v[at]} - value) < 3e-4 * way + 2e-6);
-          }
-        }
-      }
-    }
-  }
-}
-
-TEST_CASE(clocks_that_do_not_fit_are_refused) {
-  std::vector<float> values(4);
-  const std::vector<double> rates(3);
-  const auto refused = [&](std::vector<std::int64_t> touched, std::vector<std::int64_t> moved,
-                           std::vector<std::int64_t> ids) {
-    CHECK_THROWS(drift_rows({values.data(), values.data(), values.data(), 2, 2}, ids, touched,
-                            moved, {0.9, 0.999, 1e-8, 0.0, rates}, CpuLevel::kBaseline, 1),
-                 std::out_of_range);
-  };
-  refused({0, 0}, {0, 0}, {2});
-  refused({0, 0}, {0, 0}, {1, 0});
-  refused({0, 2}, {0, 1}, {1});
-  refused({0, 0}, {0, 4}, {1});
-  refused({-1, 0}, {0, 0}, {0});
-  refused({0}, {0, 0}, {0});
-  refused({0, 0}, {0}, {0});
-}
-
 TEST_CASE(rows_that_do_not_rise_or_are_not_there_are_refused) {
   std::vector<float> values(8);
   const std::vector<float> gradients(8);

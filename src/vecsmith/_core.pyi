@@ -94,10 +94,5 @@ def adam_rows(values: Annotated[NDArray[numpy.float32], dict(shape=(None, None),
     Moves rows by one step of AdamW; the clocks in `touched` are left as they are.
     """
 
-def drift_rows(values: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], first: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], second: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], ids: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], touched: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], moved: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], rates: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], beta1: float, beta2: float, eps: float, weight_decay: float, n_threads: int, cpu_level: str = '') -> None:
-    """
-    Moves rows by the steps of AdamW they were absent from; clocks are left as they are.
-    """
-
 def nested_info_nce(queries: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], candidates: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], lengths: Sequence[int], weights: Sequence[float], temperature: float, query_keys: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, candidate_keys: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, both_directions: bool, bfloat16: bool, d_queries: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], d_candidates: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], pool: MemoryPool, n_threads: int, cpu_level: str = '') -> float:
     """InfoNCE summed over prefixes; writes its gradients."""

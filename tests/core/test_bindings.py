@@ -29,7 +29,6 @@ NAMES = [
     "TouchedRows",
     "adam_rows",
     "cpu_level",
-    "drift_rows",
     "mean_rows",
     "nested_info_nce",
 ]

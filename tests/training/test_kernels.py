@@ -16,7 +16,7 @@ from vecsmith.training import _kernels
 from vecsmith.training.bag import Bag
 from vecsmith.training.exclusion import Direction, Exclusions, make_keys
 from vecsmith.training.nested_info_nce import engine_can, info_nce_of_prefixes
-from vecsmith.training.optimizer import RowAdam, plain_adam, plain_drift
+from vecsmith.training.optimizer import RowAdam, plain_adam
 from vecsmith.training.prefix_blocks import Contrast, blocked_info_nce
 from vecsmith.training.token_table import RowGradients, TokenTable, plain_gradients, plain_means
 
@@ -376,37 +376,6 @@ def test_a_step_of_the_engine_is_that_of_torch(level: str) -> None:
             results.append((v, m1, m2))
         for mine, other in zip(*results, strict=True):
             torch.testing.assert_close(mine, other, rtol=1e-5, atol=1e-6)
-
-
-def test_drift_by_the_engine_is_that_of_torch_step_by_step(level: str) -> None:
-    rng = np.random.default_rng(6)
-    rates = torch.from_numpy(rng.random(500)) * 0.1
-    touched = torch.tensor([0, 1, 3, 200, 499, 500, 480, 30])
-    moved = torch.tensor([0, 1, 10, 200, 499, 500, 490, 450])
-    ids = torch.tensor([0, 1, 2, 3, 4, 5, 6])
-    for dim, weight_decay in ((1, 0.0), (37, 0.0), (64, 0.1)):
-        values = torch.from_numpy(rng.standard_normal((8, dim), dtype=np.float32))
-        moments = (torch.randn(8, dim) * 1e-4, (torch.rand(8, dim) * 1e-4) ** 2)
-        results = []
-        for drift in (plain_drift, _kernels.drift_rows):
-            moving = values.clone()
-            drift(
-                moving,
-                moments,
-                ids,
-                touched,
-                moved,
-                rates,
-                betas=(0.9, 0.999),
-                eps=1e-8,
-                weight_decay=weight_decay,
-            )
-            results.append(moving)
-        way = (results[0] - values).abs().max(1).values
-        assert [float(way[i]) > 0.0 for i in (1, 3, 4)] == [True, True, True]
-        assert torch.equal(results[1][[5, 7]], values[[5, 7]])
-        difference = (results[0] - results[1]).abs().max(1).values
-        assert bool((difference <= 3e-4 * way + 1e-6).all())
 
 
 def test_an_optimiser_refuses_rows_that_are_not_there() -> None:

@@ -7,9 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vecsmith.training.averaging import Ema
-from vecsmith.training.bag import Bag
-from vecsmith.training.optimizer import RowAdam
+from vecsmith.training.optimizer import Ema, RowAdam
 from vecsmith.training.token_table import RowGradients, TokenTable
 
 
@@ -148,88 +146,3 @@ def test_the_lazy_average_is_the_one_over_all_steps() -> None:
     np.testing.assert_allclose(ema.average().rows.numpy(), expected.numpy(), atol=2e-6)
     # asking twice is asking once
     np.testing.assert_allclose(ema.average().rows.numpy(), expected.numpy(), atol=2e-6)
-
-
-@pytest.mark.parametrize("weight_decay", [0.0, 0.05])
-@pytest.mark.parametrize("start", [0, 2000])
-def test_with_drift_it_is_torchs_adamw_whatever_rows_are_touched(
-    weight_decay: float, start: int
-) -> None:
-    """In the first steps bias correction changes fast, later rows are absent for long."""
-    rng = np.random.default_rng(start)
-    rows = torch.randn(40, 6).requires_grad_()
-    factors = torch.rand(40).requires_grad_()
-    table = TokenTable(rows.detach().clone(), factors.detach().clone())
-    adam = RowAdam(table, lr=0.1, weight_decay=weight_decay, absent="drift")
-    groups = [
-        {"params": [rows], "weight_decay": weight_decay},
-        {"params": [factors], "weight_decay": 0.0},
-    ]
-    peer = torch.optim.AdamW(groups, lr=0.1)
-    for step in range(start, start + 300):
-        often = rng.integers(0, 5, 3)  # a few rows come often, most seldom
-        ids = sorted({int(i) for i in (*often, rng.integers(0, 40))})
-        bag = Bag(np.array(ids, np.uint32), np.array([0, len(ids)]))
-        adam.catch_up([bag])
-        gradients = some_gradients(rng, ids, 6, weighted=True)
-        # of the size of eps for some, where the two must not part either
-        gradients.rows[:] *= torch.tensor(10.0) ** torch.arange(-8.0, -2.0)
-        rows.grad, factors.grad = torch.zeros_like(rows), torch.zeros_like(factors)
-        rows.grad[ids] = gradients.rows
-        assert gradients.weights is not None
-        factors.grad[ids] = gradients.weights
-        lr = 0.1 * (1 + step % 7)
-        for group in peer.param_groups:
-            group["lr"] = lr
-        peer.step()
-        adam.step(gradients, lr=lr)
-        if step % 60 == 59:
-            now = adam.settled()
-            way = float((now.rows - rows.detach()).abs().max())
-            assert way < 3e-4 * float(rows.detach().abs().max())
-            assert now.token_weights is not None
-            difference = (now.token_weights - factors.detach()).abs().max()
-            assert float(difference) < 3e-4 * float(factors.detach().abs().max())
-
-
-def test_drift_waits_until_rows_are_wanted_and_settling_changes_nothing() -> None:
-    rng = np.random.default_rng(8)
-    table = TokenTable(torch.randn(4, 3))
-    adam = RowAdam(table, lr=0.1, absent="drift")
-    for ids in ([0, 1, 2], [1], [1]):
-        adam.step(some_gradients(rng, ids, 3))
-    before = table.rows.clone()
-    settled = adam.settled()
-    assert torch.equal(table.rows, before)
-    assert not torch.equal(settled.rows[0], before[0])
-    assert torch.equal(settled.rows[[1, 3]], before[[1, 3]])
-    adam.catch_up([Bag(np.array([0, 3], np.uint32), np.array([0, 2]))])
-    assert torch.equal(table.rows[0], settled.rows[0])
-    assert torch.equal(table.rows[2], before[2])
-    adam.catch_up([Bag(np.array([0], np.uint32), np.array([0, 1]))])
-    assert torch.equal(table.rows[0], settled.rows[0])
-
-
-def test_a_restored_optimiser_with_drift_goes_on_bit_for_bit() -> None:
-    def run(stop: int | None) -> Tensor:
-        rng = np.random.default_rng(3)
-        table = TokenTable(torch.ones(4, 6))
-        adam = RowAdam(table, absent="drift")
-        for step in range(12):
-            ids = sorted({int(i) for i in rng.integers(0, 4, 2)})
-            if step == stop:
-                kept = {name: value.clone() for name, value in adam.state_tensors().items()}
-                table = TokenTable(table.rows.clone())
-                adam = RowAdam(table, absent="drift")
-                adam.restore(kept)
-            adam.catch_up([Bag(np.array(ids, np.uint32), np.array([0, len(ids)]))])
-            adam.step(some_gradients(rng, ids, 6))
-        return adam.settled().rows
-
-    assert torch.equal(run(None), run(7))
-    adam = RowAdam(TokenTable(torch.ones(2, 2)), absent="drift")
-    state = adam.state_tensors()
-    with pytest.raises(ValueError, match="saved rates is missing"):
-        adam.restore({name: value for name, value in state.items() if name != "rates"})
-    with pytest.raises(ValueError, match="absent is 'sleep'"):
-        RowAdam(TokenTable(torch.ones(2, 2)), absent="sleep")  # type: ignore[arg-type]

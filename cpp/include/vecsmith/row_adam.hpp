@@ -35,32 +35,4 @@ void adam_rows(const TrainedRows& rows, std::span<const std::int64_t> ids, const
                std::span<const std::int64_t> touched, const AdamSettings& settings, CpuLevel level,
                std::size_t n_threads);
 
-/// Rows in training whose moments are only read.
-struct DriftingRows {
-  float* values = nullptr;
-  const float* first = nullptr;
-  const float* second = nullptr;
-  std::size_t n_rows = 0;
-  std::size_t dim = 0;
-};
-
-/// What moves rows that have no gradient.
-struct DriftSettings {
-  double beta1, beta2;
-  double eps;
-  double weight_decay;
-  std::span<const double> rates;  ///< learning rate of each step so far
-};
-
-/// Moves rows by what AdamW would have done to them in the steps they were absent from, so that they
-/// are where they would be after step rates.size(). A row's moments are those after step
-/// `touched[id]`, its values those after step `moved[id]`.
-///
-/// Steps between which the second moment's share hardly changes are done as one: against step by
-/// step, rows differ by some 1e-5 of the way they went (1e-4 in the first steps of all). Throws std::out_of_range where ids do not rise or
-/// are not below n_rows, or clocks do not fit.
-void drift_rows(const DriftingRows& rows, std::span<const std::int64_t> ids,
-                std::span<const std::int64_t> touched, std::span<const std::int64_t> moved,
-                const DriftSettings& settings, CpuLevel level, std::size_t n_threads);
-
 }  // namespace vecsmith

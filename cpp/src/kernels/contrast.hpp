@@ -33,13 +33,6 @@ struct AdamStep {
   float keep;              ///< 1 - learning rate * weight decay
 };
 
-/// Some steps in which a row was absent, as one: what is left of it, and how far it went.
-struct DriftPart {
-  float keep;   ///< factor of the values
-  float rate;   ///< of the first moment
-  float scale;  ///< of the root of the second
-};
-
 struct ContrastKernels {
   std::size_t tile_rows;  ///< shape of the tile of a product that stays in registers
   std::size_t tile_cols;
@@ -89,11 +82,6 @@ struct ContrastKernels {
   /// A step of AdamW on n numbers.
   void (*adam)(float* values, float* first, float* second, const float* gradient, std::size_t n,
                const AdamStep& step);
-
-  /// The steps of AdamW in which n numbers had no gradient: values[j] = values[j] * keep - first[j] *
-  /// rate / (root of second[j] * scale + eps) for each part in turn.
-  void (*drift)(float* values, const float* first, const float* second, std::size_t n,
-                const DriftPart* parts, std::size_t n_parts, float eps);
 
   /// Sum of x[j] * y[j] in 16 running sums at every level.
   float (*dot)(const float* x, const float* y, std::size_t n);

@@ -120,40 +120,6 @@ def adam_rows(
     )
 
 
-def drift_rows(
-    values: Tensor,
-    moments: tuple[Tensor, Tensor],
-    ids: Tensor,
-    touched: Tensor,
-    moved: Tensor,
-    rates: Tensor,
-    *,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-) -> None:
-    """Moves the rows `ids` [U] of `values` [V, D] by the steps they were absent from.
-
-    Raises:
-        IndexError: If ids do not rise or have no row, or clocks do not fit.
-    """
-    _core.drift_rows(
-        values.numpy(),
-        moments[0].numpy(),
-        moments[1].numpy(),
-        ids.numpy(),
-        touched.numpy(),
-        moved.numpy(),
-        rates.numpy(),
-        betas[0],
-        betas[1],
-        eps,
-        weight_decay,
-        torch.get_num_threads(),
-        cpu_level(),
-    )
-
-
 def nested_info_nce(
     queries: Tensor,
     candidates: Tensor,

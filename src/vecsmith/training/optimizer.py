@@ -1,39 +1,28 @@
-"""AdamW over the rows that a batch touched.
+"""AdamW over the rows that a batch touched, and a running average of them.
 
 One rule: a row nobody touched costs nothing. What time would have done to it is made up for when it
-is wanted next.
+is touched next.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Literal
+from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from vecsmith.training import _kernels
-from vecsmith.training.bag import Bag
 from vecsmith.training.token_table import RowGradients, TokenTable, copy_state
-
-Absent = Literal["wait", "drift"]
-_GONE = 1e-8  # of a momentum; what is left of it moves nothing
 
 
 class RowAdam:
     """AdamW (Loshchilov and Hutter, 2019) with one clock for each row.
 
     When all rows are touched in every step it is `torch.optim.AdamW`. A row that was absent for k
-    steps finds its moments decayed by `beta ** k`, exactly as if k zero gradients had come, and
-    bias correction counts all steps. What absence does to the row itself is a choice:
-
-    - "wait": nothing. The dense form goes on moving it by what is left of its momentum, about ten
-      times as far as the one step did, and by weight decay.
-    - "drift": the same as in the dense form. The steps are made up for by `catch_up`, to be called
-      with the batch's bags before they are embedded; `settled` is the table with all rows where
-      they belong. To some 1e-5 of the way this is `torch.optim.AdamW`.
+    steps finds its moments decayed by `beta ** k`, exactly as if k zero gradients had come; but
+    in those steps it was not moved, neither by what was left of its momentum nor by weight decay,
+    where the dense form goes on moving it. Bias correction counts all steps, as in the dense form.
     """
 
     def __init__(
@@ -45,7 +34,6 @@ class RowAdam:
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         clip_norm: float | None = None,
-        absent: Absent = "wait",
     ) -> None:
         """Starts with empty moments.
 
@@ -58,15 +46,11 @@ class RowAdam:
                 weights are not decayed.
             clip_norm: Longest gradient of a batch, over all rows together; longer ones are scaled
                 down to it. None for no limit.
-            absent: Whether rows that no gradient came for wait or drift.
 
         Raises:
             ValueError: If a setting is out of range.
         """
         _check(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, clip_norm=clip_norm)
-        if absent not in ("wait", "drift"):
-            raise ValueError(f"absent is {absent!r}, expected 'wait' or 'drift'")
-        self.absent = absent
         self.table = table
         self.lr, self.betas, self.eps = lr, betas, eps
         self.weight_decay, self.clip_norm = weight_decay, clip_norm
@@ -76,60 +60,9 @@ class RowAdam:
         self._touched = torch.zeros(table.n_tokens, dtype=torch.int64, device=table.rows.device)
         weights = table.token_weights
         self._weight_moments = None if weights is None else torch.zeros(2, len(weights)).to(weights)
-        self._moved = torch.zeros_like(self._touched)  # the step whose values a row has
-        self._rates: list[float] = []  # of all steps, where rows drift
-
-    def catch_up(self, bags: Iterable[Bag]) -> None:
-        """Moves the rows of `bags` by the steps they were absent from, if rows drift.
-
-        Raises:
-            IndexError: If a token has no row.
-        """
-        if self.absent == "wait" or not self.n_steps:
-            return
-        wanted = np.zeros(self.table.n_tokens, dtype=np.bool_)
-        for bag in bags:
-            wanted[bag.ids] = True
-        ids = torch.from_numpy(np.flatnonzero(wanted)).to(self._moved.device)
-        self._drift(self.table, ids)
-        self._moved[ids] = self.n_steps
-
-    def settled(self) -> TokenTable:
-        """The table with all rows where they are now: a copy if rows drift, else the table."""
-        if self.absent == "wait":
-            return self.table
-        weights = self.table.token_weights
-        copied = TokenTable(self.table.rows.clone(), None if weights is None else weights.clone())
-        self._drift(copied, torch.arange(copied.n_tokens, device=self._moved.device))
-        return copied
-
-    def _drift(self, table: TokenTable, ids: Tensor) -> None:
-        """Moves rows of `table` from `_moved` to now."""
-        drift = _kernels.drift_rows if _kernels.runs_here(table.rows) else plain_drift
-        rates = torch.tensor(self._rates, dtype=torch.float64)
-        parts: list[tuple[Tensor, Tensor, Tensor, float]] = [
-            (table.rows, self._first, self._second, self.weight_decay)
-        ]
-        if table.token_weights is not None and self._weight_moments is not None:
-            parts.append((table.token_weights, *self._weight_moments, 0.0))
-        for values, first, second, weight_decay in parts:
-            shape = (len(values), -1)
-            drift(
-                values.view(shape),
-                (first.view(shape), second.view(shape)),
-                ids,
-                self._touched,
-                self._moved,
-                rates,
-                betas=self.betas,
-                eps=self.eps,
-                weight_decay=weight_decay,
-            )
 
     def step(self, gradients: RowGradients, lr: float | None = None) -> float:
         """Moves the touched rows and returns the gradient's length before clipping.
-
-        Rows that drift and were not caught up with before are now.
 
         Args:
             gradients: Of this table, from `TokenTable.gradients`.
@@ -147,12 +80,8 @@ class RowAdam:
         scale = 1.0
         if self.clip_norm is not None and norm > self.clip_norm:
             scale = self.clip_norm / norm
-        lr = self.lr if lr is None else lr
-        if self.absent == "drift":
-            self._drift(self.table, gradients.ids)
-            self._rates.append(lr)
-            self._moved[gradients.ids] = self.n_steps + 1
         self.n_steps += 1
+        lr = self.lr if lr is None else lr
         rows, first, second = self.table.rows, self._first, self._second
         self._move(rows, first, second, gradients, gradients.rows, lr, scale, self.weight_decay)
         weights = self.table.token_weights
@@ -193,13 +122,6 @@ class RowAdam:
 
     def state_tensors(self) -> dict[str, Tensor]:
         """What a checkpoint keeps beside the table: moments, clocks and the count of steps."""
-        state = self._fixed_state()
-        if self.absent == "drift":
-            state["rates"] = torch.tensor(self._rates, dtype=torch.float64)
-        return state
-
-    def _fixed_state(self) -> dict[str, Tensor]:
-        """The tensors whose shape the table decides."""
         state = {
             "first_moment": self._first,
             "second_moment": self._second,
@@ -208,8 +130,6 @@ class RowAdam:
         }
         if self._weight_moments is not None:
             state["weight_moments"] = self._weight_moments
-        if self.absent == "drift":
-            state["last_moved"] = self._moved
         return state
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
@@ -218,14 +138,8 @@ class RowAdam:
         Raises:
             ValueError: If a tensor is missing or of another shape.
         """
-        copy_state(self._fixed_state(), state)
+        copy_state(self.state_tensors(), state)
         self.n_steps = int(state["n_steps"])
-        if self.absent == "drift":
-            rates = state.get("rates")
-            if rates is None or rates.shape != (self.n_steps,):
-                shape = "missing" if rates is None else f"of shape {list(rates.shape)}"
-                raise ValueError(f"saved rates is {shape}, expected shape [{self.n_steps}]")
-            self._rates = rates.tolist()
 
 
 def plain_adam(
@@ -269,49 +183,61 @@ def plain_adam(
     values[ids] = values[ids] * (1.0 - lr * weight_decay) - change * (lr / correction1)
 
 
-def plain_drift(
-    values: Tensor,
-    moments: tuple[Tensor, Tensor],
-    ids: Tensor,
-    touched: Tensor,
-    moved: Tensor,
-    rates: Tensor,
-    *,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-) -> None:
-    """Moves the rows `ids` [U] of `values` [V, D] step by step, on any device: the specification.
+class Ema:
+    """Exponential moving average of a table over the steps, exact, at the cost of touched rows.
 
-    Args:
-        values: What is trained, as it was after step `moved`.
-        moments: The first and the second as they were after step `touched`, [V, D] each.
-        ids: Rows to move, each once.
-        touched: The step of each row's moments, [V].
-        moved: The step of each row's values, [V].
-        rates: Learning rate of each step so far, float64, on CPU.
-        betas: Decay of the moments for each step.
-        eps: Added to the root of the second moment.
-        weight_decay: Share taken off, times the learning rate.
+    After each step the average is `decay * average + (1 - decay) * row`. A row that stays as it is
+    for k steps draws its average nearer by `decay ** k`, so that is done only before it moves.
     """
-    first, second = (moment[ids] for moment in moments)
-    rows, since, done = values[ids], touched[ids], moved[ids]
-    n_steps = len(rates)
-    last = done.clone()
-    if weight_decay == 0.0:  # once its momentum is gone a row stays
-        last += math.ceil(math.log(_GONE) / math.log(betas[0])) if betas[0] > 0.0 else 0
-    for step in range(int(done.min()) + 1 if len(ids) else 1, n_steps + 1):
-        moving = (done < step) & ((step <= last) | (weight_decay > 0.0))
-        if not moving.any():
-            continue
-        rate = float(rates[step - 1])
-        gone = (step - since[moving]).double()
-        faded1, faded2 = (torch.pow(beta, gone).to(rows)[:, None] for beta in betas)
-        correction1, correction2 = (1.0 - beta**step for beta in betas)
-        root = (second[moving] * faded2).sqrt() / math.sqrt(correction2)
-        change = first[moving] * faded1 / (root + eps)
-        rows[moving] = rows[moving] * (1.0 - rate * weight_decay) - change * (rate / correction1)
-    values[ids] = rows
+
+    def __init__(self, table: TokenTable, *, decay: float) -> None:
+        """Starts at the table as it is.
+
+        Raises:
+            ValueError: If `decay` is not in [0, 1).
+        """
+        if not 0.0 <= decay < 1.0:
+            raise ValueError(f"decay of the average is {decay}, expected at least 0 and below 1")
+        self.table, self.decay = table, decay
+        self.n_steps = 0
+        self._averages = {name: value.clone() for name, value in table.state_tensors().items()}
+        self._seen = torch.zeros(table.n_tokens, dtype=torch.int64, device=table.rows.device)
+
+    def before_step(self, ids: Tensor) -> None:
+        """To be called right before each step of the optimiser with the rows it will move."""
+        self._catch_up(ids)
+        self.n_steps += 1
+
+    def average(self) -> TokenTable:
+        """The average after the last step, as a table of its own."""
+        self._catch_up(torch.arange(self.table.n_tokens, device=self._seen.device))
+        weights = self._averages.get("token_weights")
+        return TokenTable(
+            self._averages["rows"].clone(), None if weights is None else weights.clone()
+        )
+
+    def _catch_up(self, ids: Tensor) -> None:
+        missed = (self.n_steps - self._seen[ids]).cpu()
+        left = torch.pow(torch.tensor(self.decay, dtype=torch.float64), missed)
+        for name, value in self.table.state_tensors().items():
+            average = self._averages[name]
+            share = left.to(value).view((-1,) + (1,) * (value.ndim - 1))
+            average[ids] = value[ids] + (average[ids] - value[ids]) * share
+        self._seen[ids] = self.n_steps
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps: the averages, clocks and the count of steps."""
+        averages = {f"average_{name}": value for name, value in self._averages.items()}
+        return {**averages, "last_seen": self._seen, "n_steps": torch.tensor(self.n_steps)}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Takes over the numbers of `state_tensors`.
+
+        Raises:
+            ValueError: If a tensor is missing or of another shape.
+        """
+        copy_state(self.state_tensors(), state)
+        self.n_steps = int(state["n_steps"])
 
 
 def _check(

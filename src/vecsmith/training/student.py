@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from vecsmith.errors import RunFailed
-from vecsmith.training.averaging import Ema
 from vecsmith.training.bag import Bag, Keys
 from vecsmith.training.batching import Batch
 from vecsmith.training.losses import EmbeddingLoss, needs
-from vecsmith.training.optimizer import RowAdam
+from vecsmith.training.optimizer import Ema, RowAdam
 from vecsmith.training.settings import TrainSettings
 from vecsmith.training.teacher_vectors import Side, TeacherVectors
 from vecsmith.training.token_table import TokenTable, drop_tokens
@@ -58,7 +57,6 @@ class Student:
             eps=settings.eps,
             weight_decay=settings.weight_decay,
             clip_norm=settings.clip_norm or None,
-            absent="drift",
         )
         self._ema = Ema(table, decay=settings.ema) if settings.ema else None
         self._dice = np.random.default_rng([settings.seed, 0x64726F70])
@@ -67,10 +65,9 @@ class Student:
         """Moves the rows that `batch` touches against the gradient of `loss`.
 
         Raises:
-            RunFailed: If the loss or the gradient is not finite; no row has followed it then.
+            RunFailed: If the loss or the gradient is not finite; the rows are as before then.
         """
         bags = {role: self._thinned(bag) for role, bag in batch.columns.items()}
-        self._optimizer.catch_up(bags.values())
         leaves = {role: self.table.embed(bag).requires_grad_() for role, bag in bags.items()}
         others = [role for role in leaves if role != _QUERY]
         candidates = _stacked([leaves[role] for role in others])
@@ -91,9 +88,8 @@ class Student:
         return StepResult(loss=float(value.detach()), gradient=length)
 
     def weights(self) -> TokenTable:
-        """What becomes the model: the average where there is one, else the table as it is now."""
-        settled = self._optimizer.settled()
-        return settled if self._ema is None else self._ema.average(settled)
+        """What becomes the model: the average where there is one, else the table itself."""
+        return self.table if self._ema is None else self._ema.average()
 
     def state_tensors(self) -> dict[str, Tensor]:
         """All tensors that the next steps depend on, by name."""
