@@ -33,8 +33,8 @@ using Counts = Flat<const std::int64_t>;
 using Vectors = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using OutVectors = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
-void expect_shape(const char* name, std::size_t found_rows, std::size_t found_dim,
-                  std::size_t rows, std::size_t dim) {
+void expect_shape(const char* name, std::size_t found_rows, std::size_t found_dim, std::size_t rows,
+                  std::size_t dim) {
   if (found_rows == rows && found_dim == dim) return;
   throw std::invalid_argument(std::string(name) + " is [" + std::to_string(found_rows) + ", " +
                               std::to_string(found_dim) + "], expected [" + std::to_string(rows) +
@@ -197,6 +197,5 @@ void bind_training(nb::module_& m) {
         "lengths"_a, "weights"_a, "temperature"_a, "query_keys"_a.noconvert().none(),
         "candidate_keys"_a.noconvert().none(), "both_directions"_a, "bfloat16"_a,
         "d_queries"_a.noconvert(), "d_candidates"_a.noconvert(), "pool"_a, "n_threads"_a,
-        "cpu_level"_a = "",
-        "InfoNCE summed over prefixes; writes its gradients.");
+        "cpu_level"_a = "", "InfoNCE summed over prefixes; writes its gradients.");
 }

@@ -32,8 +32,8 @@ namespace {
 // float32 factors, or such as are rounded to bfloat16 where there are no tile registers.
 //
 // Panels hold a tile's worth of rows or columns one factor after another, as the kernels read them.
-// A stretch of one right panel stays in the first level cache while a group of rows passes by, whose
-// own panels stay in the second.
+// A stretch of one right panel stays in the first level cache while a group of rows passes by,
+// whose own panels stay in the second.
 class FloatProducts final : public ContrastProducts {
  public:
   FloatProducts(const NestedContrast& contrast, const kernels::ContrastKernels& kernels,
@@ -94,8 +94,7 @@ class FloatProducts final : public ContrastProducts {
             const float* const base =
                 step.at == 0 ? nullptr : planes.row(step.from, r) + panel * cols_;
             kernels_.dots(left_.data() + r * width_ + step.at * rows_, right + step.at * cols_,
-                          step.depth, base, planes.row(step.to, r) + panel * cols_,
-                          planes.stride);
+                          step.depth, base, planes.row(step.to, r) + panel * cols_, planes.stride);
           }
         }
       }
@@ -223,8 +222,8 @@ class FloatProducts final : public ContrastProducts {
           const float* const right = across_.data() + (panel * n_block_rows_ + r) * cols_;
           for (std::size_t c = group; c < end; c += rows_) {
             kernels_.add_product(left.data() + (c - group) * n_block_rows_ + r * rows_, 1, rows_,
-                                 right, depth,
-                                 d_candidates_.data() + c * width_ + panel * cols_, width_);
+                                 right, depth, d_candidates_.data() + c * width_ + panel * cols_,
+                                 width_);
           }
         }
       }

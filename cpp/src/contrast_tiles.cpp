@@ -25,8 +25,8 @@ struct Tiles {
   Tiles& operator=(const Tiles&) = delete;
 };
 
-// Factors rounded to bfloat16. "Pairs" are two rows' numbers side by side, as tiles want their right
-// operand; a step is 32 factors of a product: two tiles of 16 pairs x 16 columns.
+// Factors rounded to bfloat16. "Pairs" are two rows' numbers side by side, as tiles want their
+// right operand; a step is 32 factors of a product: two tiles of 16 pairs x 16 columns.
 class TileProducts final : public ContrastProducts {
  public:
   TileProducts(const NestedContrast& contrast, std::size_t block_rows, std::size_t n_threads,
@@ -103,9 +103,7 @@ class TileProducts final : public ContrastProducts {
     }
   }
 
-  std::size_t n_back_tasks() const override {
-    return plane_of_panel_.size() + n_columns_ / kBlock;
-  }
+  std::size_t n_back_tasks() const override { return plane_of_panel_.size() + n_columns_ / kBlock; }
 
   void back(std::size_t first_task, std::size_t last_task, const Planes& /*planes*/) override {
     const Tiles tiles;
@@ -173,7 +171,8 @@ class TileProducts final : public ContrastProducts {
         kernels::amx::transpose(units + 16 * half * (width_ / 2) + step * 16, width_ / 2,
                                 columns + (2 * step + half) * 256, 16);
         // here `step` is the panel of dimensions and `panel` the step
-        std::uint32_t* const tile = down + (step * (n_columns_ / kBlock) + panel) * 512 + half * 256;
+        std::uint32_t* const tile =
+            down + (step * (n_columns_ / kBlock) + panel) * 512 + half * 256;
         for (std::size_t i = 0; i < 16; ++i) {
           std::copy_n(paired + i * width_ + step * kBlock + half * 16, 16, tile + i * 16);
         }

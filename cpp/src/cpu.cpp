@@ -27,7 +27,8 @@ bool has_f16c_and_lzcnt() {
 }
 
 // Tile registers with bfloat16 products, the instructions that round to it, and the system's leave
-// to use them: Linux gives the large registers only to processes that ask. Asking twice is harmless.
+// to use them: Linux gives the large registers only to processes that ask. Asking twice is
+// harmless.
 bool may_use_tiles() {
 #ifdef VECSMITH_AMX
   unsigned eax = 0;

@@ -19,7 +19,7 @@ namespace vecsmith {
 
 namespace {
 
-constexpr std::size_t kGroup = 32;      // rows whose share of the column sums is gathered together
+constexpr std::size_t kGroup = 32;       // rows whose share of the column sums is gathered together
 constexpr std::size_t kBlockRows = 192;  // a multiple of 96, which every kernel's tile divides
 constexpr std::size_t kLeastRows = 96;
 constexpr std::size_t kPlaneBytes = std::size_t{64} << 20;
@@ -120,8 +120,8 @@ struct InverseNorms {
         double squares = 0.0;
         std::size_t begin = 0;
         for (std::size_t k = 0; k < lengths.size(); ++k) {
-          squares += double{kernels.sum_of_squares(vectors.values + i * vectors.dim + begin,
-                                                   lengths[k] - begin)};
+          squares += double{
+              kernels.sum_of_squares(vectors.values + i * vectors.dim + begin, lengths[k] - begin)};
           begin = lengths[k];
           const double inverse = squares > 0.0 ? 1.0 / std::sqrt(squares) : squares;
           const bool fits = !(squares > kLongest * kLongest);
@@ -133,10 +133,10 @@ struct InverseNorms {
   const float* of(std::size_t k) const { return values.data() + k * stride; }
 };
 
-// A pair's part in a soft-max. With p near 1, as in a batch that is learnt already, p - 1 of rounded
-// numbers is nothing but their rounding, and Adam makes full steps of gradients however small; so it
-// is made of what stands beside the pair, none of which it can round away. `beside` is the logarithm
-// of the others' sum over the pair's own power, all to the base of 2.
+// A pair's part in a soft-max. With p near 1, as in a batch that is learnt already, p - 1 of
+// rounded numbers is nothing but their rounding, and Adam makes full steps of gradients however
+// small; so it is made of what stands beside the pair, none of which it can round away. `beside` is
+// the logarithm of the others' sum over the pair's own power, all to the base of 2.
 struct PairShare {
   double beside;
 
@@ -189,7 +189,8 @@ class Batch {
     std::vector<double> losses(contrast_.queries.n_rows);
     each_block([&](std::size_t first, std::size_t n_rows) {
       each_group(n_rows, [&](std::size_t group, std::size_t r, std::size_t end) {
-        for (std::size_t k = 0; k < n_prefixes_; ++k) std::fill_n(parts_.of(group, k), stride_, 0.F);
+        for (std::size_t k = 0; k < n_prefixes_; ++k)
+          std::fill_n(parts_.of(group, k), stride_, 0.F);
         for (; r < end; r += 2) {
           losses[first + r] = row(first + r, r, group);
           if (r + 1 < n_rows) {
@@ -202,9 +203,8 @@ class Batch {
       });
       clear_tail(n_rows);
       add_pulls(n_rows);
-      parallel_for(products_->n_back_tasks(), 1, n_threads_, [&](std::size_t i, std::size_t end) {
-        products_->back(i, end, planes_);
-      });
+      parallel_for(products_->n_back_tasks(), 1, n_threads_,
+                   [&](std::size_t i, std::size_t end) { products_->back(i, end, planes_); });
       write_queries(first, n_rows, d_queries);
     });
     write_candidates(d_candidates);
@@ -237,9 +237,8 @@ class Batch {
     for (std::size_t first = 0; first < n_queries; first += block_rows_) {
       const std::size_t n_rows = std::min(block_rows_, n_queries - first);
       products_->open(first, n_rows, n_threads_);
-      parallel_for(products_->n_dots_tasks(), 1, n_threads_, [&](std::size_t i, std::size_t end) {
-        products_->dots(i, end, planes_);
-      });
+      parallel_for(products_->n_dots_tasks(), 1, n_threads_,
+                   [&](std::size_t i, std::size_t end) { products_->dots(i, end, planes_); });
       each_group(n_rows, [&](std::size_t, std::size_t r, std::size_t end) {
         for (; r < std::min(end, n_rows); ++r) exclude(first + r, r);
       });

@@ -13,8 +13,8 @@ using namespace vecsmith;
 
 TEST_CASE(every_level_that_runs_here_is_found_by_its_name) {
   CHECK(cpu_level_of("") == best_cpu_level());
-  for (const CpuLevel level : {CpuLevel::kBaseline, CpuLevel::kAvx2, CpuLevel::kAvx512,
-                               CpuLevel::kAmx}) {
+  for (const CpuLevel level :
+       {CpuLevel::kBaseline, CpuLevel::kAvx2, CpuLevel::kAvx512, CpuLevel::kAmx}) {
     if (level <= best_cpu_level()) {
       CHECK(cpu_level_of(name_of(level)) == level);
     } else {

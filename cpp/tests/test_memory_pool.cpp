@@ -1,7 +1,5 @@
 // Working memory that is kept for the next use.
 
-#include "vecsmith/memory_pool.hpp"
-
 #include <cstdint>
 #include <limits>
 #include <new>
@@ -10,6 +8,7 @@
 
 #include "check.hpp"
 #include "random_text.hpp"
+#include "vecsmith/memory_pool.hpp"
 
 namespace {
 

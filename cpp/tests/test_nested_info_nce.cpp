@@ -1,7 +1,5 @@
 // The loss over prefixes against plain loops in float64, at every level.
 
-#include "vecsmith/nested_info_nce.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -11,6 +9,7 @@
 
 #include "check.hpp"
 #include "random_text.hpp"
+#include "vecsmith/nested_info_nce.hpp"
 
 namespace {
 
@@ -43,7 +42,8 @@ struct Batch {
     for (auto* const vectors : {&queries, &candidates}) {
       for (float& x : *vectors) x = away_from_zero(random);
     }
-    for (std::size_t k = 0; k < this->lengths.size(); ++k) weights.push_back(0.1F + std::abs(random.uniform()));
+    for (std::size_t k = 0; k < this->lengths.size(); ++k)
+      weights.push_back(0.1F + std::abs(random.uniform()));
   }
 
   void add_keys(Random& random) {
@@ -262,7 +262,8 @@ TEST_CASE(vectors_of_zeros_and_unused_dimensions_have_no_gradient) {
   check_batch(batch, 1e-5, false);
   std::vector<float> d_queries(5 * 40, 7.0F);
   std::vector<float> d_candidates(7 * 40, 7.0F);
-  nested_info_nce(batch.contrast(), best_cpu_level(), 1, pool, d_queries.data(), d_candidates.data());
+  nested_info_nce(batch.contrast(), best_cpu_level(), 1, pool, d_queries.data(),
+                  d_candidates.data());
   for (std::size_t i = 0; i < 7; ++i) {
     for (std::size_t d = 33; d < 40; ++d) CHECK(d_candidates[i * 40 + d] == 0.0F);
   }

@@ -57,8 +57,8 @@ TEST_CASE(means_of_rows_have_the_bits_of_the_pooler_however_often_rows_occur) {
         std::vector<float> expected(n_texts * dim);
         std::vector<std::size_t> ends(bag.offsets.begin() + 1, bag.offsets.end());
         Pooler::Scratch scratch;
-        Pooler(view, CpuLevel::kBaseline).pool(bag.ids, ends, {dim, false}, scratch,
-                                               expected.data());
+        Pooler(view, CpuLevel::kBaseline)
+            .pool(bag.ids, ends, {dim, false}, scratch, expected.data());
         for (const CpuLevel level : testing::cpu_levels()) {
           std::vector<float> means(n_texts * dim, 7.0F);
           mean_rows({table.data(), view.weights, n_rows, dim}, bag.view(), level, 3, pool,
@@ -205,8 +205,8 @@ TEST_CASE(a_step_of_adam_is_that_of_the_formula_at_every_width) {
             const double m = std::pow(0.9, absent) * double{first[at]} + 0.1 * g;
             const double s = std::pow(0.999, absent) * double{second[at]} + 0.001 * g * g;
             const double root = std::sqrt(s / (1.0 - std::pow(0.999, 5.0)));
-            value = value * (1.0 - 0.1 * 0.01) -
-                    0.1 * m / (1.0 - std::pow(0.9, 5.0)) / (root + 1e-8);
+            value =
+                value * (1.0 - 0.1 * 0.01) - 0.1 * m / (1.0 - std::pow(0.9, 5.0)) / (root + 1e-8);
             CHECK(std::abs(double{m1[at]} - m) < 1e-6);
             CHECK(std::abs(double{m2[at]} - s) < 1e-6);
           }

@@ -28,11 +28,12 @@ struct RowsView {
   std::size_t dim = 0;
 };
 
-/// Writes the mean of each text's rows, times their weights, to out + i * dim; no tokens give zeros.
+/// Writes the mean of each text's rows, times their weights, to out + i * dim; no tokens give
+/// zeros.
 ///
 /// The bits are those of Pooler, for texts of up to 65,536 tokens: rows are added in order in
-/// float32. It is faster for large batches, whose rows it first lays side by side, the most frequent
-/// ones together. Throws as check() does.
+/// float32. It is faster for large batches, whose rows it first lays side by side, the most
+/// frequent ones together. Throws as check() does.
 void mean_rows(const RowsView& table, const BagView& bag, CpuLevel level, std::size_t n_threads,
                MemoryPool& pool, float* out);
 

@@ -40,8 +40,8 @@ struct NestedContrast {
 ///
 /// Queries are looked at in blocks, so memory beyond the arguments is that of the candidates a few
 /// times over. Results do not depend on the number of threads. Vectors of zeros have cosine 0 with
-/// all and gradient 0. The loss is not a number where a vector is longer than 1e18, or holds what is none.
-/// Throws std::invalid_argument where shapes or settings do not fit.
+/// all and gradient 0. The loss is not a number where a vector is longer than 1e18, or holds what
+/// is none. Throws std::invalid_argument where shapes or settings do not fit.
 double nested_info_nce(const NestedContrast& contrast, CpuLevel level, std::size_t n_threads,
                        MemoryPool& pool, float* d_queries, float* d_candidates);
 

@@ -21,10 +21,10 @@ struct TrainedRows {
 struct AdamSettings {
   double beta1, beta2;
   double eps;
-  double rate;          ///< learning rate of this step
+  double rate;  ///< learning rate of this step
   double weight_decay;
-  double clip;          ///< factor of the gradient
-  std::int64_t step;    ///< counted from 1
+  double clip;        ///< factor of the gradient
+  std::int64_t step;  ///< counted from 1
 };
 
 /// Moves rows ids[i] by gradients[i * dim ..]. Moments of a row last moved in step `touched[id]` (0

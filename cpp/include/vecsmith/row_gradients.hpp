@@ -36,8 +36,8 @@ class TouchedRows {
   /// `d_vectors` has one array [n_texts, dim] for each bag; `table` [n_rows, dim] and
   /// `token_weights` [n_rows] are null where there are no token weights.
   void gather(std::span<const float* const> d_vectors, std::size_t dim, const float* table,
-              const float* token_weights, CpuLevel level, std::size_t n_threads,
-              MemoryPool& pool, const Out& out) const;
+              const float* token_weights, CpuLevel level, std::size_t n_threads, MemoryPool& pool,
+              const Out& out) const;
 
  private:
   struct Stretch {

@@ -24,22 +24,22 @@ struct Asked {
 
 /// One step of AdamW for one row.
 struct AdamStep {
-  float clip;              ///< factor of the gradient
-  float beta1, beta2;      ///< decay of the moments for all steps since the row was touched
-  float fresh1, fresh2;    ///< what a gradient adds to them
-  float correction;        ///< 1 / root of the second moment's bias correction
+  float clip;            ///< factor of the gradient
+  float beta1, beta2;    ///< decay of the moments for all steps since the row was touched
+  float fresh1, fresh2;  ///< what a gradient adds to them
+  float correction;      ///< 1 / root of the second moment's bias correction
   float eps;
-  float rate;              ///< learning rate over the first moment's bias correction
-  float keep;              ///< 1 - learning rate * weight decay
+  float rate;  ///< learning rate over the first moment's bias correction
+  float keep;  ///< 1 - learning rate * weight decay
 };
 
 struct ContrastKernels {
   std::size_t tile_rows;  ///< shape of the tile of a product that stays in registers
   std::size_t tile_cols;
 
-  /// Dot products of tile_rows left and tile_cols right vectors over `depth` entries, added to those
-  /// in `base` (null for none, else laid out as `out`): out[r * stride + c]. Operands are packed:
-  /// left[d * tile_rows + r], right[d * tile_cols + c].
+  /// Dot products of tile_rows left and tile_cols right vectors over `depth` entries, added to
+  /// those in `base` (null for none, else laid out as `out`): out[r * stride + c]. Operands are
+  /// packed: left[d * tile_rows + r], right[d * tile_cols + c].
   void (*dots)(const float* left, const float* right, std::size_t depth, const float* base,
                float* out, std::size_t stride);
 

@@ -115,9 +115,9 @@ void round(const float* x, std::size_t n, std::uint16_t* out) {
 
 void pair_rows(const std::uint16_t* row0, const std::uint16_t* row1, std::size_t n,
                std::uint16_t* pairs) {
-  alignas(64) static constexpr std::uint16_t kLow[32] = {
-      0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39,
-      8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
+  alignas(64) static constexpr std::uint16_t kLow[32] = {0,  32, 1,  33, 2,  34, 3,  35, 4,  36, 5,
+                                                         37, 6,  38, 7,  39, 8,  40, 9,  41, 10, 42,
+                                                         11, 43, 12, 44, 13, 45, 14, 46, 15, 47};
   const __m512i low = _mm512_load_si512(kLow);
   const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
   for (std::size_t j = 0; j < n; j += 32) {
