@@ -46,7 +46,7 @@ def main() -> int:
     if arguments.side:
         _run_side(arguments)
         return 0
-    from vecsmith.distillation.source import describe, find_teacher
+    from vecsmith.transformer.source import describe, find_teacher
 
     source = find_teacher(arguments.teacher)
     print(describe(source))

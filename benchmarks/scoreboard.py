@@ -31,8 +31,6 @@ from recipes import static_models
 from vecsmith import StaticModel, __version__, distill, evaluate
 from vecsmith._typing import TableDtype
 from vecsmith.compression import with_dtype
-from vecsmith.distillation.source import find_teacher, weights_digest
-from vecsmith.distillation.text_encoder import TextEncoder
 from vecsmith.evaluation.baselines import Bm25, RandomVectors, Tfidf
 from vecsmith.evaluation.embedding_cache import EmbeddingCache
 from vecsmith.evaluation.scoring import columns_of
@@ -40,6 +38,8 @@ from vecsmith.evaluation.speed import measure_speeds
 from vecsmith.evaluation.tasks import find_tasks
 from vecsmith.evaluation.tasks.suites import find_suite
 from vecsmith.results import EvalResult, SpeedResult
+from vecsmith.transformer.source import find_teacher, weights_digest
+from vecsmith.transformer.text_encoder import TextEncoder
 
 ROOT = Path(__file__).resolve().parents[1]
 TEACHER = "sentence-transformers/all-MiniLM-L6-v2"

@@ -26,8 +26,6 @@ from tokenizers import Tokenizer
 
 from vecsmith.distillation.distiller import UNUSED_TOKENS
 from vecsmith.distillation.reduction import reduce
-from vecsmith.distillation.source import find_teacher, read_settings
-from vecsmith.distillation.teacher import Teacher, read_frame
 from vecsmith.distillation.vocabulary import build_vocabulary
 from vecsmith.distillation.weighting import (
     count_probabilities,
@@ -35,6 +33,8 @@ from vecsmith.distillation.weighting import (
     sif_weights,
     token_counts,
 )
+from vecsmith.transformer.source import find_teacher, read_settings
+from vecsmith.transformer.teacher import Teacher, read_frame
 
 Vectors = NDArray[np.float32]
 

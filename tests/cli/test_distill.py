@@ -12,7 +12,7 @@ from vecsmith import StaticModel
 pytest.importorskip("torch", reason="torch is not installed (extra distill)")
 pytest.importorskip("transformers", reason="transformers is not installed (extra distill)")
 
-from tests.distillation.teachers import save_teacher
+from tests.transformer.teachers import save_teacher
 from vecsmith.distillation import PolishSettings, distill
 
 
@@ -229,7 +229,7 @@ def test_a_fitted_table_is_polished_on_pairs_and_gets_a_lexical_tail(
 def test_what_is_kept_is_told_when_a_run_stops_and_when_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tests.distillation.teachers import save_teacher
+    from tests.transformer.teachers import save_teacher
     from vecsmith.cli import main
     from vecsmith.distillation import from_texts
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from vecsmith.cli._encoders import open_encoder
-from vecsmith.distillation.text_encoder import TextEncoder
 from vecsmith.errors import FormatError, HubError
 from vecsmith.evaluation.baselines import Bm25, RandomVectors, Tfidf
 from vecsmith.model import StaticModel
+from vecsmith.transformer.text_encoder import TextEncoder
 
 
 def test_baselines_go_by_their_names() -> None:

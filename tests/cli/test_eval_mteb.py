@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.cli.running import Run
-from vecsmith.distillation.text_encoder import TextEncoder
 from vecsmith.evaluation.mteb import run
+from vecsmith.transformer.text_encoder import TextEncoder
 
 pytest.importorskip("mteb", reason="mteb is not installed (extra mteb)")
 

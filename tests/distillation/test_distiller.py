@@ -16,7 +16,7 @@ import transformers
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from tests.distillation.teachers import FAMILIES, save_teacher
+from tests.transformer.teachers import FAMILIES, save_teacher
 from vecsmith import StaticModel, distill
 from vecsmith.compression import quantize_rows
 from vecsmith.distillation.distiller import UNUSED_TOKENS

@@ -16,7 +16,7 @@ import transformers
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from tests.distillation.teachers import FAMILIES, save_teacher
+from tests.transformer.teachers import FAMILIES, save_teacher
 from vecsmith import StaticModel, distill
 from vecsmith.distillation import (
     RegressionSettings,
@@ -163,7 +163,7 @@ def test_every_family_and_mode_gives_a_model_near_its_teacher(
 
 
 def distill_targets(folder: Path) -> Wide:
-    from vecsmith.distillation.text_encoder import TextEncoder
+    from vecsmith.transformer.text_encoder import TextEncoder
 
     found: Wide = TextEncoder.from_pretrained(folder).encode(TEXTS).astype(np.float64)
     return found

@@ -14,7 +14,7 @@ import pytest
 import vecsmith
 from tests.distillation import killed_run
 from tests.distillation.killed_run import POINTS, whole_run
-from tests.distillation.teachers import save_teacher
+from tests.transformer.teachers import save_teacher
 from vecsmith.distillation import teacher_pass, tokenlearn
 
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from tests.distillation.killed_polish import made_pairs
-from tests.distillation.teachers import save_teacher
+from tests.transformer.teachers import save_teacher
 from vecsmith.distillation import PolishSettings
 from vecsmith.distillation.polish import TargetTexts, polish
 from vecsmith.distillation.teacher_pass import Shard

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer as PeerTokenizer
 import vecsmith
 from tests.distillation import killed_polish
 from tests.distillation.killed_polish import POINTS, made_pairs, polished_run
-from tests.distillation.teachers import save_teacher
+from tests.transformer.teachers import save_teacher
 from vecsmith import StaticModel, distill
 from vecsmith.distillation import PolishSettings, RegressionSettings
 from vecsmith.distillation.polish import TargetTexts

@@ -11,15 +11,15 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import save_file
+from tests.transformer.test_teacher import as_sentence_transformer
 from tokenizers import Tokenizer
 
-from tests.distillation.teachers import TEXTS, save_teacher
-from tests.distillation.test_teacher import as_sentence_transformer
+from tests.transformer.teachers import TEXTS, save_teacher
 from vecsmith.distillation.reading import TextReader
-from vecsmith.distillation.source import find_teacher, read_settings
-from vecsmith.distillation.text_encoder import TextEncoder
 from vecsmith.distillation.vocabulary import StudentVocabulary, VocabularyMode, build_vocabulary
 from vecsmith.errors import FormatError
+from vecsmith.transformer.source import find_teacher, read_settings
+from vecsmith.transformer.text_encoder import TextEncoder
 
 SAMPLE = [*TEXTS[:7], "", "café 猫 猫", "zebras? zebras!"]
 

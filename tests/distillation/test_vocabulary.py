@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from tests.distillation.teachers import (
+from tests.transformer.teachers import (
     TEXTS,
     byte_level_tokenizer,
     unigram_tokenizer,

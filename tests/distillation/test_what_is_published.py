@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.distillation.killed_polish import made_pairs
-from tests.distillation.teachers import save_teacher
+from tests.transformer.teachers import save_teacher
 from vecsmith import distill
 from vecsmith.corpora import Decontaminator, texts_of
 from vecsmith.distillation import PolishSettings

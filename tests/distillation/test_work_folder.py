@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.distillation.teachers import save_teacher
+from tests.transformer.teachers import save_teacher
 from vecsmith import distill
 from vecsmith.distillation.work_folder import WorkFolder
 from vecsmith.errors import FormatError

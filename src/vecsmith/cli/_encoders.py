@@ -14,8 +14,8 @@ from vecsmith.errors import FormatError, HubError
 
 if TYPE_CHECKING:
     from vecsmith._typing import Encoder
-    from vecsmith.distillation.teacher import ComputeDtype
     from vecsmith.evaluation.contender import LexicalBaseline
+    from vecsmith.transformer.teacher import ComputeDtype
 
 BASELINES = ("bm25", "tfidf", "random")
 
@@ -106,13 +106,13 @@ def _open_baseline(name: str) -> Encoder | LexicalBaseline:
 
 def _is_packaged(name: str) -> bool:
     """Whether an installable package carries the transformer, under its whole name or its last."""
-    from vecsmith.distillation.source import PACKAGED
+    from vecsmith.transformer.source import PACKAGED
 
     known = {*PACKAGED, *(packaged.split("/")[1] for packaged in PACKAGED)}
     return name in known and not Path(os.path.expanduser(name)).exists()
 
 
 def _open_transformer(name: str, compute_dtype: ComputeDtype, device: str) -> Encoder:
-    from vecsmith.distillation.text_encoder import TextEncoder
+    from vecsmith.transformer.text_encoder import TextEncoder
 
     return TextEncoder.from_pretrained(name, compute_dtype=compute_dtype, device=device)

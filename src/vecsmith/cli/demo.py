@@ -152,7 +152,7 @@ def _write_texts(path: Path, texts: list[str]) -> None:
 def _distil(folder: Path, *, quiet: bool) -> tuple[float, str]:
     """Makes the static model; seconds it took and where the teacher was found."""
     from vecsmith.distillation import distill
-    from vecsmith.distillation.source import find_teacher
+    from vecsmith.transformer.source import find_teacher
 
     started = time.perf_counter()
     found = find_teacher(_TEACHER).found
@@ -213,8 +213,8 @@ def _teacher_side(texts: list[str], *, quiet: bool) -> dict[str, Any]:
     """The teacher's vectors of questions and texts, and how many texts a second it takes."""
     import numpy as np
 
-    from vecsmith.distillation.source import find_teacher, weights_digest
-    from vecsmith.distillation.text_encoder import TextEncoder
+    from vecsmith.transformer.source import find_teacher, weights_digest
+    from vecsmith.transformer.text_encoder import TextEncoder
 
     source = find_teacher(_TEACHER)
     # float32 is what sentence-transformers runs on a CPU unless told otherwise

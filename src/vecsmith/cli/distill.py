@@ -300,9 +300,9 @@ def _distill_to(
             raise ValueError(f"--{name} {path}: no such file, expected a text file")
     from vecsmith.distillation import distill as distill_model
     from vecsmith.distillation.checkpoints import WITHOUT_TEXTS
-    from vecsmith.distillation.source import describe, find_teacher
     from vecsmith.distillation.teacher_pass import n_texts_done
     from vecsmith.distillation.work_folder import WorkFolder
+    from vecsmith.transformer.source import describe, find_teacher
 
     started = time.perf_counter()
     of_texts = reading.options(out)

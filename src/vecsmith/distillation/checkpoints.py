@@ -19,16 +19,6 @@ from vecsmith.distillation.lexical_tail import lexical_tail
 from vecsmith.distillation.recipe import card_of, describe_counts, library_versions, plain
 from vecsmith.distillation.reduction import check_dim
 from vecsmith.distillation.settings import DistillSettings
-from vecsmith.distillation.source import (
-    TeacherSettings,
-    TeacherSource,
-    describe,
-    find_teacher,
-    read_settings,
-    weights_digest,
-)
-from vecsmith.distillation.teacher import Teacher, read_frame
-from vecsmith.distillation.text_encoder import TextEncoder
 from vecsmith.distillation.text_source import TextsToRead
 from vecsmith.distillation.vocabulary import StudentVocabulary, build_vocabulary
 from vecsmith.distillation.weighting import CountSource
@@ -36,6 +26,16 @@ from vecsmith.distillation.words import WordSource, read_words
 from vecsmith.distillation.work_folder import WorkFolder
 from vecsmith.formats.checkpoint import Checkpoint
 from vecsmith.tokenizer import Tokenizer
+from vecsmith.transformer.source import (
+    TeacherSettings,
+    TeacherSource,
+    describe,
+    find_teacher,
+    read_settings,
+    weights_digest,
+)
+from vecsmith.transformer.teacher import Teacher, read_frame
+from vecsmith.transformer.text_encoder import TextEncoder
 
 if TYPE_CHECKING:
     from vecsmith.distillation.pair_source import PairsToPolish

@@ -26,12 +26,12 @@ from vecsmith.distillation.settings import (
     TextSettings,
     TokenlearnSettings,
 )
-from vecsmith.distillation.teacher import ComputeDtype, Pooling
 from vecsmith.distillation.text_source import TextSource, TextsToRead
 from vecsmith.distillation.vocabulary import VocabularyMode
 from vecsmith.distillation.weighting import CountSource, Weighting
 from vecsmith.distillation.words import WordSource
 from vecsmith.model import StaticModel
+from vecsmith.transformer.teacher import ComputeDtype, Pooling
 
 __all__ = [
     "UNUSED_TOKENS",

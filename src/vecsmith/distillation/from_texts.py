@@ -16,13 +16,13 @@ from vecsmith.distillation.reading import TextReader
 from vecsmith.distillation.regression.finishing import finish, text_shares
 from vecsmith.distillation.regression.fitting import Fit, fit_table
 from vecsmith.distillation.settings import DistillSettings, TextSettings
-from vecsmith.distillation.teacher import read_frame
 from vecsmith.distillation.teacher_pass import TeacherPass, run_teacher_pass
-from vecsmith.distillation.text_encoder import TextEncoder
 from vecsmith.distillation.text_source import TextsToRead
 from vecsmith.distillation.vocabulary import StudentVocabulary
 from vecsmith.distillation.work_folder import WorkFolder
 from vecsmith.errors import FormatError
+from vecsmith.transformer.teacher import read_frame
+from vecsmith.transformer.text_encoder import TextEncoder
 
 if TYPE_CHECKING:
     from vecsmith.training.batching import BatchStream

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from vecsmith._extras import require
 from vecsmith._files import parse_json
 from vecsmith.distillation.alignment import align, tokens_of
-from vecsmith.distillation.teacher import Reading
 from vecsmith.distillation.teacher_pass import ReadTexts
-from vecsmith.distillation.text_encoder import TextEncoder, without_surrogates
 from vecsmith.distillation.vocabulary import StudentVocabulary
+from vecsmith.transformer.teacher import Reading
+from vecsmith.transformer.text_encoder import TextEncoder, without_surrogates
 
 # Characters after the last that the teacher read which the student's cutting of it may depend on
 _BEYOND = 256

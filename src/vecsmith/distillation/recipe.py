@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vecsmith.distillation.source import TeacherSource
 from vecsmith.distillation.weighting import CountSource
+from vecsmith.transformer.source import TeacherSource
 
 
 def describe_counts(counts: CountSource | None) -> str | None:

@@ -9,9 +9,9 @@ from typing import Final, Literal, get_args
 from vecsmith._typing import TableDtype
 from vecsmith.distillation.reduction import check_dim
 from vecsmith.distillation.regression.settings import RegressionSettings
-from vecsmith.distillation.teacher import ComputeDtype, Pooling
 from vecsmith.distillation.vocabulary import VocabularyMode
 from vecsmith.distillation.weighting import Weighting
+from vecsmith.transformer.teacher import ComputeDtype, Pooling
 
 Objective = Literal["regression", "cosine", "mse", "contrastive"]
 StartRows = Literal["isolated", "contextual"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from vecsmith.distillation import source
-from vecsmith.distillation.source import find_teacher
+from vecsmith.transformer import source
+from vecsmith.transformer.source import find_teacher
 
 SHA = "0" * 40
 NAME = "org/teacher"

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.transformer.test_teacher import as_sentence_transformer
 
-from tests.distillation.teachers import save_teacher
-from tests.distillation.test_teacher import as_sentence_transformer
-from vecsmith.distillation import text_encoder
-from vecsmith.distillation.text_encoder import TextEncoder
+from tests.transformer.teachers import save_teacher
 from vecsmith.errors import FormatError
+from vecsmith.transformer import text_encoder
+from vecsmith.transformer.text_encoder import TextEncoder
 
 WORDS = "the quick brown fox jumps over a lazy dog it is dangerous to go alone take this".split()
 TEXTS = [" ".join(WORDS[: n % 17]) for n in range(40)]  # among them the empty text, three times

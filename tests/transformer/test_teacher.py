@@ -12,10 +12,10 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from tests.distillation.teachers import FAMILIES, save_teacher
-from vecsmith.distillation.source import find_teacher, read_settings, weights_digest
-from vecsmith.distillation.teacher import Frame, Pooling, Teacher, read_frame
+from tests.transformer.teachers import FAMILIES, save_teacher
 from vecsmith.errors import FormatError, HubError
+from vecsmith.transformer.source import find_teacher, read_settings, weights_digest
+from vecsmith.transformer.teacher import Frame, Pooling, Teacher, read_frame
 
 SEQUENCES = [[7, 8, 9], [10], [11, 12], [13, 14, 15], [16]]
 

@@ -23,7 +23,7 @@ from vecsmith._machine import versions
 from vecsmith._progress import progress_bar
 from vecsmith._texts import Texts, check_strings, chunks_of, strings_of
 from vecsmith._typing import FloatArray, PathLike
-from vecsmith.distillation.source import (
+from vecsmith.transformer.source import (
     TeacherSource,
     find_teacher,
     module_files,
@@ -32,7 +32,7 @@ from vecsmith.distillation.source import (
     transformer_folder,
     weights_digest,
 )
-from vecsmith.distillation.teacher import ComputeDtype, Pooling, Reading, Teacher
+from vecsmith.transformer.teacher import ComputeDtype, Pooling, Reading, Teacher
 
 # To be raised with every change here, in the pooling or in the modules after which the same files
 # give other vectors: it is part of the fingerprint, so vectors and figures kept from before go

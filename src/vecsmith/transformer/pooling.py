@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from vecsmith._extras import require
 from vecsmith._files import read_json
-from vecsmith.distillation.source import Module, read_modules
 from vecsmith.errors import FormatError
+from vecsmith.transformer.source import Module, read_modules
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith._extras import require
-from vecsmith.distillation.pooling import pool, read_head
-from vecsmith.distillation.source import (
+from vecsmith.errors import FormatError
+from vecsmith.transformer.pooling import pool, read_head
+from vecsmith.transformer.source import (
     TeacherSource,
     describe,
     find_teacher,
@@ -26,7 +27,6 @@ from vecsmith.distillation.source import (
     transformer_folder,
     weights_digest,
 )
-from vecsmith.errors import FormatError
 
 if TYPE_CHECKING:
     from torch import Tensor
