@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.transformer.test_teacher_pass import N_TOKENS, LetterReader
+from tests.distillation.test_teacher_pass import N_TOKENS, LetterReader
 from vecsmith.distillation import teacher_pass, tokenlearn
 from vecsmith.distillation.open_shards import OpenShards, tokens_of
 from vecsmith.distillation.settings import TextSettings, TokenlearnSettings

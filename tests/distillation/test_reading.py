@@ -11,10 +11,10 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import save_file
-from tests.transformer.test_teacher import as_sentence_transformer
 from tokenizers import Tokenizer
 
 from tests.transformer.teachers import TEXTS, save_teacher
+from tests.transformer.test_teacher import as_sentence_transformer
 from vecsmith.distillation.reading import TextReader
 from vecsmith.distillation.vocabulary import StudentVocabulary, VocabularyMode, build_vocabulary
 from vecsmith.errors import FormatError

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tests.transformer.test_teacher import as_sentence_transformer
 
 from tests.transformer.teachers import save_teacher
+from tests.transformer.test_teacher import as_sentence_transformer
 from vecsmith.errors import FormatError
 from vecsmith.transformer import text_encoder
 from vecsmith.transformer.text_encoder import TextEncoder
