@@ -20,7 +20,7 @@ from vecsmith.training.losses.imitation import (
     similarity_distillation,
     similarity_mse,
 )
-from vecsmith.training.losses.signature import TENSORS, EmbeddingLoss, needs
+from vecsmith.training.losses.signature import TENSORS, EmbeddingLoss, drawn, needs
 from vecsmith.training.nested_info_nce import Partition
 from vecsmith.training.precision import Precision
 
@@ -36,6 +36,7 @@ __all__ = [
     "Precision",
     "cosent",
     "cosine_distance",
+    "drawn",
     "guided_info_nce",
     "info_nce",
     "mean_squared_error",

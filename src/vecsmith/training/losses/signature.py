@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 # Called as loss(queries [B, D], candidates [C, D], **tensors) with the tensors that `needs` lists;
@@ -54,3 +55,20 @@ def needs(loss: EmbeddingLoss) -> frozenset[str]:
     parameters = inspect.signature(inner).parameters.values()
     taken = {parameter.name for parameter in parameters if parameter.kind in named}
     return frozenset(name for name in TENSORS if name in taken and name not in bound)
+
+
+def drawn(loss: EmbeddingLoss, rng: np.random.Generator) -> EmbeddingLoss:
+    """The loss of one step: what `loss.for_step(rng)` draws, or `loss` itself if it draws nothing.
+
+    A loss that takes other prefixes or layers in each step has a method `for_step`. A loop that
+    makes `rng` of its seed and the number of the step goes on after a kill with the same draws.
+
+    Args:
+        loss: Any loss.
+        rng: Of this step; a loss takes as many numbers from it as it likes.
+    """
+    draw = getattr(loss, "for_step", None)
+    if draw is None:
+        return loss
+    chosen: EmbeddingLoss = draw(rng)
+    return chosen
