@@ -4,6 +4,11 @@ Importing this package loads torch; `import vecsmith` does not.
 """
 
 from vecsmith.training.curves import Curve, read_curve
+from vecsmith.training.heads import (
+    PrefixHeads,
+    prefix_binary_cross_entropy,
+    prefix_cross_entropy,
+)
 from vecsmith.training.losses import (
     EmbeddingLoss,
     cosent,
@@ -30,6 +35,7 @@ __all__ = [
     "PRESETS",
     "Curve",
     "EmbeddingLoss",
+    "PrefixHeads",
     "TokenizerReport",
     "TrainSettings",
     "TrainedTokenizer",
@@ -40,6 +46,8 @@ __all__ = [
     "matryoshka",
     "mine_hard_negatives",
     "needs",
+    "prefix_binary_cross_entropy",
+    "prefix_cross_entropy",
     "read_curve",
     "score_regression",
     "similarity_distillation",
