@@ -61,7 +61,7 @@ def test_thresholds_are_those_of_the_paper_tried_one_by_one(
 
 def test_the_smallest_of_the_best_thresholds_is_taken() -> None:
     # the short head is wrong at 0.6 and right above: every threshold in [0.6, 0.8) keeps all right
-    outcomes = HeadOutcomes.of([1, 2], [[0.6, 0.8, 0.9], [1, 1, 1]], [[0, 1, 1], [1, 1, 1]])
+    outcomes = HeadOutcomes.of([1, 2], [[0.6, 0.8, 0.9], [1.0, 1.0, 1.0]], [[0, 1, 1], [1, 1, 1]])
     assert paper_cascade(outcomes, [0.5, 0.6, 0.7, 0.8]).thresholds == (0.6,)
 
 
