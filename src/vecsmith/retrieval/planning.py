@@ -1,0 +1,397 @@
+"""Learning a plan: which prefixes, how precise and how long the shortlists, for an asked recall.
+
+One half of held-out queries is learnt from, the other half tells what recall the plans reach on
+queries that had no say. The rule: a plan is never judged by the queries that chose it.
+
+Every first stage is run once, with the longest shortlist. Where the true neighbours stand in it
+says what any shorter one would have kept, and rescoring the longest one once by a middle stage
+says the same of every pair of lengths. No pair is tried by running it.
+
+Shapes: Q queries, K rows of a shortlist, k true neighbours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith._typing import FloatArray
+from vecsmith.retrieval import costs
+from vecsmith.retrieval.plan import RecallEstimate, RowKind, SearchPlan, Stage
+
+Places = NDArray[np.int64]
+Seconds = Callable[[SearchPlan, int | None], float]
+
+# Recalls that a frontier is made of, besides the one asked for
+RECALLS: Final = (0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+# A length must reach the asked recall this many standard errors over, or half of the plans would
+# miss it on other queries (one-sided 95 %)
+_MARGIN: Final = 1.645
+_TWO_SIDED: Final = 1.96
+# Lengths of the first shortlist that are tried before a middle stage: each 1.4 times the last
+_STEP: Final = math.sqrt(2)
+_BLOCK_CELLS: Final = 2**24
+
+
+class Searcher(Protocol):
+    """What carries out stages over rows that are not seen from here; -1 is no row."""
+
+    def exact_top_k(self, queries: FloatArray, k: int) -> Places:
+        """Places of the best `k` by whole vectors, [Q, k]."""
+        ...
+
+    def scan(self, queries: FloatArray, stage: Stage) -> Places:
+        """Places of the best `stage.keep` of all rows, best first, [Q, keep]."""
+        ...
+
+    def rescore(
+        self, queries: FloatArray, places: Places, stage: Stage
+    ) -> tuple[Places, FloatArray]:
+        """The best `stage.keep` of the places [Q, K], best first, and their scores."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What was learnt: the plan for the asked recall, and the cheapest ones for others.
+
+    Attributes:
+        plan: The cheapest that meets what was asked.
+        frontier: From the cheapest to the exact one, each for a higher recall than the last.
+        seconds: What a query should take by each of them (`costs.seconds`).
+    """
+
+    plan: SearchPlan
+    frontier: tuple[SearchPlan, ...]
+    seconds: tuple[float, ...]
+
+
+def choose_plan(
+    searcher: Searcher,
+    queries: FloatArray,
+    *,
+    n_rows: int,
+    k: int = 10,
+    recall: float = 0.99,
+    dims: Sequence[int] | None = None,
+    kinds: Sequence[RowKind] = ("int8", "bits"),
+    full: RowKind = "float32",
+    middle_kinds: Sequence[RowKind] = (),
+    firsts: Sequence[Stage] = (),
+    n_scored: Callable[[Stage], int] | None = None,
+    own: Places | None = None,
+    most: int = 4096,
+    seed: int = 0,
+    machine: costs.Machine = costs.MEASURED,
+) -> Choice:
+    """The cheapest plan that finds the asked share of the true neighbours, and those beside it.
+
+    Args:
+        searcher: Runs stages over the rows.
+        queries: Held-out queries, [Q, D]; 200 or more tell 0.99 from 0.98.
+        n_rows: Rows there are.
+        k: True neighbours of a query, those of exact search by all dims.
+        recall: Share of them to find, as a mean over queries.
+        dims: Prefixes that stages may read; None for halvings of D.
+        kinds: How packed prefixes may be stored.
+        full: How whole vectors are kept: what the last stage reads.
+        middle_kinds: How packed prefixes may be stored that middle stages read; those of `full`
+            they read in any case.
+        firsts: More first stages to try, such as walks through graphs; what they keep is learnt.
+        n_scored: Rows that such a stage scored a query, asked once it ran.
+        own: Place of each query among the rows, where queries are rows themselves, [Q]; a row does
+            not count as its own neighbour.
+        most: Rows in the longest shortlist.
+        seed: Of the halves.
+        machine: What steps take.
+
+    Raises:
+        ValueError: If there are fewer than 2 queries, or a number makes no sense.
+    """
+    _check(queries, recall, k, n_rows)
+    dim = queries.shape[1]
+    shorter = sorted({d for d in (dims or halvings(dim)) if d < dim})
+    most = min(most, n_rows - (own is not None))
+    exact = SearchPlan.exact(dim, k=k, kind=full)
+    setting = _Setting(
+        middles=[(d, kind) for d in shorter for kind in dict.fromkeys((full, *middle_kinds))],
+        last=exact.stages[0],
+        seconds=lambda plan, scored: costs.seconds(plan, n_rows, n_scored=scored, machine=machine),
+    )
+    learning, judging = (
+        _Sample(searcher, queries[half], _exact(searcher, queries[half], k, _of(own, half)),
+                _of(own, half))
+        for half in _halves(len(queries), seed)
+    )  # fmt: skip
+    best = {
+        asked: _Offer(exact, setting.seconds(exact, None)) for asked in sorted({*RECALLS, recall})
+    }
+    tried = [Stage(dim=d, keep=max(most, 1), kind=kind) for d in shorter for kind in kinds]
+    tried += [replace(stage, keep=min(most, stage.keep)) for stage in firsts]
+    for first in tried if most > k else []:
+        _learn(learning, first, setting, best, n_scored)
+    frontier = _judged({**best, 1.0: _Offer(exact, setting.seconds(exact, None))}, judging)
+    return Choice(
+        plan=next(offer.plan for offer in frontier if _asked(offer.plan) >= recall),
+        frontier=tuple(offer.plan for offer in frontier),
+        seconds=tuple(offer.seconds for offer in frontier),
+    )
+
+
+def halvings(dim: int, *, least: int = 16) -> list[int]:
+    """`dim`, half of it, and so on down to `least`, longest first."""
+    found = [dim]
+    while found[-1] % 2 == 0 and found[-1] // 2 >= least:
+        found.append(found[-1] // 2)
+    return found
+
+
+def recall_estimate(recalls: NDArray[np.float64], *, asked: float) -> RecallEstimate:
+    """Mean recall over queries with its 95 % interval.
+
+    Wilson's interval with the effective number of trials that the spread between queries tells
+    (Korn and Graubard 1998): the k neighbours of a query are found or missed together. Where no
+    query differs from another, each counts as one trial, so perfect recall keeps a lower end.
+
+    Args:
+        recalls: Share found of each query, [Q].
+        asked: What was asked for.
+    """
+    n, mean = len(recalls), float(recalls.mean())
+    spread = float(recalls.var(ddof=1)) if n > 1 else 0.0
+    trials = n * mean * (1 - mean) / spread if spread > 0 else n
+    low, high = _wilson(mean, trials, _TWO_SIDED)
+    return RecallEstimate(
+        achieved=mean, low=min(low, mean), high=max(high, mean), n_queries=n, asked=asked
+    )
+
+
+def _wilson(share: float, trials: float, z: float) -> tuple[float, float]:
+    """Wilson 1927, as in Brown, Cai and DasGupta 2001, equation 4."""
+    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    reach = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    reach /= 1 + z * z / trials
+    return max(0.0, centre - reach), min(1.0, centre + reach)
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A plan, what it takes, and the rows its first stage scores where data tells that."""
+
+    plan: SearchPlan
+    seconds: float
+    n_scored: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Queries and their true neighbours."""
+
+    searcher: Searcher
+    queries: FloatArray
+    truth: Places
+    own: Places | None
+
+    def scan(self, stage: Stage) -> Places:
+        """Places the first stage finds, without the query's own row."""
+        more = replace(stage, keep=stage.keep + (self.own is not None))
+        return _without(self.searcher.scan(self.queries, more), self.own)
+
+    def found(self, plan: SearchPlan) -> Places:
+        """Places that the whole plan finds."""
+        spare = int(self.own is not None)
+        first, *later = (replace(stage, keep=stage.keep + spare) for stage in plan.stages)
+        places = self.searcher.scan(self.queries, first)
+        for stage in later:
+            places, _ = self.searcher.rescore(self.queries, places, stage)
+        return _without(places, self.own)
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What all shapes of plans are tried with."""
+
+    middles: Sequence[tuple[int, RowKind]]
+    last: Stage
+    seconds: Seconds
+
+
+def _learn(
+    sample: _Sample, first: Stage, setting: _Setting, best: dict[float, _Offer],
+    n_scored: Callable[[Stage], int] | None,
+) -> None:  # fmt: skip
+    """Offers the cheapest plans that begin with `first`, of two stages and of three."""
+    places = sample.scan(first)
+    scored = n_scored(first) if n_scored is not None and first.how != "exact" else None
+    ranks = _ranks(places, sample.truth)
+    for recall in best:
+        keep = _shortest(ranks, sample.truth, recall, first.keep)
+        if keep is not None:
+            stages = (_keeping(first, keep), setting.last)
+            _offer(best, recall, stages, setting, scored)
+    for dim, kind in setting.middles:
+        if dim > first.dim:
+            middle = Stage(dim=dim, keep=first.keep, kind=kind)
+            _learn_three(sample, first, middle, places, setting, best, scored)
+
+
+def _learn_three(
+    sample: _Sample, first: Stage, middle: Stage, places: Places, setting: _Setting,
+    best: dict[float, _Offer], scored: int | None,
+) -> None:  # fmt: skip
+    """Offers plans of `first`, `middle` and the last stage, of all lengths."""
+    least = _offer_of(first, setting.last.keep, middle, setting, scored)
+    if all(offer.seconds <= least.seconds for offer in best.values()):
+        return  # the shortest of them would be no gain
+    better, _ = sample.searcher.rescore(sample.queries, places, middle)
+    # where what the middle stage put in order had stood; behind the last, what is nowhere
+    stood = np.pad(_ranks(places, better), ((0, 0), (0, 1)), constant_values=first.keep)
+    ranks = _ranks(better, sample.truth)
+    for keep in _lengths(setting.last.keep, first.keep):
+        # of a shorter first shortlist the middle stage gets fewer, in the same order
+        is_there = stood < keep
+        within = np.take_along_axis(np.cumsum(is_there, axis=1), ranks, axis=1) - 1
+        within = np.where(np.take_along_axis(is_there, ranks, axis=1), within, first.keep)
+        for recall in best:
+            second = _shortest(within, sample.truth, recall, keep)
+            if second is not None:
+                stages = (_keeping(first, keep), replace(middle, keep=second), setting.last)
+                _offer(best, recall, stages, setting, scored)
+
+
+def _offer_of(
+    first: Stage, keep: int, middle: Stage, setting: _Setting, scored: int | None
+) -> _Offer:
+    stages = (_keeping(first, keep), replace(middle, keep=keep), setting.last)
+    plan = SearchPlan(stages=stages)
+    return _Offer(plan, setting.seconds(plan, scored), scored)
+
+
+def _offer(
+    best: dict[float, _Offer], recall: float, stages: tuple[Stage, ...], setting: _Setting,
+    scored: int | None,
+) -> None:  # fmt: skip
+    plan = SearchPlan(stages=stages)
+    seconds = setting.seconds(plan, scored)
+    if seconds < best[recall].seconds:
+        best[recall] = _Offer(plan, seconds, scored)
+
+
+def _keeping(first: Stage, keep: int) -> Stage:
+    return replace(first, keep=keep)
+
+
+def _shortest(ranks: Places, truth: Places, recall: float, longest: int) -> int | None:
+    """Length of the shortest shortlist that is sure to reach `recall`, None if `longest` is not.
+
+    Args:
+        ranks: Where the true neighbours stand, from 0, [Q, k].
+        truth: The true neighbours, -1 where a query has fewer.
+        recall: Mean over queries.
+        longest: The most that may be kept.
+    """
+    k = truth.shape[1]
+    lengths = np.unique(np.maximum(ranks[ranks < longest] + 1, k))
+    if not len(lengths) or not _reaches(ranks, truth, int(lengths[-1]), recall):
+        return None
+    low, high = 0, len(lengths) - 1
+    while low < high:
+        half = (low + high) // 2
+        if _reaches(ranks, truth, int(lengths[half]), recall):
+            high = half
+        else:
+            low = half + 1
+    return int(lengths[high])
+
+
+def _reaches(ranks: Places, truth: Places, keep: int, recall: float) -> bool:
+    recalls = _shares(ranks < keep, truth)
+    n = len(recalls)
+    error = float(recalls.std(ddof=1)) / math.sqrt(n) if n > 1 else 0.0
+    return float(recalls.mean()) - _MARGIN * error >= recall
+
+
+def _shares(is_found: NDArray[np.bool_], truth: Places) -> NDArray[np.float64]:
+    """Share found of the true neighbours of each query that has any."""
+    is_true = truth >= 0
+    counts = is_true.sum(axis=1)
+    shares: NDArray[np.float64] = (is_found & is_true).sum(axis=1)[counts > 0] / counts[counts > 0]
+    return shares if len(shares) else np.ones(1)
+
+
+def _lengths(shortest: int, longest: int) -> Iterable[int]:
+    n = 1 + math.ceil(math.log(longest / shortest, _STEP)) if longest > shortest else 1
+    return sorted({min(longest, round(shortest * _STEP**i)) for i in range(n)})
+
+
+def _ranks(places: Places, wanted: Places) -> Places:
+    """Where each of `wanted` [Q, k] stands in its row of `places` [Q, K]; K where it does not."""
+    n_queries, n_places = places.shape
+    found = np.full(wanted.shape, n_places, dtype=np.int64)
+    for i in range(n_queries):
+        order = np.argsort(places[i], kind="stable")
+        at = np.searchsorted(places[i], wanted[i], sorter=order)
+        at = order[np.minimum(at, n_places - 1)]
+        found[i] = np.where((places[i][at] == wanted[i]) & (wanted[i] >= 0), at, n_places)
+    return found
+
+
+def _without(places: Places, own: Places | None) -> Places:
+    """Places [Q, K + 1] without each query's own, or the last where that is not there."""
+    if own is None:
+        return places
+    is_own = places == own[:, None]
+    is_own[:, -1] |= ~is_own.any(axis=1)
+    # a row that stands twice would be another shape; no stage gives one place twice
+    kept: Places = places[~is_own].reshape(len(places), -1)
+    return kept
+
+
+def _exact(searcher: Searcher, queries: FloatArray, k: int, own: Places | None) -> Places:
+    if own is None:
+        return searcher.exact_top_k(queries, k)
+    return _without(searcher.exact_top_k(queries, k + 1), own)
+
+
+def _asked(plan: SearchPlan) -> float:
+    return plan.recall.asked if plan.recall else 1.0
+
+
+def _judged(best: dict[float, _Offer], judge: _Sample) -> list[_Offer]:
+    """Each plan once, with the recall it reaches on the other half, for the most it was learnt."""
+    last_of: dict[SearchPlan, tuple[float, _Offer]] = {}
+    for recall, offer in sorted(best.items()):
+        last_of[offer.plan] = (recall, offer)
+    judged = []
+    for recall, offer in last_of.values():
+        ranks = _ranks(judge.found(offer.plan), judge.truth)
+        shares = _shares(ranks < judge.truth.shape[1], judge.truth)
+        plan = offer.plan.with_recall(recall_estimate(shares, asked=recall))
+        judged.append(replace(offer, plan=plan))
+    return judged
+
+
+def _halves(n: int, seed: int) -> tuple[Places, Places]:
+    order = np.random.default_rng(seed).permutation(n)
+    return np.sort(order[: n // 2]), np.sort(order[n // 2 :])
+
+
+def _of(places: Places | None, chosen: Places) -> Places | None:
+    return None if places is None else places[chosen]
+
+
+def _check(queries: Any, recall: float, k: int, n_rows: int) -> None:
+    if queries.ndim != 2 or len(queries) < 2:
+        raise ValueError(
+            f"queries of shape {list(queries.shape)}, expected [Q, D] with 2 or more: one half to "
+            "learn from, the other to judge by"
+        )
+    if not 0 < recall <= 1:
+        raise ValueError(f"recall {recall}, expected above 0 and at most 1")
+    if k < 1 or n_rows < 1:
+        raise ValueError(f"k is {k} among {n_rows} rows, expected 1 or more of both")
