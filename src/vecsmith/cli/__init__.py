@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from vecsmith.cli import compare, compress, demo, distill, encode, eval, info, train
+from vecsmith.cli import compare, compress, demo, dims, distill, encode, eval, info, train
 from vecsmith.cli._console import one_line
 
 __all__ = ["app", "main"]
@@ -35,6 +35,7 @@ for _verb in (distill.distill, encode.encode, compress.compress, info.info, demo
     app.command()(_verb)
 app.command(name="eval")(eval.evaluate)
 app.command()(compare.compare)
+app.command()(dims.dims)
 app.add_typer(train.app)
 
 

@@ -21,7 +21,7 @@ ComputeDtype = Literal["auto", "float32", "bfloat16"]
 _PRECISIONS: tuple[Precision, ...] = ("float32", "float16", "int8", "binary")
 
 
-def _parse_dims(given: str | None) -> list[int] | None:
+def parse_dims(given: str | None) -> list[int] | None:
     """Prefix lengths in the order given, each once."""
     if given is None:
         return None
@@ -136,7 +136,7 @@ def evaluate(
       vecsmith eval minilm-256 --tasks my-tasks/ --split dev --precisions float32,int8,binary
       vecsmith eval minilm-256 --mteb "MTEB(eng, v2)" --out runs/mteb
     """
-    wanted_dims, wanted_precisions = _parse_dims(dims), _parse_precisions(precisions)
+    wanted_dims, wanted_precisions = parse_dims(dims), _parse_precisions(precisions)
     only = None if languages is None else [part.strip() for part in languages.split(",")]
     given = _given_options(context)
     if mteb is not None:
