@@ -6,6 +6,7 @@ that is none of ours is refused before it is downloaded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,7 +44,7 @@ def read_layout(folder: Path) -> Layout:
     config = None
     if (folder / CONFIG_FILE).is_file():
         config = parse_object(read_text(folder / CONFIG_FILE), source=str(folder / CONFIG_FILE))
-        if config.get("model_type") == "model2vec" or "vecsmith" in config:
+        if _is_static(config):
             return "model2vec"
     if _first_module_is_static(folder):
         # model2vec takes any config.json for its own, but only with its own name of the table
@@ -74,10 +75,16 @@ def is_other_model(folder: Path) -> bool:
         return False
     try:
         config = parse_object(read_text(folder / CONFIG_FILE), source=str(folder / CONFIG_FILE))
-        is_ours = config.get("model_type") in (None, "model2vec") or "vecsmith" in config
+        is_ours = config.get("model_type") is None or _is_static(config)
         return not is_ours and not _first_module_is_static(folder)
     except FormatError:
         return False
+
+
+def _is_static(config: Mapping[str, Any]) -> bool:
+    """Whether config.json names a static model; a transformer of ours has a type of its own."""
+    kind = config.get("model_type")
+    return kind in ("model2vec", "vecsmith") or (kind is None and "vecsmith" in config)
 
 
 def _first_module_is_static(folder: Path) -> bool:

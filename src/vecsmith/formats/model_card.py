@@ -8,12 +8,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import vecsmith.formats.checkpoint as record
 from vecsmith._typing import PathLike
+from vecsmith.formats.card_parts import (
+    KEY,
+    data_section,
+    licence_section,
+    markdown_table,
+    one_line,
+    recipe_section,
+    scores_section,
+    yaml_lines,
+)
 
 # Front matter is a page at most; what is longer is not read.
 MAX_FRONT_MATTER_BYTES = 2**20
@@ -22,11 +32,7 @@ TAGS = ("sentence-transformers", "feature-extraction", "static-embeddings", "mod
 _PEERS = ("sentence-transformers", "model2vec")  # what they cannot open is not tagged for them
 _OURS = tuple(tag for tag in TAGS if tag not in _PEERS)
 
-_KEY = re.compile(r"^(?P<key>[A-Za-z_][\w.-]*)\s*:(?:\s+(?P<value>.*))?$")
-_PLAIN = re.compile(r"^[A-Za-z][\w ./+-]*$")
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
-# Words that YAML would not read as text.
-_RESERVED = frozenset({"true", "false", "yes", "no", "on", "off", "null", "none", "y", "n"})
 
 
 def read_front_matter(path: PathLike) -> dict[str, Any]:
@@ -60,15 +66,17 @@ def render_card(
         notes: Sentences on where other libraries give other vectors.
     """
     front = _front_matter(checkpoint, model_name)
-    lines = ["---", *_yaml(front), "---", "", f"# {_one_line(model_name)}", ""]
+    lines = ["---", *yaml_lines(front), "---", "", f"# {one_line(model_name)}", ""]
     lines += [*_summary(checkpoint), ""]
     lines += [*_usage(model_name, is_portable=checkpoint.table_dtype != "int4"), ""]
     lines += [*_facts(checkpoint), ""]
     if notes:
         lines += ["## Where other libraries differ", "", *(f"- {note}" for note in notes), ""]
-    lines += [*_scores(checkpoint), *_data(checkpoint)]
-    lines += [*_recipe(checkpoint), ""]
-    lines += [*_licence(checkpoint), ""]
+    ours = checkpoint.config.get("vecsmith")
+    ours = ours if isinstance(ours, dict) else {}
+    lines += [*scores_section(ours, checkpoint.dim), *data_section(ours)]
+    lines += [*recipe_section(ours), ""]
+    lines += [*licence_section(checkpoint.card, ours), ""]
     return "\n".join(lines)
 
 
@@ -91,11 +99,11 @@ def _summary(checkpoint: record.Checkpoint) -> list[str]:
     base = checkpoint.card.get("base_model")
     origin = ""
     if isinstance(base, str) and base:
-        name = _one_line(base)
+        name = one_line(base)
         linked = f"[{name}](https://huggingface.co/{name})" if _HUB_ID.fullmatch(name) else name
         origin = f", made from {linked}"
     elif isinstance(base, list) and base:
-        origin = f", made from {', '.join(_one_line(str(name)) for name in base)}"
+        origin = f", made from {', '.join(one_line(str(name)) for name in base)}"
     return [
         f"A static text-embedding model of {checkpoint.dim} dimensions{origin}: the vector of a "
         "text is the mean of one table row per token. It needs no neural network to run."
@@ -145,132 +153,7 @@ def _facts(checkpoint: record.Checkpoint) -> list[str]:
         ("similarity", checkpoint.similarity),
     ]
     rows += [(f"prompt `{name}`", f"`{text}`") for name, text in checkpoint.prompts.items()]
-    return ["## Facts", "", *_markdown_table(("", ""), rows)]
-
-
-def _scores(checkpoint: record.Checkpoint) -> list[str]:
-    """What the model scored where it was chosen, if that was recorded."""
-    rows = _records(checkpoint, "scores")
-    if not rows:
-        return []
-    dims = list(dict.fromkeys(str(dim) for row in rows for dim in _block(row, "dims")))
-    table = [
-        (
-            row.get("name"),
-            row.get("metric"),
-            row.get("items") or "",
-            "{} ({} to {})".format(*(_points(row.get(key)) for key in ("score", "low", "high"))),
-            *(_points(_block(row, "dims").get(dim)) for dim in dims),
-        )
-        for row in rows
-    ]
-    head = ("scored on", "metric", "rows", f"{checkpoint.dim} dims (95 % interval)", *dims)
-    note = "Times 100, on the rows that the model was chosen by: expect a little less elsewhere."
-    return ["## Scores", "", note, "", *_markdown_table(head, table), ""]
-
-
-def _data(checkpoint: record.Checkpoint) -> list[str]:
-    """What the model was trained on, if that was recorded."""
-    rows = _records(checkpoint, "data")
-    if not rows:
-        return []
-    table = [
-        (
-            row.get("name"),
-            row.get("pairs"),
-            row.get("license") or "not known",
-            ", ".join(f"{n} {reason}" for reason, n in _block(row, "left_out").items()),
-        )
-        for row in rows
-    ]
-    head = ("trained on", "pairs", "licence", "left out")
-    return ["## Data", "", *_markdown_table(head, table), ""]
-
-
-def _records(checkpoint: record.Checkpoint, name: str) -> list[dict[str, Any]]:
-    ours = checkpoint.config.get("vecsmith")
-    rows = ours.get(name) if isinstance(ours, dict) else None
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-
-
-def _block(row: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = row.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def _points(score: object) -> str:
-    return f"{100 * score:.1f}" if isinstance(score, int | float) else ""
-
-
-def _recipe(checkpoint: record.Checkpoint) -> list[str]:
-    ours = checkpoint.config.get("vecsmith")
-    rows = list(_flat(ours)) if isinstance(ours, dict) else []
-    if not rows:
-        return ["## How it was made", "", "Not recorded."]
-    return ["## How it was made", "", *_markdown_table(("setting", "value"), rows)]
-
-
-def _licence(checkpoint: record.Checkpoint) -> list[str]:
-    licence = checkpoint.card.get("license")
-    if _records(checkpoint, "data"):
-        origin = f"{_one_line(str(licence))} for" if licence else "None is known for"
-        base = "the model it was made from" if checkpoint.card.get("base_model") else "the model"
-        text = (
-            f"{origin} {base}; the data it was trained on has terms of its own, listed above as "
-            "far as they are stated beside it."
-        )
-    elif licence:
-        text = f"{_one_line(str(licence))}, inherited from the model it was made from."
-    else:
-        text = (
-            "Not known: the model it was made from does not say. Its licence covers this model "
-            "too; find it out before you share the model."
-        )
-    return ["## Licence", "", text]
-
-
-def _flat(block: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Settings as dotted names and values, without what only the reader needs."""
-    for key, value in block.items():
-        name = f"{prefix}{key}"
-        if name in ("format", "unknown", "scores", "data"):
-            continue
-        if isinstance(value, dict):
-            yield from _flat(value, f"{name}.")
-        elif isinstance(value, str):
-            yield name, value
-        else:
-            yield name, json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    def line(cells: Sequence[object]) -> str:
-        shown = (_one_line(str(cell)).replace("|", "\\|") for cell in cells)
-        return f"| {' | '.join(shown)} |"
-
-    return [line(head), "|" + "---|" * len(head), *map(line, rows)]
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _yaml(front: Mapping[str, Any]) -> Iterator[str]:
-    for key, value in front.items():
-        if not _KEY.match(f"{key}:") or value is None:
-            continue
-        if isinstance(value, list | tuple):
-            yield f"{key}:"
-            yield from (f"- {_yaml_scalar(item)}" for item in value)
-        else:
-            yield f"{key}: {_yaml_scalar(value)}"
-
-
-def _yaml_scalar(value: Any) -> str:
-    if isinstance(value, str) and _PLAIN.match(value) and value.lower() not in _RESERVED:
-        return value.strip()
-    # every JSON value is YAML
-    return json.dumps(value, ensure_ascii=True, default=str)
+    return ["## Facts", "", *markdown_table(("", ""), rows)]
 
 
 def _parse_front_matter(lines: Sequence[str]) -> dict[str, Any]:
@@ -279,7 +162,7 @@ def _parse_front_matter(lines: Sequence[str]) -> dict[str, Any]:
     for line in lines:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        match = _KEY.match(line)
+        match = KEY.match(line)
         if match:
             key = match["key"]
             value = (match["value"] or "").strip()
@@ -295,7 +178,7 @@ def _parse_front_matter(lines: Sequence[str]) -> dict[str, Any]:
             continue
         items = front.setdefault(key, [])
         inner = item[2:].strip()
-        if _KEY.match(inner):
+        if KEY.match(inner):
             front.pop(key)  # a list of mappings: left out
             key = None
         else:

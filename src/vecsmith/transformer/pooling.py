@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,10 @@ class Head:
     pools_prompt: bool = True
     layers: tuple[Layer, ...] = ()
     normalizes: bool = False
+
+    def with_prefix(self, dim: int) -> Head:
+        """This head with vectors cut to their first `dim` dimensions before a Normalize."""
+        return replace(self, layers=(*self.layers, lambda vectors: vectors[..., :dim]))
 
 
 def read_head(folder: Path, *, use_modules: bool = True) -> Head:

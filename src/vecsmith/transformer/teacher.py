@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith._extras import require
 from vecsmith.errors import FormatError
+from vecsmith.transformer.depth import first_layers
+from vecsmith.transformer.loading import (
+    ComputeDtype,
+    choose_dtype,
+    count_positions,
+    count_rows,
+    load_model,
+    open_device,
+    parameters_of,
+)
 from vecsmith.transformer.pooling import pool, read_head
 from vecsmith.transformer.source import (
     TeacherSource,
     describe,
     find_teacher,
-    read_object,
     read_settings,
-    transformer_folder,
     weights_digest,
 )
 
@@ -48,7 +53,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 Pooling = Literal["balanced", "mean", "cls", "last", "pooler"]
-ComputeDtype = Literal["auto", "float32", "bfloat16"]
 
 # A CPU is fastest when the states of a batch stay in its caches: measured on two cores with MiniLM,
 # where 8,192 were a third slower. A GPU needs many to have work for all of it: assumed.
@@ -133,6 +137,8 @@ class Teacher:
         pooling: Pooling | None = None,
         use_modules: bool = True,
         trust_remote_code: bool = False,
+        n_layers: int | None = None,
+        dim: int | None = None,
     ) -> None:
         """Loads it.
 
@@ -146,10 +152,13 @@ class Teacher:
             use_modules: Whether Dense and Normalize modules after the pooling are applied. A
                 Normalize at the end is not: it is for vectors of texts, which the student scales.
             trust_remote_code: Whether code in the teacher's folder may run.
+            n_layers: How many of its layers are run, the first ones; None for all.
+            dim: How many dimensions of its vectors are taken, the first ones; None for all.
 
         Raises:
             FormatError: If a file is missing or broken.
             MissingExtraError: If torch or transformers are not installed.
+            ValueError: If it has not so many layers or dimensions.
         """
         torch = require("torch", extra="distill", purpose="run the teacher")
         self.head = read_head(source.folder, use_modules=use_modules)
@@ -159,17 +168,24 @@ class Teacher:
         self.pooling = "+".join(self._modes)
         self._frame = Frame() if frame is None else frame
         self._share: float | None = None
-        self._device = _open_device(device)
-        self.compute_dtype = _choose_dtype(compute_dtype, self._device)
+        self._device = open_device(device)
+        self.compute_dtype = choose_dtype(compute_dtype, self._device)
         needs_pooler = "pooler" in self._modes
-        model = _load_model(source, self.compute_dtype, trust_remote_code, needs_pooler)
+        model = load_model(source, self.compute_dtype, trust_remote_code, needs_pooler)
+        if n_layers is not None:
+            model = first_layers(model, n_layers)
         self._model = model.to(self._device)
-        self._takes_types = "token_type_ids" in _parameters(self._model)
-        self.n_rows: int | None = _count_rows(self._model)
-        self.n_positions = _count_positions(self._model)
+        self._takes_types = "token_type_ids" in parameters_of(self._model)
+        self.n_rows: int | None = count_rows(self._model)
+        self.n_positions = count_positions(self._model)
         self.n_bytes = sum(p.numel() * p.element_size() for p in self._model.parameters())
         with torch.inference_mode(), self._precision():
             self.dim = int(self._vectors([[0]], self._frame_length + 1).shape[1])
+        if dim is not None:
+            if not 1 <= dim <= self.dim:
+                raise ValueError(f"dim is {dim}, expected 1 to {self.dim}, the whole vector")
+            self.head = self.head.with_prefix(dim)
+            self.dim = dim
 
     def framed(self, frame: Frame, pooling: Pooling | None = None) -> Teacher:
         """This teacher with `frame` around every sequence; weights are shared.
@@ -422,89 +438,6 @@ class Teacher:
         return spread_own / (spread_first + spread_own)
 
 
-def _open_device(device: str) -> Any:
-    torch = require("torch", extra="distill", purpose="run the teacher")
-    try:
-        opened = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device {device!r}, expected a torch device such as 'cpu'") from error
-    if opened.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r} is not there, expected 'cpu' or a device that is")
-    return opened
-
-
-def _load_model(
-    source: TeacherSource, compute_dtype: str, trust_remote_code: bool, needs_pooler: bool
-) -> Any:
-    """The transformer of `source`, ready to run, all of its weights read."""
-    torch = require("torch", extra="distill", purpose="run the teacher")
-    transformers = require("transformers", extra="distill", purpose="run the teacher")
-    safetensors = require("safetensors", extra="distill", purpose="read the teacher's weights")
-    body = transformer_folder(source.folder)
-    # a bfloat16 checkpoint stays so: half the memory, and its weights hold no more than that
-    stored = read_object(body / "config.json")
-    kept = compute_dtype == "bfloat16" and "bfloat16" in (
-        stored.get("dtype"),
-        stored.get("torch_dtype"),
-    )
-    try:
-        with _quiet_loading(transformers):
-            model, loading = transformers.AutoModel.from_pretrained(
-                str(body),
-                dtype=torch.bfloat16 if kept else torch.float32,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=trust_remote_code,
-                output_loading_info=True,
-            )
-    except (OSError, ValueError, KeyError, RuntimeError, safetensors.SafetensorError) as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise FormatError(
-            f"{body}: the teacher could not be loaded ({type(error).__name__}: {first_line}), "
-            "expected a transformers model; fetch it again, or see trust_remote_code"
-        ) from error
-    unused = ["decoder."] if getattr(model.config, "is_encoder_decoder", False) else []
-    if not needs_pooler:
-        unused.append("pooler.")  # often left out of a folder, and then made up at random
-    missing = sorted(
-        str(key)
-        for key in loading.get("missing_keys", ())
-        if not any(part in f"{key}." for part in unused)
-    )
-    if missing:
-        raise FormatError(
-            f"{body / 'model.safetensors'}: tensor {missing[0]} and {len(missing) - 1} more are "
-            "missing, expected all weights of the teacher; fetch it again"
-        )
-    if getattr(model.config, "is_encoder_decoder", False):
-        model = model.get_encoder()
-    model.config.use_cache = False
-    return model.eval()
-
-
-class _quiet_loading:  # noqa: N801  used as `with _quiet_loading(...)`
-    """Silences the loading report and bar of transformers: an unused head is no news here."""
-
-    def __init__(self, transformers: Any) -> None:
-        self._logging = transformers.utils.logging
-
-    def __enter__(self) -> None:
-        self._level = self._logging.get_verbosity()
-        self._logging.set_verbosity_error()
-        self._bar = self._logging.is_progress_bar_enabled()
-        self._logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        self._logging.set_verbosity(self._level)
-        if self._bar:
-            self._logging.enable_progress_bar()
-
-
-def _count_rows(model: Any) -> int | None:
-    rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
-    return rows if isinstance(rows, int) else None
-
-
 def _padded_length(length: int, most: int | None) -> int:
     """`length` rounded up, by 5 % on average.
 
@@ -513,38 +446,3 @@ def _padded_length(length: int, most: int | None) -> int:
     step = 8 if length > 48 else 4 if length > 16 else 2
     rounded = -(-length // step) * step
     return rounded if most is None else max(length, min(rounded, most))
-
-
-def _count_positions(model: Any) -> int | None:
-    torch = require("torch", extra="distill", purpose="run the teacher")
-    for module in model.modules():
-        table = getattr(module, "position_embeddings", None)
-        if isinstance(table, torch.nn.Embedding):
-            # RoBERTa and its kin count positions from the one after the padding's
-            offset = getattr(module, "padding_idx", None)
-            return int(table.num_embeddings) - (0 if offset is None else int(offset) + 1)
-    return None
-
-
-def _parameters(model: Any) -> set[str]:
-    return set(inspect.signature(model.forward).parameters)
-
-
-def _choose_dtype(asked: ComputeDtype, device: Any) -> Literal["float32", "bfloat16"]:
-    if asked not in ("auto", "float32", "bfloat16"):
-        raise ValueError(f"compute_dtype {asked!r}, expected 'auto', 'float32' or 'bfloat16'")
-    if asked != "auto":
-        return asked
-    torch = require("torch", extra="distill", purpose="run the teacher")
-    if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    return "bfloat16" if device.type == "cpu" and _cpu_multiplies_bfloat16() else "float32"
-
-
-def _cpu_multiplies_bfloat16() -> bool:
-    """Whether this CPU has bfloat16 products; without them bfloat16 is slower than float32."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return bool(re.search(r"\b(amx_bf16|avx512_bf16)\b", flags))

@@ -77,6 +77,8 @@ class TextEncoder:
         max_length: int | None = None,
         pooling: Pooling | None = None,
         trust_remote_code: bool = False,
+        n_layers: int | None = None,
+        dim: int | None = None,
     ) -> None:
         """Loads it.
 
@@ -88,6 +90,9 @@ class TextEncoder:
             max_length: Tokens of a text that count, specials included; None for what it says.
             pooling: How token states become a vector; None for its own way.
             trust_remote_code: Whether code in its folder may run.
+            n_layers: How many of its layers are run, the first ones; None for all.
+            dim: How many dimensions of its vectors are taken, the first ones, before they are
+                brought to unit length if they are; None for all.
 
         Raises:
             FormatError: If a file is missing or broken.
@@ -105,6 +110,8 @@ class TextEncoder:
                 compute_dtype=compute_dtype,
                 pooling=pooling,
                 trust_remote_code=trust_remote_code,
+                n_layers=n_layers,
+                dim=dim,
             )
         self.max_length = _longest(max_length, self._said.max_length, self._teacher.n_positions)
         self._tokenizer = _open_tokenizer(
@@ -113,7 +120,8 @@ class TextEncoder:
         self.dim = self._teacher.dim
         self.compute_dtype = self._teacher.compute_dtype
         self.n_bytes = self._teacher.n_bytes
-        self._fingerprint = self._hash(hashed.result(), device.partition(":")[0], pooling)
+        asked = {"pooling": pooling, "n_layers": n_layers, "dim": dim}
+        self._fingerprint = self._hash(hashed.result(), device.partition(":")[0], asked)
 
     @classmethod
     def from_pretrained(
@@ -126,6 +134,8 @@ class TextEncoder:
         compute_dtype: ComputeDtype = "float32",
         max_length: int | None = None,
         trust_remote_code: bool = False,
+        n_layers: int | None = None,
+        dim: int | None = None,
     ) -> TextEncoder:
         """Opens a folder, a Hub id, or `package:NAME`; local copies first.
 
@@ -137,6 +147,8 @@ class TextEncoder:
             compute_dtype: What the forward pass runs in.
             max_length: Tokens of a text that count.
             trust_remote_code: Whether code in its folder may run.
+            n_layers: How many of its layers are run.
+            dim: How many dimensions of its vectors are taken.
 
         Raises:
             FormatError: If a file is missing or broken.
@@ -149,6 +161,8 @@ class TextEncoder:
             compute_dtype=compute_dtype,
             max_length=max_length,
             trust_remote_code=trust_remote_code,
+            n_layers=n_layers,
+            dim=dim,
         )
 
     @property
@@ -356,10 +370,10 @@ class TextEncoder:
         # "passage"; the models that have it mean it.
         return next((self._said.prompts[n] for n in names if n in self._said.prompts), "")
 
-    def _hash(self, files: str | None, device_type: str, pooling: Pooling | None) -> str:
+    def _hash(self, files: str | None, device_type: str, asked: Mapping[str, object]) -> str:
         if files is None:
             return ""
-        settings = {
+        settings: dict[str, object] = {
             "encoding": ENCODING_VERSION,
             "libraries": versions(_LIBRARIES),
             "files": files,
@@ -371,8 +385,7 @@ class TextEncoder:
             "compute_dtype": self.compute_dtype,
             "device": device_type,
         }
-        if pooling is not None:
-            settings["pooling"] = pooling
+        settings |= {name: value for name, value in asked.items() if value is not None}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
