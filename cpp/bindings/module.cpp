@@ -7,6 +7,7 @@ void bind_tokenizer(nb::module_& m);
 void bind_table(nb::module_& m);
 void bind_encoder(nb::module_& m);
 void bind_training(nb::module_& m);
+void bind_search(nb::module_& m);
 
 NB_MODULE(_core, m) {
   m.doc() = "Native engine of vecsmith. Private: import from vecsmith instead.";
@@ -15,4 +16,5 @@ NB_MODULE(_core, m) {
   bind_table(m);
   bind_encoder(m);
   bind_training(m);
+  bind_search(m);
 }
