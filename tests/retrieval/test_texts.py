@@ -136,6 +136,29 @@ def test_forgotten_texts_are_in_no_file_and_others_keep_their_numbers(tmp_path: 
     assert list(TextStore.open(tmp_path, verify=True)) == ["keep", "", "also"]
 
 
+def test_a_thousand_forgotten_texts_leave_the_others_as_a_list_says(tmp_path: Path) -> None:
+    texts = [f"text {i} " + "é" * (i % 7) for i in range(70_000)]  # more than a block
+    gone = set(np.random.default_rng(0).choice(70_000, 1000, replace=False).tolist())
+    names = [f"n{i}" for i in range(70_000)]
+    written(tmp_path, texts, names).forget(gone)
+    after = TextStore.open(tmp_path, verify=True)
+    assert list(after) == ["" if i in gone else text for i, text in enumerate(texts)]
+    asked = list(range(0, 70_000, 37))
+    expected = [[] if i in gone else [i] for i in asked]
+    assert after.find([names[i] for i in asked]) == expected
+
+
+def test_the_parts_of_another_store_are_adopted(tmp_path: Path) -> None:
+    store = written(tmp_path / "a", ["x"], ["n0"])
+    other = written(tmp_path / "b", ["y", "z"], ["n1", "n0"])
+    both = store.adopt(other)
+    assert list(TextStore.open(tmp_path / "a", verify=True)) == ["x", "y", "z"]
+    assert both.find(["n0"]) == [[0, 2]]
+    assert list(TextStore.open(tmp_path / "b", verify=True)) == ["y", "z"]
+    with pytest.raises(ValueError, match="names of kind None for a store with 'str'"):
+        both.adopt(written(tmp_path / "c", ["w"]))
+
+
 def test_a_killed_writer_goes_on_where_it_synced(tmp_path: Path) -> None:
     writer = TextStoreWriter(tmp_path, name_kind="str")
     writer.append(TEXTS, [f"n{i}" for i in range(6)])

@@ -105,6 +105,23 @@ class TextWriter:
         self.n_texts += len(coded)
         self.n_bytes = int(ends[-1]) if len(coded) else self.n_bytes
 
+    def append_without(self, texts: MappedTexts, gone: NDArray[np.int64]) -> None:
+        """Adds all of `texts`, with nothing in the place of those at `gone` (ascending)."""
+        for first in range(0, len(texts), _BLOCK_TEXTS):
+            end = min(first + _BLOCK_TEXTS, len(texts))
+            lost = gone[np.searchsorted(gone, first) : np.searchsorted(gone, end)] - first
+            offsets = texts.offsets(first, end)
+            lengths = np.diff(offsets)
+            lengths[lost] = 0
+            self._offsets.write((self.n_bytes + np.cumsum(lengths)).astype(_OFFSET).tobytes())
+            begins = [offsets[0], *offsets[lost + 1].tolist()]
+            ends = [*offsets[lost].tolist(), offsets[-1]]
+            for begin, stop in zip(begins, ends, strict=True):
+                for at in range(int(begin), int(stop), _BLOCK_BYTES):
+                    self._bytes.write(texts.raw(at, min(at + _BLOCK_BYTES, int(stop))))
+            self.n_texts += end - first
+            self.n_bytes += int(lengths.sum())
+
     def sync(self) -> None:
         """Returns when all that was appended is on the disk."""
         for file in (self._bytes, self._offsets):
@@ -196,6 +213,24 @@ class MappedTexts:
     def take(self, places: Iterable[int]) -> list[str]:
         """The texts at `places`."""
         return [self[int(place)] for place in places]
+
+    def offsets(self, first: int, end: int) -> NDArray[np.int64]:
+        """Where the texts from `first` to before `end` begin, and where the last ends, [n + 1].
+
+        Raises:
+            FormatError: If they are not in order.
+        """
+        found = self._offsets[first : end + 1].astype(np.int64)
+        if found[0] < 0 or found[-1] > self.record.n_bytes or (np.diff(found) < 0).any():
+            raise FormatError(
+                f"{_with_ending(self._stem, OFFSETS)}: texts {first} to {end} are not in order; "
+                "the file is broken, build the index again"
+            )
+        return found
+
+    def raw(self, begin: int, end: int) -> bytes:
+        """The bytes from `begin` to before `end`."""
+        return bytes(self._bytes[begin:end])
 
     def verify(self) -> None:
         """Reads every byte.

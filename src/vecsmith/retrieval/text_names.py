@@ -83,14 +83,7 @@ def write_names(stem: Path, names: MappedTexts) -> NamesRecord:
     places = np.flatnonzero(has_name)
     order = np.argsort(keys[places], kind="stable")
     places = places[order].astype(_PLACE, copy=False)
-    paths = _files_of(stem)
-    for path, array in zip(paths, (keys[places], places), strict=True):
-        with path.open("wb") as file:
-            array.tofile(file)
-            file.flush()
-            os.fsync(file.fileno())
-    digests = [digest_of(path) for path in paths]
-    return NamesRecord(n_names=len(places), keys=digests[0], places=digests[1])
+    return _write(stem, keys[places], places)
 
 
 class NameIndex:
@@ -130,6 +123,11 @@ class NameIndex:
             self._check(candidates)
             found[i] = [place for place in candidates if names[i] == self._names[place]]
         return found
+
+    def write_without(self, stem: Path, gone: NDArray[np.int64]) -> NamesRecord:
+        """Writes these names to files of `stem`, but for those of the texts at `gone`."""
+        stays = ~np.isin(self._places, gone)
+        return _write(stem, self._keys[stays], self._places[stays])
 
     def repeated(self) -> tuple[str, int, int] | None:
         """A name that two texts have, and their places; None where all names differ.
@@ -173,6 +171,17 @@ def _fill(keys: NDArray[Any], has_name: NDArray[Any], start: int, block: Sequenc
     keys[start:end] = _hashes(block)
     has_name[start:end] = [bool(name) for name in block]
     return end
+
+
+def _write(stem: Path, keys: NDArray[Any], places: NDArray[Any]) -> NamesRecord:
+    paths = _files_of(stem)
+    for path, array in zip(paths, (keys, places), strict=True):
+        with path.open("wb") as file:
+            array.tofile(file)
+            file.flush()
+            os.fsync(file.fileno())
+    digests = [digest_of(path) for path in paths]
+    return NamesRecord(n_names=len(places), keys=digests[0], places=digests[1])
 
 
 def _hashes(names: Sequence[str]) -> NDArray[np.uint64]:

@@ -15,18 +15,23 @@ texts.json; whoever opened the store before goes on with what it has.
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vecsmith._files import read_json, sync_folder, write_json
 from vecsmith._typing import PathLike
-from vecsmith.errors import FormatError
+from vecsmith.errors import FormatError, RunFailed
 from vecsmith.retrieval.mapped_texts import MappedTexts, TextsRecord, TextWriter
 from vecsmith.retrieval.text_names import NameIndex, NamesRecord, write_names
 
@@ -36,7 +41,7 @@ MANIFEST = "texts.json"
 _FORMAT, _VERSION = "vecsmith texts", 1
 _STEM = re.compile(r"part-\d{6,12}", re.ASCII)
 _MAX_MANIFEST_BYTES = 2**24
-_BLOCK, _BLOCK_LETTERS = 2**14, 2**22
+_TRIES = 5
 _REMEDY = "build the index again"
 
 
@@ -134,11 +139,18 @@ class TextStore:
         """
         folder = Path(folder)
         name_kind, parts = _read_manifest(folder / MANIFEST)
-        store = cls(folder, parts, name_kind=name_kind)
-        if verify:
-            for part in store._parts:
-                part.verify()
-        return store
+        for _ in range(_TRIES):
+            try:
+                store = cls(folder, parts, name_kind=name_kind)
+                if verify:
+                    store._verify()
+                return store
+            except (FormatError, FileNotFoundError):
+                newer = _read_manifest(folder / MANIFEST)
+                if newer == (name_kind, parts):
+                    raise
+                name_kind, parts = newer  # a writer replaced it between our two looks
+        raise RunFailed(f"{folder}: is replaced faster than it can be opened; try again")
 
     def __len__(self) -> int:
         return self._n_texts
@@ -203,6 +215,30 @@ class TextStore:
             stem = _next_stem(records)
             records[which] = _copy_without(self.folder, self._parts[which], stem, gone)
         return _commit(self.folder, records, self.name_kind, unlink=old)
+
+    def adopt(self, other: TextStore) -> TextStore:
+        """The store with the parts of `other` at its end; `other` keeps its files.
+
+        Raises:
+            ValueError: If one has names and the other not, or of another kind.
+            OSError: If they cannot be linked or copied.
+        """
+        if other.name_kind != self.name_kind:
+            raise ValueError(
+                f"names of kind {other.name_kind!r} for a store with {self.name_kind!r}, expected "
+                "the same: give ids where there are ids, numbers where there are numbers"
+            )
+        records = [part.record for part in self._parts]
+        _remove_unnamed(self.folder, {record.stem for record in records})
+        for part in other._parts:
+            stem = _next_stem(records)
+            _link_part(other.folder, part.record.stem, self.folder, stem)
+            records.append(replace(part.record, stem=stem))
+        return _commit(self.folder, records, self.name_kind)
+
+    def _verify(self) -> None:
+        for part in self._parts:
+            part.verify()
 
     def _place(self, number: int) -> tuple[_Part, int]:
         if not 0 <= number < self._n_texts:
@@ -327,32 +363,26 @@ def _finish_part(stem: Path, texts: TextWriter, names: TextWriter | None) -> _Pa
 
 def _copy_without(folder: Path, part: _Part, stem: str, gone: set[int]) -> _PartRecord:
     """Writes a part anew, with nothing at the places that are gone."""
-    path = folder / stem
-    texts = TextWriter(path)
-    names = None if part.names is None else TextWriter(_of_names(path))
+    path, places = folder / stem, np.array(sorted(gone), np.int64)
     try:
-        _copy(part.texts, texts, gone)
-        if part.names is not None and names is not None:
-            _copy(part.names, names, gone)
-        return _finish_part(path, texts, names)
+        texts = _texts_without(path, part.texts, places)
+        if part.names is None or part.index is None:
+            return _PartRecord(stem=stem, texts=texts, names=None, sorted_names=None)
+        names = _texts_without(_of_names(path), part.names, places)
+        in_order = part.index.write_without(_of_names(path), places)
+        return _PartRecord(stem=stem, texts=texts, names=names, sorted_names=in_order)
     except BaseException:
-        texts.close()
-        if names is not None:
-            names.close()
         _remove(folder, stem)
         raise
 
 
-def _copy(source: MappedTexts, target: TextWriter, gone: set[int]) -> None:
-    block: list[str] = []
-    n_letters = 0
-    for place, text in enumerate(source):
-        block.append("" if place in gone else text)
-        n_letters += len(block[-1])
-        if len(block) == _BLOCK or n_letters > _BLOCK_LETTERS:
-            target.append(block)
-            block, n_letters = [], 0
-    target.append(block)
+def _texts_without(stem: Path, texts: MappedTexts, gone: NDArray[np.int64]) -> TextsRecord:
+    writer = TextWriter(stem)
+    try:
+        writer.append_without(texts, gone)
+        return writer.finish()
+    finally:
+        writer.close()
 
 
 def _check_names(part: _Part) -> None:
@@ -424,6 +454,19 @@ def _next_stem(records: Iterable[_PartRecord]) -> str:
 
 def _of_names(stem: Path) -> Path:
     return stem.with_name(f"{stem.name}-names")
+
+
+def _link_part(source: Path, stem: str, target: Path, new_stem: str) -> None:
+    """Gives the files of a part a second name in another folder, or copies them there."""
+    for path in (*source.glob(f"{stem}.*"), *source.glob(f"{stem}-names.*")):
+        new = target / f"{new_stem}{path.name.removeprefix(stem)}"
+        try:
+            os.link(path, new)
+        except OSError:  # another disk, or a file system without links
+            with path.open("rb") as file, new.open("wb") as copy:
+                shutil.copyfileobj(file, copy)
+                copy.flush()
+                os.fsync(copy.fileno())
 
 
 def _remove(folder: Path, stem: str) -> None:
