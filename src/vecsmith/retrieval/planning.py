@@ -115,7 +115,7 @@ def choose_plan(
     """
     _check(queries, recall, k, n_rows)
     dim = queries.shape[1]
-    shorter = sorted({d for d in (dims or halvings(dim)) if d < dim})
+    shorter = sorted({d for d in (halvings(dim) if dims is None else dims) if d < dim})
     most = min(most, n_rows - (own is not None))
     exact = SearchPlan.exact(dim, k=k, kind=full)
     setting = _Setting(
