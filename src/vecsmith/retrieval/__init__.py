@@ -1,5 +1,7 @@
-"""Nearest vectors: exact search."""
+"""Nearest vectors: exact search, and indexes that find candidates by short prefixes."""
 
 from vecsmith.retrieval.exact import Similarity, search
+from vecsmith.retrieval.index import AdaptiveIndex, Hits
+from vecsmith.retrieval.plan import SearchPlan, Stage
 
-__all__ = ["Similarity", "search"]
+__all__ = ["AdaptiveIndex", "Hits", "SearchPlan", "Similarity", "Stage", "search"]

@@ -1,0 +1,149 @@
+"""What a caller of `search` asks for, made into a plan, a mask and places.
+
+Shapes: N rows, Q queries, k hits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith._typing import FloatArray
+from vecsmith.retrieval.ids import IdKind, one_kind
+from vecsmith.retrieval.learning import exact_plan
+from vecsmith.retrieval.manifest import Settings
+from vecsmith.retrieval.plan import SearchCost, SearchPlan
+from vecsmith.retrieval.searching import Places, Rows, Searcher
+
+# A filter that leaves fewer rows than this is answered from whole vectors: to score so few takes
+# less than a scan
+_FEW_ALLOWED: Final = 2000
+
+
+def chosen_plan(
+    settings: Settings, k: int, *, recall: float | None, plan: SearchPlan | None, exact: bool
+) -> SearchPlan:
+    """The plan to carry out for `k` hits.
+
+    Raises:
+        ValueError: If more than one is asked for, none was learnt for `recall`, or `plan` reads
+            what the index does not have.
+    """
+    if sum([recall is not None, plan is not None, exact]) > 1:
+        raise ValueError("recall, plan and exact are given together, expected at most one of them")
+    if exact:
+        return exact_plan(settings.layout, k)
+    if plan is not None:
+        return _scaled(_own(settings, plan), k)
+    if recall is None:
+        return _scaled(settings.plans[settings.chosen], k)
+    for learnt in settings.plans:
+        if _asked(learnt) >= recall:
+            return _scaled(learnt, k)
+    most = max(map(_asked, settings.plans))
+    raise ValueError(
+        f"recall {recall}, expected at most {most} as the plans of this index were learnt for; "
+        "build it for more, or search with exact=True"
+    )
+
+
+def allowed_places(rows: Rows, filter: Any, kind: IdKind) -> NDArray[np.bool_]:
+    """Which places a filter lets through, [N].
+
+    Args:
+        rows: Of the index.
+        filter: A bool for each row that is alive, in order, or ids; those not there are ignored.
+        kind: Of the index's ids.
+
+    Raises:
+        TypeError: If the ids are of another kind.
+        ValueError: If there are not as many bools as rows.
+    """
+    allowed = np.zeros(len(rows), dtype=bool)
+    mask = np.asarray(filter) if not isinstance(filter, Collection) or _has_dtype(filter) else None
+    if mask is None and isinstance(filter, list | tuple) and filter and isinstance(filter[0], bool):
+        mask = np.asarray(filter)
+    if mask is not None and mask.dtype == bool:
+        if mask.shape != (rows.n_alive,):
+            raise ValueError(
+                f"a filter of shape {list(mask.shape)}, expected a bool for each of the "
+                f"{rows.n_alive} rows in the order of ids"
+            )
+        allowed[rows.alive_places()[mask]] = True
+        return allowed
+    ids = one_kind(list(filter) if mask is None else mask)
+    if len(ids) and isinstance(ids, np.ndarray) != (kind == "int"):
+        raise TypeError(
+            f"a filter with the id {ids[0]!r:.60}, expected "
+            f"{'whole numbers' if kind == 'int' else 'texts'} as the ids of this index are, or "
+            "bools"
+        )
+    places = rows.places_of(ids)
+    allowed[places[places >= 0]] = True
+    return allowed
+
+
+def found(
+    searcher: Searcher, queries: FloatArray, plan: SearchPlan, allowed: NDArray[np.bool_] | None
+) -> tuple[Places, FloatArray, SearchCost]:
+    """Places and similarities of the hits, each [Q, k], and what a query cost.
+
+    Args:
+        searcher: Over the rows.
+        queries: As `searching.prepared` gives them.
+        plan: Of layout and k as asked for.
+        allowed: Which places may be found; None for all.
+    """
+    rows, k = searcher.rows, plan.k
+    n_candidates = rows.n_alive
+    if allowed is not None:
+        allowed &= rows.alive()
+        places = np.flatnonzero(allowed).astype(np.int64)
+        n_candidates = len(places)
+        if n_candidates <= max(_FEW_ALLOWED, plan.stages[0].keep):
+            whole = exact_plan(rows.layout, k)
+            best = searcher.among(queries, places, k)
+            return *searcher.decided(queries, best, k), whole.cost(n_candidates)
+    if n_candidates <= plan.stages[0].keep:
+        plan = exact_plan(rows.layout, k)
+    best = searcher.run(queries, plan, allowed)
+    cost = plan.cost(len(rows), n_scored=n_candidates)
+    return *searcher.decided(queries, best, k), cost
+
+
+def _own(settings: Settings, plan: SearchPlan) -> SearchPlan:
+    layout = settings.layout
+    fitted = layout.fitted(plan)
+    missing = [
+        stage
+        for i, stage in enumerate(fitted.stages)
+        if layout.part(stage, first=not i) not in layout.parts
+    ]
+    if missing:
+        kept = sorted(f"{part.kind} {part.dim}" for part in layout.parts)
+        raise ValueError(
+            f"the plan reads {missing[0].kind} prefixes of {missing[0].dim} dims, expected some of "
+            f"those that this index has: {', '.join(kept)}"
+        )
+    return fitted
+
+
+def _scaled(plan: SearchPlan, k: int) -> SearchPlan:
+    """The plan for `k` hits: shortlists grow with more hits than it was made for."""
+    grown = max(1.0, k / plan.k)
+    stages = [replace(stage, keep=math.ceil(stage.keep * grown)) for stage in plan.stages[:-1]]
+    recall = plan.recall if k == plan.k else None  # it was measured for another k
+    return replace(plan, stages=(*stages, replace(plan.stages[-1], keep=k)), recall=recall)
+
+
+def _asked(plan: SearchPlan) -> float:
+    return 1.0 if plan.recall is None else plan.recall.asked
+
+
+def _has_dtype(filter: Any) -> bool:
+    return isinstance(filter, np.ndarray)

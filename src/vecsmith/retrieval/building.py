@@ -1,0 +1,170 @@
+"""An index from vectors: kept, searched for plans, and given the prefixes that they read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith._progress import Advance, progress_bar
+from vecsmith._typing import FloatArray
+from vecsmith.retrieval.blocks import length_of, query_rows, vector_blocks
+from vecsmith.retrieval.exact import Similarity
+from vecsmith.retrieval.ids import Ids, checked_ids
+from vecsmith.retrieval.learning import default_dims, exact_plan, learnt, trimmed
+from vecsmith.retrieval.manifest import Settings
+from vecsmith.retrieval.plan import SearchPlan
+from vecsmith.retrieval.planning import Choice
+from vecsmith.retrieval.searching import Rows, Segment
+from vecsmith.retrieval.segments import Arrays, Layout, StoreDtype, array_names, kept_vectors
+from vecsmith.retrieval.stores import Store
+
+
+def built(
+    vectors: Any,
+    *,
+    ids: Any,
+    similarity: Similarity,
+    dims: Sequence[int] | None,
+    dtype: StoreDtype,
+    queries: Any,
+    recall: float,
+    k: int,
+    store: Store,
+    seed: int,
+    n_threads: int,
+    show_progress_bar: bool,
+) -> tuple[Rows, Settings]:
+    """Rows and settings of a new index; see `AdaptiveIndex.build`."""
+    for name, value, choices in (
+        ("similarity", similarity, get_args(Similarity)),
+        ("dtype", dtype, get_args(StoreDtype)),
+    ):
+        if value not in choices:
+            raise ValueError(f"{name} {value!r:.60}, expected one of {list(choices)}")
+    check_asked(recall, k)
+    n_rows = length_of(vectors)
+    with progress_bar("vectors", total=n_rows, show=show_progress_bar) as advance:
+        rows = _kept(vectors, similarity, dtype, store, n_rows, advance)
+    layout = rows.layout
+    if dims is not None:
+        check_dims(dims, layout.dim)
+    of_all = default_dims(layout.dim) if dims is None else tuple(sorted(set(dims), reverse=True))
+    given = None if queries is None else query_rows(queries, layout.dim)
+    own_ids = _ids(ids, len(rows))
+    rows = replace(rows, segments=tuple(replace(s, ids=own_ids) for s in rows.segments))
+    settings, rows = planned(
+        rows, given, dims=of_all, recall=recall, k=k, store=store, seed=seed, n_threads=n_threads,
+        id_kind=own_ids.kind,
+    )  # fmt: skip
+    return rows, settings
+
+
+def planned(
+    rows: Rows,
+    queries: FloatArray | None,
+    *,
+    dims: tuple[int, ...],
+    recall: float,
+    k: int,
+    store: Store,
+    seed: int,
+    n_threads: int,
+    id_kind: Any,
+) -> tuple[Settings, Rows]:
+    """Settings with plans learnt for these rows, and the rows with what the plans read."""
+    choice, rows = learnt(
+        rows, queries, dims=dims, recall=recall, k=k, store=store, seed=seed, n_threads=n_threads
+    )
+    plans, chosen = _plans(choice, rows.layout, k)
+    settings = Settings(
+        dim=rows.layout.dim,
+        dtype=rows.layout.dtype,
+        similarity=rows.layout.similarity,
+        id_kind=id_kind,
+        dims=dims,
+        plans=plans,
+        chosen=chosen,
+        n_learnt=len(rows),
+    )
+    return settings, trimmed(rows, settings.layout, store)
+
+
+def check_asked(recall: float, k: int) -> None:
+    """Refuses a recall that is no share and a k below 1.
+
+    Raises:
+        ValueError: If it is so.
+    """
+    if not 0 < recall <= 1:
+        raise ValueError(f"recall is {recall!r:.60}, expected above 0 and at most 1")
+    if k < 1:
+        raise ValueError(f"k is {k!r:.60}, expected a whole number from 1")
+
+
+def check_dims(dims: Sequence[int], dim: int) -> None:
+    """Refuses prefix lengths that no plan could use.
+
+    Raises:
+        ValueError: If there is none, or one is not from 1 to `dim`.
+    """
+    wrong = [d for d in dims if isinstance(d, bool) or not 1 <= d <= dim]
+    if wrong or not len(dims):
+        raise ValueError(f"dims {list(dims)!r:.80}, expected numbers from 1 to {dim}")
+
+
+def _plans(choice: Choice | None, layout: Layout, k: int) -> tuple[tuple[SearchPlan, ...], int]:
+    if choice is None:
+        return (exact_plan(layout, k),), 0
+    return choice.frontier, choice.frontier.index(choice.plan)
+
+
+def _kept(
+    vectors: Any, similarity: Similarity, dtype: StoreDtype, store: Store, n_rows: int | None,
+    advance: Advance,
+) -> Rows:  # fmt: skip
+    """The vectors as the index keeps them, without anything beside them."""
+    blocks = vector_blocks(vectors)
+    first = next(blocks, None)
+    if first is None:
+        layout = Layout(_dim_of_none(vectors), dtype, similarity)
+        return Rows(layout, ())
+    layout = Layout(first.shape[1], dtype, similarity)
+
+    def kept() -> Iterator[Mapping[str, NDArray[Any]]]:
+        yield kept_vectors(layout, first)
+        advance(len(first))
+        for block in blocks:
+            yield kept_vectors(layout, block)
+            advance(len(block))
+
+    arrays = store.keep(array_names(layout), kept(), n_rows=n_rows)
+    no_ids = Ids.of(np.zeros(0, dtype=np.int64))
+    return Rows(layout, (Segment(Arrays(layout, arrays), no_ids),))
+
+
+def _dim_of_none(vectors: Any) -> int:
+    shape: tuple[int, ...] = np.shape(vectors) if length_of(vectors) is not None else ()
+    if len(shape) != 2 or not shape[1]:
+        raise ValueError(
+            "there are no vectors, expected one or more; to begin with none give an array of "
+            "shape [0, D]"
+        )
+    return int(shape[1])
+
+
+def _ids(ids: Any, n_rows: int) -> Ids:
+    if ids is None:
+        return Ids.of(np.arange(n_rows, dtype=np.int64))
+    return Ids.of(checked_ids(ids, n_rows))
+
+
+def usable_cores() -> int:
+    """How many threads this process may run at once."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,287 @@
+"""A plan carried out over the segments of an index.
+
+The first stage scores every row that is alive and allowed; each later one scores what the one
+before kept. The one rule: where all rows fit into the shortlists the answer is the exact one, and
+equal scores go to the row that came first.
+
+Shapes: Q queries, N rows, K rows that go on from a stage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith._similarity import unit_rows
+from vecsmith._typing import FloatArray
+from vecsmith.retrieval import _kernels
+from vecsmith.retrieval.exact import Similarity
+from vecsmith.retrieval.ids import IdKind, RowIds
+from vecsmith.retrieval.plan import SearchPlan, Stage
+from vecsmith.retrieval.segments import Arrays, Layout
+
+Places = NDArray[np.int64]
+Found = tuple[Places, FloatArray]
+# Rows beyond those asked for whose scores are taken again in float64, where float32 or rounded
+# products may have put near ones into another order
+_SPARE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Rows that came together; not to be changed.
+
+    Attributes:
+        arrays: Vectors and what stages read.
+        ids: Of the rows.
+        alive: Which rows were not deleted, [N] bool; None for all.
+        files: Names of the files that hold the arrays and ids, by name; None before it was saved.
+    """
+
+    arrays: Arrays
+    ids: RowIds
+    alive: NDArray[np.bool_] | None = None
+    files: Any = None
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    @property
+    def n_alive(self) -> int:
+        """Rows that were not deleted."""
+        return len(self) if self.alive is None else int(np.count_nonzero(self.alive))
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """All rows of an index, segment after segment: row p of the index is its *place*.
+
+    Attributes:
+        layout: What arrays there are.
+        segments: In the order of places.
+    """
+
+    layout: Layout
+    segments: tuple[Segment, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.segments))
+
+    @property
+    def n_alive(self) -> int:
+        """Rows that were not deleted."""
+        return sum(segment.n_alive for segment in self.segments)
+
+    @property
+    def firsts(self) -> NDArray[np.int64]:
+        """Place of the first row of each segment, and behind the last the number of rows."""
+        return np.cumsum([0, *map(len, self.segments)], dtype=np.int64)
+
+    def alive(self) -> NDArray[np.bool_]:
+        """Which places hold a row, [N]."""
+        masks = [
+            np.ones(len(segment), dtype=bool) if segment.alive is None else segment.alive
+            for segment in self.segments
+        ]
+        return np.concatenate(masks) if masks else np.zeros(0, dtype=bool)
+
+    def alive_places(self) -> Places:
+        """Places that hold a row, ascending."""
+        return np.flatnonzero(self.alive()).astype(np.int64)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all arrays, in memory or mapped."""
+        return sum(
+            array.nbytes for segment in self.segments for array in segment.arrays.by_name.values()
+        )
+
+    def ids_at(self, places: Places, kind: IdKind) -> NDArray[Any]:
+        """Ids at places of any shape; -1 or None at a place below 0."""
+        found = np.full(places.shape, *((-1, np.int64) if kind == "int" else (None, object)))
+        for first, segment in zip(self.firsts, self.segments, strict=False):
+            here = (places >= first) & (places < first + len(segment))
+            found[here] = segment.ids.take(places[here] - first)
+        return found
+
+    def without(self, places: Places) -> Rows:
+        """The rows without those at `places`."""
+        segments = []
+        for first, segment in zip(self.firsts, self.segments, strict=False):
+            own = places[(places >= first) & (places < first + len(segment))] - first
+            if len(own):
+                alive = np.ones(len(segment), bool) if segment.alive is None else segment.alive
+                alive = alive.copy()  # a search may be reading the old one
+                alive[own] = False
+                segment = replace(segment, alive=alive)
+            segments.append(segment)
+        return replace(self, segments=tuple(segments))
+
+    def places_of(self, ids: NDArray[np.int64] | Sequence[str]) -> Places:
+        """Place of each id, -1 where it is not or no more."""
+        found = np.full(len(ids), -1, dtype=np.int64)
+        for first, segment in zip(self.firsts, self.segments, strict=False):
+            if (segment.ids.kind == "int") != isinstance(ids, np.ndarray):
+                continue
+            rows = segment.ids.rows_of(ids)
+            here = rows >= 0
+            if segment.alive is not None:
+                here[here] = segment.alive[rows[here]]
+            found[here] = rows[here] + first
+        return found
+
+    def vectors(self, places: Places) -> FloatArray:
+        """Vectors at `places`, [len(places), D], rounded as they are kept."""
+        found = np.zeros((len(places), self.layout.dim), dtype=np.float32)
+        for first, segment in zip(self.firsts, self.segments, strict=False):
+            here = (places >= first) & (places < first + len(segment))
+            found[here] = segment.arrays.vectors(places[here] - first)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Searcher:
+    """Carries out stages over rows; what plans are learnt from as well.
+
+    Attributes:
+        rows: All rows.
+        n_threads: How many may run.
+    """
+
+    rows: Rows
+    n_threads: int = 1
+
+    def run(
+        self, queries: FloatArray, plan: SearchPlan, allowed: NDArray[np.bool_] | None
+    ) -> Found:
+        """Places and similarities of the best rows, each [Q, k].
+
+        Args:
+            queries: As `prepared` gives them, [Q, D].
+            plan: As the layout fits it.
+            allowed: Which places may be found, [N]; None for all.
+        """
+        plan = _with_spare(plan, self.rows.layout)
+        places, scores = self._scan(queries, plan.stages[0], allowed)
+        for stage in plan.stages[1:]:
+            places, scores = self.rescore(queries, places, stage)
+        return places, scores
+
+    def among(self, queries: FloatArray, places: Places, k: int) -> Found:
+        """The best `k` of the places [K] by whole vectors, for every query."""
+        layout = self.rows.layout
+        stage = Stage(dim=layout.dim, keep=k + _SPARE, kind=layout.dtype)
+        candidates = np.broadcast_to(places, (len(queries), len(places)))
+        return self.rescore(queries, np.ascontiguousarray(candidates), stage)
+
+    def scan(self, queries: FloatArray, stage: Stage) -> Places:
+        """Places of the best `stage.keep` of all rows, [Q, keep]."""
+        return self._scan(queries, stage, None)[0]
+
+    def _scan(self, queries: FloatArray, stage: Stage, allowed: NDArray[np.bool_] | None) -> Found:
+        part = self.rows.layout.part(stage, first=True)
+        found = []
+        for first, segment in zip(self.rows.firsts.tolist(), self.rows.segments, strict=False):
+            mask = segment.alive
+            if allowed is not None:
+                own = allowed[first : first + len(segment)]
+                mask = own if mask is None else own & mask
+            found.append(
+                _kernels.top_k(
+                    queries,
+                    segment.arrays.rows(part),
+                    stage.keep,
+                    allowed=mask,
+                    n_threads=self.n_threads,
+                    first=first,
+                )
+            )
+        return _merged(found, len(queries), stage.keep)
+
+    def rescore(self, queries: FloatArray, places: Places, stage: Stage) -> Found:
+        """The best `stage.keep` of the places [Q, K], -1 where there is none."""
+        part = self.rows.layout.part(stage, first=False)
+        found = []
+        for first, segment in zip(self.rows.firsts.tolist(), self.rows.segments, strict=False):
+            own = places - first
+            own[(own < 0) | (own >= len(segment)) | (places < 0)] = -1
+            better, scores = _kernels.rescore(
+                queries, segment.arrays.rows(part), own, stage.keep, n_threads=self.n_threads
+            )
+            better[better >= 0] += first
+            found.append((better, scores))
+        return _merged(found, len(queries), stage.keep)
+
+    def exact_top_k(self, queries: FloatArray, k: int) -> Places:
+        """Places of the best `k` by whole vectors, [Q, k]: what recall is measured against."""
+        layout = self.rows.layout
+        return self.decided(
+            queries,
+            self.run(queries, SearchPlan.exact(layout.dim, k=k, kind=layout.dtype), None),
+            k,
+        )[0]
+
+    def decided(self, queries: FloatArray, found: Found, k: int) -> Found:
+        """The best `k` of what the last stage found, with their similarities."""
+        layout = self.rows.layout
+        places, scores = found
+        if not _has_spare(layout):
+            return places[:, :k], scores[:, :k]
+        flat = self.rows.vectors(np.maximum(places, 0).reshape(-1)).astype(np.float64)
+        vectors = flat.reshape(*places.shape, layout.dim)
+        again = _similarities(queries.astype(np.float64), vectors, layout.similarity)
+        again[places < 0] = -np.inf
+        return _best(places, again.astype(np.float32), k)
+
+
+def prepared(queries: FloatArray, similarity: Similarity) -> FloatArray:
+    """Queries as stages take them: of length 1 where the similarity is the cosine."""
+    rows = unit_rows(queries) if similarity == "cosine" else queries
+    return np.ascontiguousarray(rows)
+
+
+def _has_spare(layout: Layout) -> bool:
+    return layout.similarity == "euclidean" or layout.dtype == "int8"
+
+
+def _with_spare(plan: SearchPlan, layout: Layout) -> SearchPlan:
+    """The plan with the last stage, and where need be the others, keeping a few rows more."""
+    if not _has_spare(layout):
+        return plan
+    least = plan.k + _SPARE
+    stages = tuple(replace(stage, keep=max(stage.keep, least)) for stage in plan.stages[:-1])
+    return replace(plan, stages=(*stages, replace(plan.stages[-1], keep=least)))
+
+
+def _similarities(
+    queries: NDArray[np.float64], vectors: NDArray[np.float64], similarity: Similarity
+) -> NDArray[np.float64]:
+    """Of query [Q, D] i with each of vectors [Q, K, D] i."""
+    if similarity == "euclidean":
+        distances: NDArray[np.float64] = np.linalg.norm(vectors - queries[:, None], axis=2)
+        return -distances
+    products: NDArray[np.float64] = np.einsum("qd,qkd->qk", queries, vectors)
+    if similarity == "cosine":
+        lengths = np.linalg.norm(vectors, axis=2)
+        np.divide(products, lengths, out=products, where=lengths > 0)
+    return products
+
+
+def _merged(found: Sequence[Found], n_queries: int, k: int) -> Found:
+    if len(found) == 1:
+        return found[0]
+    empty = (np.full((n_queries, k), -1, dtype=np.int64), np.full((n_queries, k), -np.inf))
+    places = np.concatenate([places for places, _ in (*found, empty)], axis=1)
+    scores = np.concatenate([scores for _, scores in (*found, empty)], axis=1)
+    return _best(places, scores.astype(np.float32), k)
+
+
+def _best(places: Places, scores: FloatArray, k: int) -> Found:
+    """The best `k` of each row, equal scores in the order of places, what is no row at the end."""
+    last = np.where(places < 0, np.iinfo(np.int64).max, places)
+    order = np.lexsort((last, -scores), axis=1)[:, :k]
+    return np.take_along_axis(places, order, axis=1), np.take_along_axis(scores, order, axis=1)
