@@ -132,11 +132,11 @@ def _draw_line(axes: Any, xs: Sequence[float], estimates: Sequence[Estimate], lo
 
 
 def _set_dims(axes: Any, dims: Sequence[int]) -> None:
-    _log2_ticks(axes, sorted(set(dims)))
+    log2_ticks(axes, sorted(set(dims)))
     axes.set_xlabel("dims", fontsize=8.5, color=FAINT, labelpad=2)
 
 
-def _log2_ticks(axes: Any, ticks: Sequence[int]) -> None:
+def log2_ticks(axes: Any, ticks: Sequence[int]) -> None:
     """Ticks at the real values, fewer where their labels would touch."""
     axes.set_xscale("log", base=2)
     low, high = ticks[0] / 1.18, ticks[-1] * 1.18
@@ -260,7 +260,7 @@ def _draw_storage(boxes: Sequence[Any], chosen: Sequence[Contender], key: Key) -
     low, high = _limits([p.scores[key] for p in points], [])
     for axes, contender in zip(boxes, chosen, strict=True):
         clean_axes(axes, label_of(contender))
-        _log2_ticks(axes, sizes)
+        log2_ticks(axes, sizes)
         axes.set_ylim(low, high)
         axes.set_xlabel("bytes per vector", fontsize=8.5, color=FAINT, labelpad=2)
         own = [p for p in _vectors(contender) if key in p.scores]
