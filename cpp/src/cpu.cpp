@@ -26,9 +26,9 @@ bool has_f16c_and_lzcnt() {
   return __get_cpuid(0x80000001U, &eax, &ebx, &ecx, &edx) != 0 && (ecx >> 5U & 1U) != 0;
 }
 
-// Tile registers with bfloat16 products, the instructions that round to it, and the system's leave
-// to use them: Linux gives the large registers only to processes that ask. Asking twice is
-// harmless.
+// Tile registers with products of bfloat16 and int8, the instructions that round to bfloat16, and
+// the system's leave to use them: Linux gives the large registers only to processes that ask.
+// Asking twice is harmless.
 bool may_use_tiles() {
 #ifdef VECSMITH_AMX
   unsigned eax = 0;
@@ -36,7 +36,7 @@ bool may_use_tiles() {
   unsigned ecx = 0;
   unsigned edx = 0;
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
-  if ((edx >> 22U & 1U) == 0 || (edx >> 24U & 1U) == 0) return false;
+  if ((edx >> 22U & 1U) == 0 || (edx >> 24U & 3U) != 3U) return false;
   if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) == 0 || (eax >> 5U & 1U) == 0) return false;
   constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
   constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
@@ -56,10 +56,11 @@ CpuLevel best_cpu_level() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
                     __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma") &&
                     has_f16c_and_lzcnt();
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
-                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vbmi") &&
-                      __builtin_cpu_supports("avx512vbmi2");
+  const bool avx512 =
+      avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
+      __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vpopcntdq");
   if (avx512) return may_use_tiles() ? CpuLevel::kAmx : CpuLevel::kAvx512;
   if (avx2) return CpuLevel::kAvx2;
 #endif

@@ -13,7 +13,7 @@ from vecsmith.retrieval._kernels import Kind, Rows, prefix_norms, rescore, top_k
 
 KINDS: tuple[Kind, ...] = ("float32", "float16", "int8", "bits")
 LEVELS = ("baseline", "avx2", "avx512", "amx")
-DIMS = (1, 7, 16, 31, 64, 100, 257)
+DIMS = (1, 7, 16, 31, 64, 100, 257, 509)
 
 
 def levels() -> list[str]:
@@ -134,7 +134,7 @@ def test_every_level_gives_the_bits_of_the_plain_one(
     kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(8)
-    for dim in (1, 15, 16, 17, 48, 63, 65, 128, 384, 515):
+    for dim in (1, 15, 16, 17, 48, 63, 65, 128, 384, 509, 515):
         vectors = rng.standard_normal((150, dim)).astype(np.float32)
         vectors[:3] *= np.float32(1e-41)
         vectors[3:6] *= np.float32(1e30)

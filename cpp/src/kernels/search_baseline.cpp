@@ -225,6 +225,9 @@ const SearchKernels kBaselineSearch{dots_float<float>,
                                     keep_group_whole};
 
 const SearchKernels& search_kernels_of(CpuLevel level) {
+#ifdef VECSMITH_X86
+  if (level >= CpuLevel::kAvx512) return kAvx512Search;
+#endif
   (void)level;
   return kBaselineSearch;
 }
