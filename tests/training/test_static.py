@@ -225,7 +225,7 @@ def test_a_loss_is_described_the_same_in_every_process() -> None:
         ({"epochs": 0}, ValueError, "epochs 0, expected"),
         ({"schedule": "steep"}, ValueError, "schedule 'steep', expected one of"),
         ({"token_dropout": 1.0}, ValueError, "token_dropout 1.0, expected a share"),
-        ({"device": "abacus"}, ValueError, "device 'abacus', expected one such as cpu"),
+        ({"device": "abacus"}, ValueError, "device 'abacus', expected a torch device"),
         ({"restart": True}, ValueError, "restart is True and out is None"),
         ({"pairs": [("a b", "a b"), ("c", "c")]}, ValueError, "0 of 2 rows"),
         ({"pairs": "absent.parquet"}, (FormatError, OSError, ValueError), "absent.parquet"),

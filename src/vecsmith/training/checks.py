@@ -18,7 +18,7 @@ from vecsmith.training.loop import planned_steps
 from vecsmith.training.losses import EmbeddingLoss, guided_info_nce, info_nce, needs
 from vecsmith.training.pair_sources import NamedPairs
 from vecsmith.training.provenance import describe_loss
-from vecsmith.training.settings import TrainSettings
+from vecsmith.training.settings import RunSettings
 
 # below this many steps Adam has hardly left the warm-up
 FEW_STEPS: Final = 50
@@ -28,7 +28,7 @@ _GUIDE_DIM: Final = 8
 def try_losses(
     losses: Mapping[str, EmbeddingLoss],
     sources: Sequence[NamedPairs],
-    settings: TrainSettings,
+    settings: RunSettings,
     dim: int,
 ) -> None:
     """Calls each loss once with two random pairs of the roles of its set.
@@ -74,7 +74,7 @@ def check_batch(
 
 
 def doubts(
-    settings: TrainSettings, stream: BatchStream, n_rows: Mapping[str, int]
+    settings: RunSettings, stream: BatchStream, n_rows: Mapping[str, int]
 ) -> Iterator[str]:
     """Lines on what a run of `stream` may lack; `n_rows` are the pairs of each set, in order."""
     n_steps, n_batches = planned_steps(settings, stream.n_batches), stream.n_batches

@@ -10,26 +10,59 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+import numpy as np
 from torch import Tensor
 
 from vecsmith._progress import Advance, progress_bar
 from vecsmith._typing import Encoder
 from vecsmith.errors import FormatError, RunFailed
-from vecsmith.formats import Checkpoint
-from vecsmith.training.batching import BatchStream
+from vecsmith.training.batching import Batch, BatchStream
 from vecsmith.training.checkpointing import CHECKPOINT_FILE, CURVE_FILE, RunFolder
 from vecsmith.training.curves import Curve
-from vecsmith.training.export import model_of
 from vecsmith.training.losses import EmbeddingLoss
+from vecsmith.training.losses.signature import drawn
 from vecsmith.training.schedule import Schedule
-from vecsmith.training.settings import TrainSettings
-from vecsmith.training.student import Student
+from vecsmith.training.settings import RunSettings
 
 Score = Callable[[Encoder], float]
+EncoderOf = Callable[[Mapping[str, Tensor]], Encoder]
 _EVALUATIONS: Final = 10
+_DRAWS: Final = 0x64726177
 _BROKEN: Final = "expected a whole checkpoint of this run; delete the run folder to start anew"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """What a step came to: the loss before it, and the gradient's length."""
+
+    loss: float
+    gradient: float
+
+
+class Trainee(Protocol):
+    """What is trained: it does a step, and says all that its next steps depend on."""
+
+    def step(self, batch: Batch, loss: EmbeddingLoss, lr: float) -> StepResult:
+        """Moves the weights against the gradient of `loss`; `RunFailed` leaves them as they are."""
+        ...
+
+    def model_tensors(self) -> Mapping[str, Tensor]:
+        """The tensors that become the model, as they are now."""
+        ...
+
+    def state_tensors(self) -> Mapping[str, Tensor]:
+        """All tensors that the next steps depend on."""
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """The rest of what they depend on, as JSON."""
+        ...
+
+    def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+        """Takes over what `state_tensors` and `record` gave."""
+        ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,12 +133,12 @@ class Fitted:
 
 
 def fit(
-    student: Student,
+    student: Trainee,
     stream: BatchStream,
     losses: Mapping[str, EmbeddingLoss],
-    settings: TrainSettings,
+    settings: RunSettings,
     *,
-    like: Checkpoint,
+    encoder_of: EncoderOf,
     score: Score | None = None,
     folder: RunFolder | None = None,
     tell: Callable[[str], None] | None = None,
@@ -118,7 +151,7 @@ def fit(
         stream: Batches without end, the same ones for the same seed.
         losses: By name of a set of pairs.
         settings: Of the whole run.
-        like: What a model for an evaluation is like, but for its numbers.
+        encoder_of: Makes of the tensors of a model an encoder that scores can be taken of.
         score: What is to grow, of a model; None to train to the end and keep the last weights.
         folder: Where checkpoints go, and where an earlier run may have left one to go on from.
         tell: Called with a line where the run goes on from a checkpoint.
@@ -128,20 +161,20 @@ def fit(
         FormatError: If the checkpoint is broken.
         RunFailed: If the loss is no number, or the disk is full; the last checkpoint stays.
     """
-    loop = _Loop(student, stream, losses, settings, like, score, folder)
+    loop = _Loop(student, stream, losses, settings, encoder_of, score, folder)
     if loop.go_on() and tell is not None:
         tell(f"going on from step {loop.step:,} of {loop.n_steps:,}")
     return loop.run(show_progress_bar)
 
 
-def planned_steps(settings: TrainSettings, n_batches: int) -> int:
+def planned_steps(settings: RunSettings, n_batches: int) -> int:
     """Steps of a whole run over sets that make `n_batches` batches an epoch."""
     if settings.steps is not None:
         return settings.steps
     return max(1, math.ceil(settings.epochs * n_batches - 1e-9))
 
 
-def warmup_steps(settings: TrainSettings, n_steps: int) -> int:
+def warmup_steps(settings: RunSettings, n_steps: int) -> int:
     """Steps of the warm-up, a part of one counted as one, as in transformers' trainer."""
     return min(n_steps, math.ceil(n_steps * settings.warmup))
 
@@ -151,16 +184,17 @@ class _Loop:
 
     def __init__(
         self,
-        student: Student,
+        student: Trainee,
         stream: BatchStream,
         losses: Mapping[str, EmbeddingLoss],
-        settings: TrainSettings,
-        like: Checkpoint,
+        settings: RunSettings,
+        encoder_of: EncoderOf,
         score: Score | None,
         folder: RunFolder | None,
     ) -> None:
         self._student, self._stream, self._losses = student, stream, losses
-        self._settings, self._like, self._score, self._folder = settings, like, score, folder
+        self._settings, self._score, self._folder = settings, score, folder
+        self._encoder_of = encoder_of
         self._n_steps = planned_steps(settings, stream.n_batches)
         self._evaluate_every = settings.evaluate_every or max(
             1, math.ceil(self._n_steps / _EVALUATIONS)
@@ -207,7 +241,7 @@ class _Loop:
         batch = next(self._stream)
         lr = self._schedule.rate(state.step)
         try:
-            done = self._student.step(batch, self._losses[batch.source], lr)
+            done = self._student.step(batch, self._loss(batch.source), lr)
         except RunFailed as error:
             raise RunFailed(
                 f"step {state.step + 1}, pairs {batch.source!r:.60}: {error}"
@@ -231,6 +265,11 @@ class _Loop:
             f"{len(batch.rows) / max(seconds, 1e-9):,.0f} examples/s{self._scored()}",
         )
 
+    def _loss(self, source: str) -> EmbeddingLoss:
+        """The loss of this step: what it draws depends on the seed and the step alone."""
+        dice = np.random.default_rng([self._settings.seed, _DRAWS, self._state.step])
+        return drawn(self._losses[source], dice)
+
     def _scored(self) -> str:
         if self._state.best_step is None:
             return ""
@@ -248,8 +287,8 @@ class _Loop:
         assert self._score is not None
         state = self._state
         advance(0, f"scoring step {state.step:,}{self._scored()}")
-        weights = self._student.weights()
-        score = float(self._score(model_of(weights, self._like)))
+        weights = self._student.model_tensors()
+        score = float(self._score(self._encoder_of(weights)))
         if not math.isfinite(score):
             raise RunFailed(
                 f"step {state.step}: the score is {score}, expected a number to compare by"
@@ -257,7 +296,7 @@ class _Loop:
         state.curve.add_evaluation(state.step, score, state.seconds)
         if score > state.best_score:
             state.best_step, state.best_score, state.n_worse = state.step, score, 0
-            self._keep_best(weights.state_tensors())
+            self._keep_best(weights)
         else:
             state.n_worse += 1
         self._save()
@@ -274,10 +313,10 @@ class _Loop:
         """The weights that become the model."""
         name = _best_file(self._state)
         if name is None:
-            return self._student.weights().state_tensors()
+            return self._student.model_tensors()
         if self._folder is not None:
-            kept, expected = self._folder.read_tensors(name)[0], self._student.weights()
-            shapes = {key: tensor.shape for key, tensor in expected.state_tensors().items()}
+            kept, expected = self._folder.read_tensors(name)[0], self._student.model_tensors()
+            shapes = {key: tensor.shape for key, tensor in expected.items()}
             if {key: tensor.shape for key, tensor in kept.items()} != shapes:
                 raise FormatError(
                     f"{self._folder.path / name}: holds other tensors than the model, {_BROKEN}"

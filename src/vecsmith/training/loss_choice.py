@@ -13,7 +13,7 @@ from vecsmith.training.losses.contrastive import BOTH_WAYS, FOUR_WAYS, ONE_WAY
 from vecsmith.training.pair_sources import NamedPairs
 from vecsmith.training.prefixes import halved_prefixes, matryoshka
 from vecsmith.training.provenance import describe_loss
-from vecsmith.training.settings import TrainSettings
+from vecsmith.training.settings import RunSettings
 
 LossName = Literal[
     "info_nce",
@@ -28,12 +28,12 @@ LOSS_NAMES: Final[tuple[LossName, ...]] = get_args(LossName)
 _WAYS: Final = {"one_way": ONE_WAY, "both_ways": BOTH_WAYS, "four_ways": FOUR_WAYS}
 
 
-def default_loss(settings: TrainSettings, dim: int, *, has_scores: bool) -> EmbeddingLoss:
+def default_loss(settings: RunSettings, dim: int, *, has_scores: bool) -> EmbeddingLoss:
     """The loss for pairs where none is named: InfoNCE, or CoSENT for graded pairs, nested."""
     return named_loss("cosent" if has_scores else "info_nce", settings, dim)
 
 
-def named_loss(name: str, settings: TrainSettings, dim: int) -> EmbeddingLoss:
+def named_loss(name: str, settings: RunSettings, dim: int) -> EmbeddingLoss:
     """The loss called `name`, nested over the prefixes of `settings` with what they say of it.
 
     Args:
@@ -60,7 +60,7 @@ def named_loss(name: str, settings: TrainSettings, dim: int) -> EmbeddingLoss:
     return matryoshka(known[name], prefixes)
 
 
-def _in_batch(loss: EmbeddingLoss, settings: TrainSettings) -> EmbeddingLoss:
+def _in_batch(loss: EmbeddingLoss, settings: RunSettings) -> EmbeddingLoss:
     """A loss over the batch's other texts, with the settings' temperature and directions."""
     joint = settings.directions == "four_ways"  # as in GTE
     return partial(
@@ -74,7 +74,7 @@ def _in_batch(loss: EmbeddingLoss, settings: TrainSettings) -> EmbeddingLoss:
 def choose_losses(
     loss: EmbeddingLoss | Mapping[str, EmbeddingLoss] | None,
     sources: Sequence[NamedPairs],
-    settings: TrainSettings,
+    settings: RunSettings,
     dim: int,
 ) -> dict[str, EmbeddingLoss]:
     """A loss for each set, by name.

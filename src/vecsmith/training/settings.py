@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from numbers import Integral, Real
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 Schedule = Literal["linear", "cosine", "constant"]
 Sampling = Literal["proportional", "round_robin", "temperature"]
@@ -20,14 +20,10 @@ Directions = Literal["one_way", "both_ways", "four_ways"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainSettings:
-    """Settings of a training run.
+class RunSettings:
+    """Settings that every training run has, whatever it trains.
 
     Attributes:
-        dim: Dimensions of a model that is made from nothing; with a model to start from, its own.
-        start: How the rows of a model from nothing begin: "random", drawn from N(0, scale^2), or
-            "hashed", which gives a token the same row in every vocabulary.
-        start_scale: Standard deviation of the numbers of such rows.
         epochs: Passes over the pairs; may be a fraction.
         steps: Steps of the optimiser instead of `epochs`; None for what `epochs` make.
         batch_size: Pairs in a step.
@@ -49,23 +45,14 @@ class TrainSettings:
         alpha: With "temperature": a set of n pairs is drawn as often as n^alpha says.
         seed: Of everything that is random.
         max_length: Tokens of a text that count, 0 for all.
-        token_dropout: Share of a text's tokens left out of its mean while training.
-        token_weights: Whether a factor for each token is trained beside the rows.
-        ema: Decay of the moving average of the weights that becomes the model, 0 for none.
-        precision: Type of the products inside the loss; sums and logits are always float32.
+        precision: Type of the factors of products; sums and logits are always float32.
         device: Torch device.
-        normalize: Whether a model from nothing gives vectors of unit length.
-        unknown: Whether a model from nothing leaves the unknown token out of the mean ("drop") or
-            counts it ("keep").
         evaluate_every: Steps between two evaluations, 0 for a tenth of the run.
         patience: Evaluations without a better score after which the run stops, 0 for never.
         checkpoint_every: Steps between two checkpoints, 0 for by the clock alone.
         checkpoint_minutes: Minutes between two checkpoints, 0 for by steps alone.
     """
 
-    dim: int = 256
-    start: Start = "random"
-    start_scale: float = 1.0
     epochs: float = 1.0
     steps: int | None = None
     batch_size: int = 2048
@@ -84,13 +71,8 @@ class TrainSettings:
     alpha: float = 0.5
     seed: int = 0
     max_length: int = 0
-    token_dropout: float = 0.0
-    token_weights: bool = False
-    ema: float = 0.0
     precision: Precision = "float32"
     device: str = "cpu"
-    normalize: bool = True
-    unknown: Literal["drop", "keep"] = "drop"
     evaluate_every: int = 0
     patience: int = 0
     checkpoint_every: int = 0
@@ -109,7 +91,7 @@ class TrainSettings:
         if len(tuple(self.betas)) != 2 or not all(_is_number(b) and 0 <= b < 1 for b in self.betas):
             raise ValueError(f"betas {self.betas}, expected two numbers from 0 to below 1")
 
-    def with_given(self, given: Mapping[str, Any]) -> TrainSettings:
+    def with_given(self, given: Mapping[str, Any]) -> Self:
         """These settings with the values of `given` that are not None.
 
         Raises:
@@ -132,6 +114,55 @@ class TrainSettings:
             name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings(RunSettings):
+    """Settings of a training run of a static model: those of every run, and these.
+
+    Attributes:
+        dim: Dimensions of a model that is made from nothing; with a model to start from, its own.
+        start: How the rows of a model from nothing begin: "random", drawn from N(0, scale^2), or
+            "hashed", which gives a token the same row in every vocabulary.
+        start_scale: Standard deviation of the numbers of such rows.
+        token_dropout: Share of a text's tokens left out of its mean while training.
+        token_weights: Whether a factor for each token is trained beside the rows.
+        ema: Decay of the moving average of the weights that becomes the model, 0 for none.
+        normalize: Whether a model from nothing gives vectors of unit length.
+        unknown: Whether a model from nothing leaves the unknown token out of the mean ("drop") or
+            counts it ("keep").
+    """
+
+    dim: int = 256
+    start: Start = "random"
+    start_scale: float = 1.0
+    token_dropout: float = 0.0
+    token_weights: bool = False
+    ema: float = 0.0
+    normalize: bool = True
+    unknown: Literal["drop", "keep"] = "drop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformerSettings(RunSettings):
+    """Settings of a training run of a transformer: those of every run, and these.
+
+    Attributes:
+        mini_batch: Texts whose activations are held at a time, the rest of a batch going by way of
+            a gradient cache; 0 for those of the whole batch.
+        dropout: Share of activations dropped everywhere in training; None for what the model says.
+        gradient_checkpointing: Whether activations of a layer are computed again instead of held.
+    """
+
+    batch_size: int = 128
+    lr: float = 2e-5
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    directions: Directions = "both_ways"
+    max_length: int = 128
+    mini_batch: int = 0
+    dropout: float | None = None
+    gradient_checkpointing: bool = False
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -160,6 +191,8 @@ _RANGES: tuple[tuple[str, float, bool, float, str], ...] = (
     ("max_length", 0, True, 2**31, "0 or more tokens"),
     ("token_dropout", 0, True, 1, "a share from 0 to below 1"),
     ("ema", 0, True, 1, "a decay from 0 to below 1"),
+    ("mini_batch", 0, True, 2**31, "0 or more texts"),
+    ("dropout", 0, True, 1, "a share from 0 to below 1"),
     ("evaluate_every", 0, True, 2**53, "0 or more steps"),
     ("patience", 0, True, 2**53, "0 or more evaluations"),
     ("checkpoint_every", 0, True, 2**53, "0 or more steps"),
@@ -172,6 +205,7 @@ _WHOLE = frozenset(
         "batch_size",
         "seed",
         "max_length",
+        "mini_batch",
         "evaluate_every",
         "patience",
         "checkpoint_every",
@@ -179,16 +213,16 @@ _WHOLE = frozenset(
 )
 
 
-def _check_choices(settings: TrainSettings) -> None:
+def _check_choices(settings: RunSettings) -> None:
     for name, choices in _CHOICES.items():
-        value = getattr(settings, name)
+        value = getattr(settings, name, choices[0])
         if value not in choices:
             raise ValueError(f"{name} {value!r}, expected one of {list(choices)}")
 
 
-def _check_numbers(settings: TrainSettings) -> None:
+def _check_numbers(settings: RunSettings) -> None:
     for name, lowest, allows_lowest, limit, expected in _RANGES:
-        value = getattr(settings, name)
+        value = getattr(settings, name, None)
         if value is None:
             continue
         if name in _WHOLE and not _is_whole(value):

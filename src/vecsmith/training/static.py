@@ -6,34 +6,31 @@ One rule: everything that can be refused is refused before the first text is rea
 from __future__ import annotations
 
 import logging
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
-
 from vecsmith._typing import Encoder, PathLike
-from vecsmith.formats import Checkpoint
 from vecsmith.model import StaticModel
 from vecsmith.tokenizer import Tokenizer
 from vecsmith.training import _kernels
-from vecsmith.training.batching import BatchStream
 from vecsmith.training.checkpointing import (
     CURVE_FILE,
     MODEL_FOLDER,
-    STORE_FOLDER,
-    TEACHER_FOLDER,
-    RunFolder,
     saying_no_room,
 )
-from vecsmith.training.checks import check_batch, doubts, masks_equal_texts, try_losses
+from vecsmith.training.checks import doubts, try_losses
 from vecsmith.training.export import model_of_tensors
-from vecsmith.training.identity import identity_of, identity_of_teacher
 from vecsmith.training.loop import Fitted, Score, fit
-from vecsmith.training.loss_choice import asks_teacher, check_teacher, choose_losses
+from vecsmith.training.loss_choice import check_teacher, choose_losses
 from vecsmith.training.losses import EmbeddingLoss
+from vecsmith.training.pair_run import (
+    TokenizedPairs,
+    asking,
+    run_facts,
+    run_folder,
+    stream_of,
+)
 from vecsmith.training.pair_sources import NamedPairs, UnpromptedMatcher, open_sources
 from vecsmith.training.pair_tokens import TextMatcher
 from vecsmith.training.presets import find_preset
@@ -53,12 +50,12 @@ from vecsmith.training.start import (
     tokenizer_facts,
 )
 from vecsmith.training.student import Student
-from vecsmith.training.teacher_vectors import TeacherVectors, build_teacher_vectors
-from vecsmith.training.token_store import SourceReport, TokenStore, build_store
+from vecsmith.training.token_store import SourceReport
 from vecsmith.training.tokenizer_training import (
     TokenizerFamily,
     TrainedTokenizer,
 )
+from vecsmith.transformer.loading import open_device
 
 logger = logging.getLogger(__name__)
 
@@ -311,7 +308,7 @@ def _trained(
 ) -> Trained:
     """The whole story of a run."""
     init = opened_model(start)
-    _check_device(settings.device)
+    open_device(settings.device)
     if restart and out is None:
         raise ValueError("restart is True and out is None, expected the folder of the run")
     sources = open_sources(pairs, roles=roles, prompts=prompts)
@@ -321,31 +318,38 @@ def _trained(
     check_teacher(losses, sources, teacher)
     try_losses(losses, sources, settings, dim)
     facts = _facts(settings, sources, losses, start, init, prompts, teacher, decontaminator, score)
-    with _folder(out, restart=restart) as (folder, is_kept):
+    with run_folder(out, restart=restart) as (folder, is_kept):
         if is_kept:
             folder.claim(facts)
         like = future_checkpoint(start, init, settings, sources, folder, prompts, show_progress_bar)
         if decontaminator is not None and prompts:
             decontaminator = UnpromptedMatcher(decontaminator, prompts.values())
-        tokenized = _Tokenized(like, settings, folder, show_progress_bar)
+        tokenizer = Tokenizer(like.tokenizer_json)
+        tokenized = TokenizedPairs(
+            tokenizer,
+            folder,
+            max_length=settings.max_length or like.max_length,
+            unk_id_dropped=tokenizer.unk_id if like.unknown == "drop" else None,
+            show_progress_bar=show_progress_bar,
+        )
         with saying_no_room(folder.path):
             store = tokenized.store(sources, decontaminator)
         by_stored_name = dict(zip((s.name for s in store.sources), losses.values(), strict=True))
-        stream = _stream(store, by_stored_name, settings)
+        stream = stream_of(store, by_stored_name, settings)
         n_rows = {source.name: len(source) for source in store.sources}
         for doubt in doubts(settings, stream, n_rows):
             say(doubt)
         vectors = None
         if teacher is not None:
             with saying_no_room(folder.path):
-                vectors = tokenized.vectors(sources, _asking(sources, losses), teacher)
+                vectors = tokenized.vectors(sources, asking(sources, losses), teacher)
         student = Student(first_table(init, like, settings), settings, vectors=vectors)
         fitted = fit(
             student,
             stream,
             by_stored_name,
             settings,
-            like=like,
+            encoder_of=lambda tensors: model_of_tensors(tensors, like),
             score=score,
             folder=folder if is_kept else None,
             tell=say,
@@ -371,15 +375,6 @@ def _trained(
         )
 
 
-def _check_device(device: str) -> None:
-    try:
-        wanted = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device {device!r:.40}, expected one such as cpu or cuda") from error
-    if wanted.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r}: torch finds no CUDA device, expected one, or cpu")
-
-
 def _with_model_dim(settings: TrainSettings, init: StaticModel | None, dim: int) -> TrainSettings:
     """`settings` for a model of `dim` dims.
 
@@ -394,19 +389,6 @@ def _with_model_dim(settings: TrainSettings, init: StaticModel | None, dim: int)
     return settings.with_given({"dim": dim})
 
 
-@contextmanager
-def _folder(out: PathLike | None, *, restart: bool) -> Iterator[tuple[RunFolder, bool]]:
-    """The folder of the run, and whether it stays: without a name it is a temporary one."""
-    if out is None:
-        with tempfile.TemporaryDirectory(prefix="vecsmith-training-") as name:
-            yield RunFolder(name), False
-        return
-    with RunFolder(out).held() as folder:
-        if restart:
-            folder.discard()
-        yield folder, True
-
-
 def _facts(
     settings: TrainSettings,
     sources: Sequence[NamedPairs],
@@ -419,92 +401,13 @@ def _facts(
     score: Score | None,
 ) -> dict[str, Any]:
     """All that the weights depend on, for the record of the run."""
-    chosen = settings.plain()
-    # how often a run is saved changes nothing of what comes out
-    for name in ("checkpoint_every", "checkpoint_minutes"):
-        del chosen[name]
-    return {
-        "settings": chosen,
-        "pairs": {
-            source.name: {
-                "fingerprint": source.fingerprint,
-                "roles": list(source.roles),
-                "loss": identity_of(losses[source.name]),
-            }
-            for source in sources
-        },
-        "start": {
-            "model": None if init is None else init.fingerprint,
-            "tokenizer": tokenizer_facts(start),
-            "prompts": {**({} if init is None else init.checkpoint.prompts), **(prompts or {})},
-        },
-        "teacher": None
-        if teacher is None
-        else identity_of_teacher(teacher, _asking(sources, losses)),
-        "decontaminator": None if decontaminator is None else decontaminator.fingerprint,
-        "score": None if score is None else identity_of(score),
+    begun = {
+        "model": None if init is None else init.fingerprint,
+        "tokenizer": tokenizer_facts(start),
+        "prompts": {**({} if init is None else init.checkpoint.prompts), **(prompts or {})},
     }
-
-
-def _asking(sources: Sequence[NamedPairs], losses: Mapping[str, EmbeddingLoss]) -> list[NamedPairs]:
-    """The sets whose losses take a teacher's vectors."""
-    return [source for source in sources if asks_teacher(losses[source.name])]
-
-
-class _Tokenized:
-    """The pairs as tokens, and a teacher's vectors of them."""
-
-    def __init__(
-        self, like: Checkpoint, settings: TrainSettings, folder: RunFolder, show_progress_bar: bool
-    ) -> None:
-        self._tokenizer = Tokenizer(like.tokenizer_json)
-        self._dropped = self._tokenizer.unk_id if like.unknown == "drop" else None
-        self._length = settings.max_length or like.max_length
-        self._folder, self._shows = folder.path, show_progress_bar
-
-    def store(
-        self, sources: Sequence[NamedPairs], decontaminator: TextMatcher | None
-    ) -> TokenStore:
-        return build_store(
-            sources,
-            self._tokenizer,
-            self._folder / STORE_FOLDER,
-            max_length=self._length,
-            unk_id_dropped=self._dropped,
-            decontaminator=decontaminator,
-            show_progress_bar=self._shows,
-        )
-
-    def vectors(
-        self, sources: Sequence[NamedPairs], asking: Sequence[NamedPairs], teacher: Encoder
-    ) -> TeacherVectors:
-        return build_teacher_vectors(
-            asking,
-            self._tokenizer,
-            teacher,
-            self._folder / TEACHER_FOLDER,
-            max_length=self._length,
-            unk_id_dropped=self._dropped,
-            prompts=sorted({prompt for source in sources for prompt in source.prompts.values()}),
-            show_progress_bar=self._shows,
-        )
-
-
-def _stream(
-    store: TokenStore, losses: Mapping[str, EmbeddingLoss], settings: TrainSettings
-) -> BatchStream:
-    for source in store.sources:
-        found = f"one pair of {source.report.n_read} can be trained on"
-        loss = losses[source.name]
-        check_batch(source.name, source.text_roles, loss, len(source), found)
-    return BatchStream(
-        store,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        sampling=settings.sampling,
-        alpha=settings.alpha,
-        unique=settings.unique,
-        masked=[name for name, loss in losses.items() if masks_equal_texts(loss)],
+    return run_facts(
+        settings, sources, losses, begun, teacher=teacher, cleaner=decontaminator, score=score
     )
 
 

@@ -7,31 +7,22 @@ together again from them goes on to the same bits.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vecsmith.errors import RunFailed
-from vecsmith.training.bag import Bag, Keys
+from vecsmith.training.bag import Bag
 from vecsmith.training.batching import Batch
-from vecsmith.training.losses import EmbeddingLoss, needs
+from vecsmith.training.loop import StepResult
+from vecsmith.training.loss_tensors import QUERY, loss_tensors
+from vecsmith.training.losses import EmbeddingLoss
 from vecsmith.training.optimizer import Ema, RowAdam
 from vecsmith.training.settings import TrainSettings
-from vecsmith.training.teacher_vectors import Side, TeacherVectors
+from vecsmith.training.teacher_vectors import TeacherVectors
 from vecsmith.training.token_table import TokenTable, drop_tokens
-
-_QUERY: Final = "anchor"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepResult:
-    """What a step came to: the loss before it, and the gradient's length."""
-
-    loss: float
-    gradient: float
 
 
 class Student:
@@ -69,11 +60,11 @@ class Student:
         """
         bags = {role: self._thinned(bag) for role, bag in batch.columns.items()}
         leaves = {role: self.table.embed(bag).requires_grad_() for role, bag in bags.items()}
-        others = [role for role in leaves if role != _QUERY]
+        others = [role for role in leaves if role != QUERY]
         candidates = _stacked([leaves[role] for role in others])
-        tensors = self._tensors(batch, others, needs(loss))
+        tensors = loss_tensors(batch, loss, self._vectors, self.table.rows.device)
         with self._precision():
-            value = loss(leaves[_QUERY], candidates, **tensors)
+            value = loss(leaves[QUERY], candidates, **tensors)
         if not torch.isfinite(value):
             raise RunFailed(f"the loss is {value.item()}, expected a number: lower the rate")
         value.backward()  # type: ignore[no-untyped-call]
@@ -90,6 +81,10 @@ class Student:
     def weights(self) -> TokenTable:
         """What becomes the model: the average where there is one, else the table itself."""
         return self.table if self._ema is None else self._ema.average()
+
+    def model_tensors(self) -> dict[str, Tensor]:
+        """The tensors of `weights`, by name."""
+        return self.weights().state_tensors()
 
     def state_tensors(self) -> dict[str, Tensor]:
         """All tensors that the next steps depend on, by name."""
@@ -123,41 +118,6 @@ class Student:
         kind = self.table.rows.device.type
         enabled = self._settings.precision == "bfloat16"
         return torch.autocast(kind, dtype=torch.bfloat16, enabled=enabled)
-
-    def _tensors(
-        self, batch: Batch, others: list[str], wanted: frozenset[str]
-    ) -> dict[str, Tensor]:
-        """The tensors beside the vectors that a loss asks for."""
-        tensors: dict[str, Tensor] = {}
-        device = self.table.rows.device
-        query_keys = batch.keys[_QUERY]
-        candidate_keys = np.concatenate([batch.keys[role] for role in others])
-        for name, keys in (("query", query_keys), ("candidate", candidate_keys)):
-            if f"{name}_keys" in wanted:
-                tensors[f"{name}_keys"] = torch.from_numpy(keys.view(np.int64)).to(device)
-        tensors |= self._taught(wanted, query_keys, candidate_keys)
-        if "scores" in wanted and batch.scores is not None:
-            tensors["scores"] = torch.from_numpy(np.array(batch.scores)).to(device)
-        return tensors
-
-    def _taught(
-        self, wanted: frozenset[str], query_keys: Keys, candidate_keys: Keys
-    ) -> dict[str, Tensor]:
-        """A teacher's vectors of the same texts, as guides or to be imitated."""
-        if self._vectors is None:
-            return {}
-        tensors: dict[str, Tensor] = {}
-        sides: tuple[tuple[str, Side, Keys], ...] = (
-            ("queries", "query", query_keys),
-            ("candidates", "document", candidate_keys),
-        )
-        for name, side, keys in sides:
-            asked = [f"{kind}_{name}" for kind in ("guide", "teacher")]
-            asked = [each for each in asked if each in wanted]
-            if asked:
-                vectors = torch.from_numpy(self._vectors.of(keys, side))
-                tensors |= dict.fromkeys(asked, vectors.to(self.table.rows.device))
-        return tensors
 
 
 def _stacked(columns: list[Tensor]) -> Tensor:
