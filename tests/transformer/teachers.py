@@ -30,7 +30,8 @@ TEXTS = [
     "naïve café, fiancée: déjà vu?",
     "static embeddings are fast and small",
 ] * 3
-_SIZES: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+_Sizes = dict[str, Any]
+_SIZES: _Sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
 def word_piece_tokenizer() -> Tokenizer:
@@ -110,9 +111,10 @@ def unigram_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def save_teacher(folder: Path, family: str) -> Path:
+def save_teacher(folder: Path, family: str, *, n_layers: int = 2) -> Path:
     """A folder with config.json, model.safetensors and tokenizer.json of a tiny teacher."""
-    tokenizer, config, special = _FAMILIES[family]()
+    sizes = {**_SIZES, "num_hidden_layers": n_layers}
+    tokenizer, config, special = _FAMILIES[family](sizes)
     torch.manual_seed(0)
     model = transformers.AutoModel.from_config(config)  # type: ignore[no-untyped-call]
     for parameter in model.parameters():  # spread far enough that no two tokens look alike
@@ -124,53 +126,53 @@ def save_teacher(folder: Path, family: str) -> Path:
     return folder
 
 
-def _bert() -> tuple[Tokenizer, Any, dict[str, str]]:
+def _bert(sizes: _Sizes) -> tuple[Tokenizer, Any, dict[str, str]]:
     tokenizer = word_piece_tokenizer()
     config = transformers.BertConfig(
-        vocab_size=tokenizer.get_vocab_size(), intermediate_size=32, **_SIZES
+        vocab_size=tokenizer.get_vocab_size(), intermediate_size=32, **sizes
     )
     return tokenizer, config, {"pad_token": "[PAD]", "unk_token": "[UNK]"}
 
 
-def _mpnet() -> tuple[Tokenizer, Any, dict[str, str]]:
+def _mpnet(sizes: _Sizes) -> tuple[Tokenizer, Any, dict[str, str]]:
     tokenizer = word_piece_tokenizer()
     config = transformers.MPNetConfig(
-        vocab_size=tokenizer.get_vocab_size(), intermediate_size=32, **_SIZES
+        vocab_size=tokenizer.get_vocab_size(), intermediate_size=32, **sizes
     )
     return tokenizer, config, {"pad_token": "[PAD]", "unk_token": "[UNK]"}
 
 
-def _xlm_roberta() -> tuple[Tokenizer, Any, dict[str, str]]:
+def _xlm_roberta(sizes: _Sizes) -> tuple[Tokenizer, Any, dict[str, str]]:
     tokenizer = unigram_tokenizer()
     config = transformers.XLMRobertaConfig(
-        vocab_size=tokenizer.get_vocab_size(), intermediate_size=32, pad_token_id=1, **_SIZES
+        vocab_size=tokenizer.get_vocab_size(), intermediate_size=32, pad_token_id=1, **sizes
     )
     return tokenizer, config, {"pad_token": "<pad>", "unk_token": "<unk>"}
 
 
-def _modernbert() -> tuple[Tokenizer, Any, dict[str, str]]:
+def _modernbert(sizes: _Sizes) -> tuple[Tokenizer, Any, dict[str, str]]:
     tokenizer = byte_level_tokenizer()
     roles = ("bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
     ids: dict[str, Any] = dict.fromkeys(roles, 0)
     config = transformers.ModernBertConfig(
-        vocab_size=tokenizer.get_vocab_size(), intermediate_size=32, pad_token_id=1, **ids, **_SIZES
+        vocab_size=tokenizer.get_vocab_size(), intermediate_size=32, pad_token_id=1, **ids, **sizes
     )
     return tokenizer, config, {"pad_token": "<|pad|>"}
 
 
-def _gpt_neox() -> tuple[Tokenizer, Any, dict[str, str]]:
+def _gpt_neox(sizes: _Sizes) -> tuple[Tokenizer, Any, dict[str, str]]:
     tokenizer = byte_level_tokenizer()
     config = transformers.GPTNeoXConfig(
         vocab_size=tokenizer.get_vocab_size(),
         intermediate_size=32,
         bos_token_id=0,
         eos_token_id=0,
-        **_SIZES,
+        **sizes,
     )
     return tokenizer, config, {}
 
 
-def _grouped_queries(config_class: Any) -> tuple[Tokenizer, Any, dict[str, str]]:
+def _grouped_queries(config_class: Any, sizes: _Sizes) -> tuple[Tokenizer, Any, dict[str, str]]:
     tokenizer = ending_byte_level_tokenizer()
     config = config_class(
         vocab_size=tokenizer.get_vocab_size(),
@@ -178,12 +180,12 @@ def _grouped_queries(config_class: Any) -> tuple[Tokenizer, Any, dict[str, str]]
         num_key_value_heads=2,
         bos_token_id=0,
         eos_token_id=0,
-        **_SIZES,
+        **sizes,
     )
     return tokenizer, config, {"pad_token": "<|pad|>"}
 
 
-_FAMILIES: dict[str, Callable[[], tuple[Tokenizer, Any, dict[str, str]]]] = {
+_FAMILIES: dict[str, Callable[[_Sizes], tuple[Tokenizer, Any, dict[str, str]]]] = {
     "bert": _bert,
     "mpnet": _mpnet,
     "xlm-roberta": _xlm_roberta,

@@ -163,7 +163,8 @@ def test_the_card_tells_base_licence_prefixes_and_data(bert: Path, tmp_path: Pat
         "bert",
         "en",
     )
-    assert front["model_name"] == "nested" and "matryoshka" in front["tags"]
+    assert front["model_name"] == "nested"
+    assert "matryoshka" in front["tags"]
     text = (tmp_path / "nested" / "README.md").read_text(encoding="utf-8")
     assert "| prefixes that it was trained to be good at | 8, 16 |" in text
     assert "vecsmith compress nested --layers 1 --dim 8" in text

@@ -9,6 +9,7 @@ from vecsmith.training.heads import (
     prefix_binary_cross_entropy,
     prefix_cross_entropy,
 )
+from vecsmith.training.layers import LAYER_VARIANTS, LayerVariant, layered
 from vecsmith.training.losses import (
     EmbeddingLoss,
     cosent,
@@ -32,9 +33,11 @@ from vecsmith.training.tokenizer_training import (
 )
 
 __all__ = [
+    "LAYER_VARIANTS",
     "PRESETS",
     "Curve",
     "EmbeddingLoss",
+    "LayerVariant",
     "PrefixHeads",
     "TokenizerReport",
     "TrainSettings",
@@ -43,6 +46,7 @@ __all__ = [
     "guided_info_nce",
     "halved_prefixes",
     "info_nce",
+    "layered",
     "matryoshka",
     "mine_hard_negatives",
     "needs",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from vecsmith.training.losses.contrastive import guided_info_nce, info_nce
@@ -16,7 +17,13 @@ from vecsmith.training.losses.signature import EmbeddingLoss
 from vecsmith.training.nested_info_nce import info_nce_of_prefixes
 
 
-def matryoshka(loss: EmbeddingLoss, weights: Mapping[int, float]) -> Matryoshka:
+def matryoshka(
+    loss: EmbeddingLoss,
+    weights: Mapping[int, float],
+    *,
+    n_per_step: int | None = None,
+    always: Sequence[int] | None = None,
+) -> Matryoshka:
     """A loss of the same call shape: `loss` summed over prefixes of the embeddings.
 
     sum over d of weights[d] * loss(queries[:, :d], candidates[:, :d]), as in MRL (Kusupati et al.,
@@ -29,9 +36,15 @@ def matryoshka(loss: EmbeddingLoss, weights: Mapping[int, float]) -> Matryoshka:
             unit vector.
         weights: Relative importance of each prefix length, e.g. `{64: 1.0, 256: 1.0}`; summed, not
             averaged.
+        n_per_step: How many prefixes besides those of `always` a step draws at random, as training
+            does by `for_step`; None for all of them in every step. A loss that is called without
+            a draw sums over all.
+        always: Prefix lengths that count in every step; None for the longest, () for none, which
+            leaves steps without a loss of the full length, as sentence-transformers does.
 
     Raises:
-        ValueError: If there are no weights, or a length or a weight is not positive.
+        ValueError: If there are no weights, a length or a weight is not positive, or there are
+            not so many prefixes to draw.
 
     Example:
         >>> from functools import partial
@@ -48,7 +61,14 @@ def matryoshka(loss: EmbeddingLoss, weights: Mapping[int, float]) -> Matryoshka:
                 f"weight {weight} of prefix length {dim}, expected a positive number: leave a "
                 "prefix out that should not count"
             )
-    return Matryoshka(loss=loss, weights=dict(sorted(weights.items())))
+    ordered = dict(sorted(weights.items()))
+    if n_per_step is None:
+        if always is not None:
+            raise ValueError(f"always is {always} without n_per_step: all prefixes count anyway")
+        return Matryoshka(loss=loss, weights=ordered)
+    kept = (max(ordered),) if always is None else tuple(sorted(set(always)))
+    _check_draws(ordered, n_per_step, kept)
+    return Matryoshka(loss=loss, weights=ordered, n_per_step=n_per_step, always=kept)
 
 
 def halved_prefixes(dim: int, smallest: int = 32) -> dict[int, float]:
@@ -71,10 +91,23 @@ class Matryoshka:
     Attributes:
         loss: The loss of one prefix.
         weights: Weight of each prefix length, lengths ascending.
+        n_per_step: How many prefixes besides `always` a step draws; None for all.
+        always: Prefix lengths that count in every step.
     """
 
     loss: EmbeddingLoss
     weights: Mapping[int, float]
+    n_per_step: int | None = None
+    always: tuple[int, ...] = ()
+
+    def for_step(self, rng: np.random.Generator) -> Matryoshka:
+        """The loss of one step, over the prefixes that `rng` draws without replacement."""
+        if self.n_per_step is None:
+            return self
+        others = [dim for dim in self.weights if dim not in self.always]
+        drawn = rng.choice(others, size=self.n_per_step, replace=False).tolist() if others else []
+        weights = {d: w for d, w in self.weights.items() if d in drawn or d in self.always}
+        return Matryoshka(loss=self.loss, weights=weights)
 
     def __call__(
         self,
@@ -108,6 +141,23 @@ class Matryoshka:
         for dim, weight in self.weights.items():
             total = total + weight * self.loss(queries[:, :dim], candidates[:, :dim], **given)
         return total
+
+
+def _check_draws(weights: Mapping[int, float], n_per_step: int, always: tuple[int, ...]) -> None:
+    """Refuses draws that cannot be made.
+
+    Raises:
+        ValueError: Saying which.
+    """
+    unknown = [dim for dim in always if dim not in weights]
+    if unknown:
+        raise ValueError(f"always {unknown}, expected some of the prefix lengths {list(weights)}")
+    most = len(weights) - len(always)
+    if not (0 if always else 1) <= n_per_step <= most:
+        raise ValueError(
+            f"n_per_step is {n_per_step}, expected {0 if always else 1} to {most}, the prefixes "
+            f"besides {list(always)} that count in every step"
+        )
 
 
 def _one_pass_settings(

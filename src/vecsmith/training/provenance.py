@@ -6,10 +6,11 @@ data, or it is left open.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.metadata
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -29,13 +30,26 @@ def describe_loss(loss: EmbeddingLoss) -> str:
         bound = [f"{value!r}" for value in loss.args]
         bound += [f"{name}={_plain(value)}" for name, value in sorted(loss.keywords.items())]
         return f"{describe_loss(loss.func)}({', '.join(bound)})"
-    inner, weights = getattr(loss, "loss", None), getattr(loss, "weights", None)
-    if callable(inner) and isinstance(weights, Mapping):
-        nested = ", ".join(f"{dim}: {weight:g}" for dim, weight in weights.items())
-        return f"{type(loss).__name__.lower()}({describe_loss(inner)}, {{{nested}}})"
+    inner = getattr(loss, "loss", None)
+    if callable(inner) and dataclasses.is_dataclass(loss):
+        return f"{type(loss).__name__.lower()}({', '.join(_described_fields(loss))})"
     name = getattr(loss, "__qualname__", None) or type(loss).__qualname__
     module = getattr(loss, "__module__", None) or type(loss).__module__
     return str(name) if module.startswith("vecsmith.") else f"{module}.{name}"
+
+
+def _described_fields(loss: Any) -> Iterator[str]:
+    """What a loss made of another one is made of; what is as it always is is left out."""
+    for field in dataclasses.fields(loss):
+        value = getattr(loss, field.name)
+        if field.name == "loss":
+            yield describe_loss(value)
+        elif dataclasses.is_dataclass(value):
+            yield from _described_fields(value)
+        elif isinstance(value, Mapping):
+            yield f"{{{', '.join(f'{key}: {weight:g}' for key, weight in value.items())}}}"
+        elif value != field.default:
+            yield f"{field.name}={_plain(value)}"
 
 
 def licence_of(source: Any) -> str | None:
