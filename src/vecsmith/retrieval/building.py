@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, get_args
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from vecsmith._progress import Advance, progress_bar
 from vecsmith._typing import FloatArray
+from vecsmith.retrieval.approximate import Approximation
 from vecsmith.retrieval.blocks import length_of, query_rows, vector_blocks
 from vecsmith.retrieval.exact import Similarity
 from vecsmith.retrieval.ids import Ids, checked_ids
@@ -35,12 +35,14 @@ def built(
     recall: float,
     k: int,
     store: Store,
+    approximate: Approximation | None,
     seed: int,
     n_threads: int,
     show_progress_bar: bool,
 ) -> tuple[Rows, Settings]:
     """Rows and settings of a new index; see `AdaptiveIndex.build`."""
     for name, value, choices in (
+        ("approximate", approximate, (None, *get_args(Approximation))),
         ("similarity", similarity, get_args(Similarity)),
         ("dtype", dtype, get_args(StoreDtype)),
     ):
@@ -48,6 +50,7 @@ def built(
             raise ValueError(f"{name} {value!r:.60}, expected one of {list(choices)}")
     check_asked(recall, k)
     n_rows = length_of(vectors)
+    own_ids = None if ids is None else checked_ids(ids, n_rows)  # before the long part
     with progress_bar("vectors", total=n_rows, show=show_progress_bar) as advance:
         rows = _kept(vectors, similarity, dtype, store, n_rows, advance)
     layout = rows.layout
@@ -55,11 +58,11 @@ def built(
         check_dims(dims, layout.dim)
     of_all = default_dims(layout.dim) if dims is None else tuple(sorted(set(dims), reverse=True))
     given = None if queries is None else query_rows(queries, layout.dim)
-    own_ids = _ids(ids, len(rows))
-    rows = replace(rows, segments=tuple(replace(s, ids=own_ids) for s in rows.segments))
+    of_rows = _ids(own_ids, len(rows))
+    rows = replace(rows, segments=tuple(replace(s, ids=of_rows) for s in rows.segments))
     settings, rows = planned(
-        rows, given, dims=of_all, recall=recall, k=k, store=store, seed=seed, n_threads=n_threads,
-        id_kind=own_ids.kind,
+        rows, given, dims=of_all, recall=recall, k=k, store=store, approximate=approximate,
+        seed=seed, n_threads=n_threads, id_kind=of_rows.kind,
     )  # fmt: skip
     return rows, settings
 
@@ -72,14 +75,16 @@ def planned(
     recall: float,
     k: int,
     store: Store,
+    approximate: Approximation | None,
     seed: int,
     n_threads: int,
     id_kind: Any,
 ) -> tuple[Settings, Rows]:
     """Settings with plans learnt for these rows, and the rows with what the plans read."""
     choice, rows = learnt(
-        rows, queries, dims=dims, recall=recall, k=k, store=store, seed=seed, n_threads=n_threads
-    )
+        rows, queries, dims=dims, recall=recall, k=k, store=store, approximate=approximate,
+        seed=seed, n_threads=n_threads,
+    )  # fmt: skip
     plans, chosen = _plans(choice, rows.layout, k)
     settings = Settings(
         dim=rows.layout.dim,
@@ -157,14 +162,9 @@ def _dim_of_none(vectors: Any) -> int:
     return int(shape[1])
 
 
-def _ids(ids: Any, n_rows: int) -> Ids:
+def _ids(ids: NDArray[np.int64] | list[str] | None, n_rows: int) -> Ids:
     if ids is None:
         return Ids.of(np.arange(n_rows, dtype=np.int64))
-    return Ids.of(checked_ids(ids, n_rows))
-
-
-def usable_cores() -> int:
-    """How many threads this process may run at once."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    if len(ids) != n_rows:
+        raise ValueError(f"{len(ids)} ids for {n_rows} vectors, expected one for each")
+    return Ids.of(ids)

@@ -24,13 +24,13 @@ from vecsmith.errors import RunFailed
 from vecsmith.retrieval import saving
 from vecsmith.retrieval.asking import allowed_places, chosen_plan, found
 from vecsmith.retrieval.blocks import query_rows, vector_blocks
-from vecsmith.retrieval.building import built, check_asked, usable_cores
+from vecsmith.retrieval.building import built, check_asked
 from vecsmith.retrieval.exact import Similarity
 from vecsmith.retrieval.growing import Tail
 from vecsmith.retrieval.ids import checked_ids
 from vecsmith.retrieval.manifest import Settings
 from vecsmith.retrieval.plan import SearchCost, SearchPlan
-from vecsmith.retrieval.searching import Places, Rows, Searcher, prepared
+from vecsmith.retrieval.searching import Places, Rows, Searcher, prepared, usable_cores
 from vecsmith.retrieval.segments import StoreDtype
 from vecsmith.retrieval.stores import Memory
 
@@ -120,8 +120,8 @@ class AdaptiveIndex:
         """
         options: dict[str, Any] = {
             "ids": ids, "similarity": similarity, "dims": dims, "dtype": dtype, "queries": queries,
-            "recall": recall, "k": k, "seed": seed, "n_threads": n_threads or usable_cores(),
-            "show_progress_bar": show_progress_bar,
+            "recall": recall, "k": k, "approximate": approximate, "seed": seed,
+            "n_threads": n_threads or usable_cores(), "show_progress_bar": show_progress_bar,
         }  # fmt: skip
         if out is None:
             rows, settings = built(vectors, store=Memory(), **options)
@@ -129,9 +129,9 @@ class AdaptiveIndex:
         folder = Path(out)
         with saving.writing(folder):
             generation = saving.generation_of(folder) + 1
-            store = saving.new_files(folder, generation)
-            rows, settings = built(vectors, store=store, **options)
-            rows = saving.write_rows(folder, generation, settings, saving.filed(rows, store))
+            with saving.new_files(folder, generation) as store:
+                rows, settings = built(vectors, store=store, **options)
+                rows = saving.write_rows(folder, generation, settings, saving.filed(rows, store))
         return cls(rows, settings, home=folder.resolve(), generation=generation)
 
     @classmethod
@@ -172,7 +172,8 @@ class AdaptiveIndex:
                 )
             rows, settings = self._held
             rows = rows if is_home else saving.homeless(rows)
-            rows = saving.write_rows(target, generation + 1, settings, rows)
+            with saving.new_files(target, generation + 1):
+                rows = saving.write_rows(target, generation + 1, settings, rows)
             self._held = (rows, settings)
             self._home, self._generation = target.resolve(), generation + 1
             self._tail = None

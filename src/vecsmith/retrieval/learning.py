@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith._typing import FloatArray
+from vecsmith.retrieval.approximate import Approximation
+from vecsmith.retrieval.near import near_dim, near_stages, with_near
 from vecsmith.retrieval.plan import RowKind, SearchPlan, Stage
 from vecsmith.retrieval.planning import Choice, choose_plan, halvings
 from vecsmith.retrieval.searching import Found, Places, Rows, Searcher, Segment, prepared
@@ -32,6 +34,9 @@ from vecsmith.retrieval.stores import Store
 FEWEST_ROWS: Final = 2000
 # Rows of the index that serve as queries where none are given; half of them judge
 _SAMPLE: Final = 1000
+_LONGEST: Final = 4096
+# Queries whose steps through a graph are counted
+_WALKS: Final = 100
 
 
 @dataclass(slots=True)
@@ -84,6 +89,7 @@ def learnt(
     recall: float,
     k: int,
     store: Store,
+    approximate: Approximation | None,
     seed: int,
     n_threads: int,
 ) -> tuple[Choice | None, Rows]:
@@ -96,6 +102,7 @@ def learnt(
         recall: Share of the true neighbours to find.
         k: True neighbours of a query.
         store: Where prefixes are made.
+        approximate: Whether to try a graph or cells as well.
         seed: Of the sample and the halves.
         n_threads: How many may run.
 
@@ -108,6 +115,7 @@ def learnt(
     if queries is None:
         own = _sample(len(rows), seed)
         queries = rows.vectors(own)
+    rows, firsts = _with_near(rows, approximate, dims, n_threads, seed)
     trial = _Trial(with_part(rows, rows.layout.whole, store), store, n_threads)
     choice = choose_plan(
         trial,
@@ -118,7 +126,11 @@ def learnt(
         dims=dims,
         kinds=_kinds(rows.layout),
         full=rows.layout.dtype,
+        firsts=firsts,
+        n_scored=lambda stage: _n_scored(rows, queries, stage),
         own=own,
+        # a shortlist of most of the rows is no shortlist
+        most=max(min(_LONGEST, len(rows) // 4), k),
         seed=seed,
     )
     return choice, trial.rows
@@ -133,6 +145,7 @@ def trimmed(rows: Rows, layout: Layout, store: Store) -> Rows:
     segments = [
         replace(
             segment,
+            near=segment.near if layout.near is not None else None,
             arrays=Arrays(layout, {name: segment.arrays.by_name[name] for name in kept}),
         )
         for segment in rows.segments
@@ -158,6 +171,27 @@ def _with_part(segment: Segment, layout: Layout, part: Part, store: Store) -> Se
     )
     made = store.keep(shapes, blocks, n_rows=len(arrays))
     return replace(segment, arrays=Arrays(layout, {**arrays.by_name, **made}))
+
+
+def _with_near(
+    rows: Rows, how: Approximation | None, dims: Sequence[int], n_threads: int, seed: int
+) -> tuple[Rows, list[Stage]]:
+    """The rows with the graph or cells asked for, and the stages to try them by."""
+    if how is None:
+        return rows, []
+    dim = near_dim(dims, rows.layout.dim)
+    segments = [with_near(s, how, dim, n_threads=n_threads, seed=seed) for s in rows.segments]
+    tried = near_stages(how, dim) if any(s.near is not None for s in segments) else []
+    return replace(rows, segments=tuple(segments)), tried
+
+
+def _n_scored(rows: Rows, queries: FloatArray, stage: Stage) -> int:
+    """Rows that a walk scores, with those of segments that are scanned, as a mean over some."""
+    sample = prepared(queries[:_WALKS], rows.layout.similarity)
+    return sum(
+        len(segment) if segment.near is None else segment.near.n_scored(sample, stage)
+        for segment in rows.segments
+    )
 
 
 def _kinds(layout: Layout) -> tuple[RowKind, ...]:

@@ -13,6 +13,7 @@ from typing import Any, Final, get_args
 
 from vecsmith._files import read_json
 from vecsmith.errors import FormatError
+from vecsmith.retrieval.approximate import ApproximateFile
 from vecsmith.retrieval.array_files import ArrayFile
 from vecsmith.retrieval.exact import Similarity
 from vecsmith.retrieval.ids import IdKind
@@ -113,17 +114,19 @@ class SegmentFiles:
         n_rows: Rows in it.
         arrays: Vectors, what stages read, and ids, by name.
         alive: Which rows were not deleted; None for all.
+        near: The graph or cells; None where there are none.
     """
 
     n_rows: int
     arrays: Mapping[str, ArrayFile]
     alive: ArrayFile | None = None
+    near: ApproximateFile | None = None
 
     @property
     def names(self) -> set[str]:
         """Names of all its files."""
-        own = {file.name for file in self.arrays.values()}
-        return own if self.alive is None else own | {self.alive.name}
+        others = (self.alive, self.near)
+        return {file.name for file in (*self.arrays.values(), *others) if file is not None}
 
     def to_json(self) -> dict[str, Any]:
         """The segment as JSON holds it."""
@@ -131,6 +134,7 @@ class SegmentFiles:
             "n_rows": self.n_rows,
             "arrays": {name: file.to_json() for name, file in self.arrays.items()},
             "alive": None if self.alive is None else self.alive.to_json(),
+            "near": None if self.near is None else self.near.to_json(),
         }
 
     @classmethod
@@ -142,7 +146,7 @@ class SegmentFiles:
         """
         if not isinstance(value, dict) or not isinstance(value.get("arrays"), dict):
             raise FormatError(f"{source}: {value!r:.60}, expected n_rows and arrays; {_REMEDY}")
-        alive = value.get("alive")
+        alive, near = value.get("alive"), value.get("near")
         return cls(
             n_rows=_count(value, "n_rows", source),
             arrays={
@@ -150,6 +154,7 @@ class SegmentFiles:
                 for name, file in value["arrays"].items()
             },
             alive=None if alive is None else ArrayFile.from_json(alive, source=f"{source}: alive"),
+            near=None if near is None else ApproximateFile.from_json(near, source=source),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from vecsmith._files import lock_file, write_json
 from vecsmith.errors import FormatError, RunFailed
+from vecsmith.retrieval.approximate import ApproximateRows
 from vecsmith.retrieval.array_files import ArrayFile, map_array, write_array
 from vecsmith.retrieval.ids import Ids, ids_of_both
 from vecsmith.retrieval.manifest import MANIFEST, Manifest, SegmentFiles, Settings, read_manifest
-from vecsmith.retrieval.searching import Rows, Segment
+from vecsmith.retrieval.near import with_near
+from vecsmith.retrieval.searching import Rows, Segment, usable_cores
 from vecsmith.retrieval.segments import Arrays, Layout, array_names, row_blocks
 from vecsmith.retrieval.stores import Folder
 
@@ -123,7 +125,20 @@ def _open_segment(
     if files.alive is not None:
         _check_shape(files.alive, np.dtype("u1"), files.n_rows, None, source)
         alive = map_array(folder, files.alive, verify=verify) != 0
-    return Segment(Arrays(layout, arrays), ids, alive, files)
+    near = _open_near(folder, layout, files)
+    return Segment(Arrays(layout, arrays), ids, alive, near, files)
+
+
+def _open_near(folder: Path, layout: Layout, files: SegmentFiles) -> ApproximateRows | None:
+    if files.near is None or layout.near is None:
+        return None
+    found = (files.near.how, files.near.dim, files.near.n_rows)
+    if found != (*layout.near, files.n_rows):
+        raise FormatError(
+            f"{folder / MANIFEST}: {files.near.name} is {found}, expected "
+            f"{(*layout.near, files.n_rows)}; restore the folder or build the index again"
+        )
+    return ApproximateRows.open(folder, files.near, similarity=layout.similarity)
 
 
 def _check_shape(
@@ -137,9 +152,16 @@ def _check_shape(
         )
 
 
-def new_files(folder: Path, generation: int) -> Folder:
-    """Where the arrays of a new index go that is built in `folder`."""
-    return Folder(folder, f"g{generation:06}-0")
+@contextmanager
+def new_files(folder: Path, generation: int) -> Iterator[Folder]:
+    """Where the arrays of a new generation go; if it fails, what was written goes again."""
+    try:
+        yield Folder(folder, f"g{generation:06}-0")
+    except BaseException:
+        with suppress(OSError, FormatError):
+            names = read_manifest(folder).names if (folder / MANIFEST).is_file() else set()
+            clear(folder, names)
+        raise
 
 
 def filed(rows: Rows, store: Folder) -> Rows:
@@ -167,7 +189,7 @@ def write_rows(folder: Path, generation: int, settings: Settings, rows: Rows) ->
         settings: Of the index.
         rows: Segments whose `files` are in this folder are not written again.
     """
-    segments = []
+    segments: list[Segment] = []
     for i, group in enumerate(_groups(rows.segments)):
         stem = f"g{generation:06}-{i}"
         own = group[0].files if len(group) == 1 else None
@@ -175,11 +197,27 @@ def write_rows(folder: Path, generation: int, settings: Settings, rows: Rows) ->
             segments.append(_written_anew(folder, stem, rows.layout, group))
         else:
             segments.append(_completed(folder, stem, rows.layout, group[0]))
+        segments[-1] = _with_near_file(folder, stem, segments[-1])
     files = tuple(segment.files for segment in segments)
     manifest = Manifest(generation=generation, settings=settings, segments=files)
     write_json(folder / MANIFEST, manifest.to_json())
-    clear(folder, manifest.names)
+    with suppress(OSError):  # it is saved; what stays behind is the next save's work
+        clear(folder, manifest.names)
     return Rows(rows.layout, tuple(segments))
+
+
+def _with_near_file(folder: Path, stem: str, segment: Segment) -> Segment:
+    """The segment with the graph or cells that plans ask for, built and written where missing."""
+    layout, files = segment.arrays.layout, segment.files
+    if layout.near is None or files.near is not None:
+        return segment
+    how, dim = layout.near
+    if segment.near is None:
+        segment = with_near(segment, how, dim, n_threads=usable_cores())
+    if segment.near is None:
+        return segment
+    record = segment.near.save(folder / f"{stem}.{how}-{dim}.faiss")
+    return replace(segment, files=replace(files, near=record))
 
 
 def clear(folder: Path, names: set[str]) -> None:
@@ -215,6 +253,8 @@ def _n_dead(group: list[Segment]) -> int:
 def _written_anew(folder: Path, stem: str, layout: Layout, group: list[Segment]) -> Segment:
     """One segment of the rows of several that are alive."""
     store = Folder(folder, stem)
+    # of rows that are only moved to another folder the graph stays what it is
+    files_stay = len(group) == 1 and not _n_dead(group)
     alive = [_alive_rows(segment) for segment in group]
     shapes = array_names(layout)
     arrays = store.keep(shapes, _blocks(group, alive, list(shapes), layout.dim))
@@ -228,7 +268,8 @@ def _written_anew(folder: Path, stem: str, layout: Layout, group: list[Segment])
     names = _ID_ARRAYS[kind]
     mapped = Ids(kind, {name: map_array(folder, files[name]) for name in names}, source="ids")
     record = SegmentFiles(n_rows=len(ids), arrays=files)
-    return Segment(Arrays(layout, arrays), mapped, None, record)
+    near = group[0].near if files_stay else None
+    return Segment(Arrays(layout, arrays), mapped, None, near, record)
 
 
 def _blocks(
@@ -263,4 +304,6 @@ def _completed(folder: Path, stem: str, layout: Layout, segment: Segment) -> Seg
     alive = None
     if segment.alive is not None:
         alive = write_array(folder / f"{stem}.alive.safetensors", segment.alive.view(np.uint8))
-    return replace(segment, files=SegmentFiles(n_rows=old.n_rows, arrays=arrays, alive=alive))
+    near = old.near if layout.near is not None else None
+    files = SegmentFiles(n_rows=old.n_rows, arrays=arrays, alive=alive, near=near)
+    return replace(segment, files=files)

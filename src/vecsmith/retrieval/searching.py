@@ -9,6 +9,7 @@ Shapes: Q queries, N rows, K rows that go on from a stage.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from vecsmith._similarity import unit_rows
 from vecsmith._typing import FloatArray
 from vecsmith.retrieval import _kernels
+from vecsmith.retrieval.approximate import ApproximateRows
 from vecsmith.retrieval.exact import Similarity
 from vecsmith.retrieval.ids import IdKind, RowIds
 from vecsmith.retrieval.plan import SearchPlan, Stage
@@ -39,12 +41,14 @@ class Segment:
         arrays: Vectors and what stages read.
         ids: Of the rows.
         alive: Which rows were not deleted, [N] bool; None for all.
+        near: A graph or cells over their prefixes; None where they are scanned.
         files: Names of the files that hold the arrays and ids, by name; None before it was saved.
     """
 
     arrays: Arrays
     ids: RowIds
     alive: NDArray[np.bool_] | None = None
+    near: ApproximateRows | None = None
     files: Any = None
 
     def __len__(self) -> int:
@@ -190,17 +194,21 @@ class Searcher:
             if allowed is not None:
                 own = allowed[first : first + len(segment)]
                 mask = own if mask is None else own & mask
-            found.append(
-                _kernels.top_k(
-                    queries,
-                    segment.arrays.rows(part),
-                    stage.keep,
-                    allowed=mask,
-                    n_threads=self.n_threads,
-                    first=first,
-                )
-            )
-        return _merged(found, len(queries), stage.keep)
+            if stage.how == "exact" or segment.near is None:
+                rows = segment.arrays.rows(part)
+                found.append(
+                    _kernels.top_k(
+                        queries, rows, stage.keep,
+                        allowed=mask, n_threads=self.n_threads, first=first,
+                    )
+                )  # fmt: skip
+            else:
+                places = segment.near.search(queries, stage, allowed=mask, n_threads=self.n_threads)
+                places = np.where(places >= 0, places + first, -1)
+                found.append((places, np.zeros(places.shape, dtype=np.float32)))
+        if stage.how == "exact":
+            return _merged(found, len(queries), stage.keep)
+        return _together(found, len(queries), stage.keep)
 
     def rescore(self, queries: FloatArray, places: Places, stage: Stage) -> Found:
         """The best `stage.keep` of the places [Q, K], -1 where there is none."""
@@ -280,8 +288,23 @@ def _merged(found: Sequence[Found], n_queries: int, k: int) -> Found:
     return _best(places, scores.astype(np.float32), k)
 
 
+def _together(found: Sequence[Found], n_queries: int, k: int) -> Found:
+    """All that segments found: a walk gives no scores that could be held against others'."""
+    if not found:
+        return _merged(found, n_queries, k)
+    places, scores = (np.concatenate(side, axis=1) for side in zip(*found, strict=True))
+    return np.ascontiguousarray(places), scores
+
+
 def _best(places: Places, scores: FloatArray, k: int) -> Found:
     """The best `k` of each row, equal scores in the order of places, what is no row at the end."""
     last = np.where(places < 0, np.iinfo(np.int64).max, places)
     order = np.lexsort((last, -scores), axis=1)[:, :k]
     return np.take_along_axis(places, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+
+def usable_cores() -> int:
+    """How many threads this process may run at once."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

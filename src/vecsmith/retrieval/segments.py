@@ -62,12 +62,14 @@ class Layout:
         dtype: Of the vectors kept.
         similarity: What a score is.
         parts: Prefixes that plans read, the whole vectors among them.
+        near: The graph ("hnsw") or cells ("ivf") that plans begin with, and the dims they are over.
     """
 
     dim: int
     dtype: StoreDtype
     similarity: Similarity
     parts: frozenset[Part] = frozenset()
+    near: tuple[Literal["hnsw", "ivf"], int] | None = None
 
     def part(self, stage: Stage, *, first: bool) -> Part:
         """The prefixes that a stage reads; the first stage of a plan scans packed ones."""
@@ -84,10 +86,13 @@ class Layout:
 
     def for_plans(self, plans: Iterable[SearchPlan]) -> Layout:
         """The same vectors with what these plans read, and nothing that they do not."""
-        parts = {self.whole}
+        parts, near = {self.whole}, None
         for plan in plans:
             parts |= {self.part(stage, first=not i) for i, stage in enumerate(plan.stages)}
-        return replace(self, parts=frozenset(parts))
+            first = plan.stages[0]
+            if first.how != "exact":
+                near = (first.how, first.dim)
+        return replace(self, parts=frozenset(parts), near=near)
 
     def fitted(self, plan: SearchPlan) -> SearchPlan:
         """The plan with its later float stages read from the vectors as they are kept here.
@@ -103,6 +108,8 @@ class Layout:
             replace(stage, kind=self.dtype) if i and stage.kind in ("float32", "float16") else stage
             for i, stage in enumerate(plan.stages)
         ]
+        if stages[-1].how != "exact":  # a walk finds candidates; whole vectors decide
+            stages.append(Stage(dim=self.dim, keep=plan.k, kind=self.dtype))
         return replace(plan, stages=tuple(stages))
 
 
