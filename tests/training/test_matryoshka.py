@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from vecsmith.training.losses import (
     BOTH_WAYS,
     EmbeddingLoss,
     cosent,
+    drawn,
     guided_info_nce,
     info_nce,
     similarity_mse,
@@ -140,3 +143,42 @@ def test_weights_that_make_no_sum_are_refused(weights: dict[int, float], message
 )
 def test_prefixes_are_halved_as_long_as_they_can_be(dim: int, lengths: list[int]) -> None:
     assert halved_prefixes(dim) == dict.fromkeys(lengths, 1.0)
+
+
+def test_a_step_draws_prefixes_besides_those_that_always_count() -> None:
+    weights = {2: 1.0, 4: 2.0, 8: 3.0, 16: 4.0}
+    loss = matryoshka(info_nce, weights, n_per_step=2)
+    steps = [drawn(loss, np.random.default_rng([1, step])) for step in range(900)]
+    kept = [tuple(step.weights) for step in steps]  # type: ignore[attr-defined]
+    assert set(kept) == {(2, 4, 16), (2, 8, 16), (4, 8, 16)}
+    counts = [kept.count(choice) for choice in set(kept)]
+    assert max(abs(count - 300) for count in counts) < 4 * (900 * 2 / 9) ** 0.5
+    again = [drawn(loss, np.random.default_rng([1, step])) for step in range(900)]
+    assert kept == [tuple(step.weights) for step in again]  # type: ignore[attr-defined]
+    q, c = draw(3, 16), draw(3, 16)
+    first = steps[0]
+    expected = sum(weights[d] * info_nce(q[:, :d], c[:, :d]) for d in kept[0])
+    torch.testing.assert_close(first(q, c), expected)
+
+
+def test_what_always_counts_may_be_chosen_and_nothing_else_drawn() -> None:
+    weights = {2: 1.0, 4: 2.0, 8: 3.0}
+    rng = np.random.default_rng(0)
+    some = matryoshka(info_nce, weights, n_per_step=0, always=[2, 8])
+    assert dict(some.for_step(rng).weights) == {2: 1.0, 8: 3.0}
+    one = matryoshka(info_nce, weights, n_per_step=1, always=())
+    assert {len(one.for_step(rng).weights) for _ in range(20)} == {1}
+    every = matryoshka(info_nce, weights)
+    assert drawn(every, rng) is every
+    assert drawn(info_nce, rng) is info_nce
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"n_per_step": 3}, "n_per_step is 3, expected 0 to 2"),
+    ({"n_per_step": 0, "always": ()}, "n_per_step is 0, expected 1 to 3"),
+    ({"n_per_step": 1, "always": [5]}, r"always \[5\], expected some of"),
+    ({"always": [8]}, "without n_per_step"),
+])  # fmt: skip
+def test_draws_that_cannot_be_made_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        matryoshka(info_nce, {2: 1.0, 4: 1.0, 8: 1.0}, **options)
