@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,21 +20,23 @@ if TYPE_CHECKING:
     from vecsmith.corpora.decontamination import Decontaminator
     from vecsmith.model import StaticModel
     from vecsmith.results import EvalResult
+    from vecsmith.training.curves import Curve
     from vecsmith.training.losses import EmbeddingLoss
     from vecsmith.training.pair_sources import NamedPairs
-    from vecsmith.training.settings import TrainSettings
+    from vecsmith.training.settings import RunSettings
     from vecsmith.training.static import Trained
 
 MINING_FOLDER = "mining"
-_SCORES_FOLDER = "scores"
+SCORES_FOLDER = "scores"
 _CURVE_STEM = "curve"
 _NAMES = (
     "batch_size weight_decay clip_norm max_length token_dropout token_weights evaluate_every "
-    "checkpoint_every checkpoint_minutes"
+    "checkpoint_every checkpoint_minutes mini_batch gradient_checkpointing"
 ).split()
 _SHORT_NAMES = (
     "epochs steps lr warmup schedule dims temperature directions sampling alpha seed ema precision "
-    "device patience dim vocabulary start teacher roles preset init tokenizer loss"
+    "device patience dim vocabulary start teacher roles preset init tokenizer loss "
+    "dropout layers pooling"
 ).split()
 # what stands in messages of functions -> what the command calls it
 _OPTIONS = (
@@ -43,6 +46,7 @@ _OPTIONS = (
     (re.compile(r"name it in roles"), "name it in --roles"),
     (re.compile(r"raise dim\b"), "raise --dim"),
     (re.compile(r"choose another folder, or restart it"), "choose another --work, or --restart"),
+    (re.compile(r"^out is (?=.*the folder of the model itself)"), "--out "),
     *(
         (re.compile(rf"(?<![\w-]){name}="), f"--{name.replace('_', '-')} ")
         for name in (*_NAMES, *_SHORT_NAMES)
@@ -53,18 +57,13 @@ _OPTIONS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingJob:
-    """What the command line asks for, option by option."""
+class PairsJob:
+    """What the command line asks for of training on pairs, whatever is trained."""
 
     pairs: Sequence[tuple[str | None, str]]
     out: Path
     work: Path
-    init: str | None
-    tokenizer: Path | Literal["wordpiece", "bpe", "unigram"] | None
-    vocabulary: int
-    lowercase: bool
     given: Mapping[str, Any]
-    preset: str | None
     losses: Mapping[str | None, str]
     teacher: str | None
     mine: int
@@ -80,6 +79,17 @@ class TrainingJob:
     quiet: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingJob(PairsJob):
+    """What it asks for of training a static model."""
+
+    init: str | None
+    tokenizer: Path | Literal["wordpiece", "bpe", "unigram"] | None
+    vocabulary: int
+    lowercase: bool
+    preset: str | None
+
+
 def finish(job: TrainingJob) -> dict[str, Any]:
     """Trains, scores and writes the model; the facts of it.
 
@@ -87,8 +97,15 @@ def finish(job: TrainingJob) -> dict[str, Any]:
         KeyboardInterrupt: Saying what is kept.
     """
     _check_out(job)
-    try:
+    with in_words_of_the_command(job):
         return _finish(job)
+
+
+@contextmanager
+def in_words_of_the_command(job: PairsJob) -> Iterator[None]:
+    """Lets messages of functions name options, and an interrupt say what is kept."""
+    try:
+        yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_what_is_kept(job)) from None
     except (ValueError, TypeError) as error:
@@ -105,7 +122,7 @@ def in_options(message: str) -> str:
     return message
 
 
-def _what_is_kept(job: TrainingJob) -> str:
+def _what_is_kept(job: PairsJob) -> str:
     from vecsmith.training.checkpointing import CHECKPOINT_FILE
 
     if (job.work / CHECKPOINT_FILE).exists():
@@ -123,14 +140,15 @@ def _finish(job: TrainingJob) -> dict[str, Any]:
     started = time.perf_counter()
     settings = find_preset(job.preset, has_model=job.init is not None).with_given(job.given)
     init = _open_model(job.init)
-    sources = _open_sources(job)
-    losses = _named_losses(job, sources, settings, init)
-    teacher = _open_teacher(job.teacher)
-    _tell_sets(sources, losses, settings, init, job)
+    sources = open_job_sources(job, job.prompts)
+    dim = settings.dim if init is None else init.dim
+    losses = named_losses(job, sources, settings, dim)
+    teacher = open_teacher(job.teacher)
+    tell_sets(sources, losses, settings, dim, quiet=job.quiet)
     score = DevScore(job.eval_folders) if job.eval_folders else None
-    cleaner = _decontaminator(job)
+    cleaner = decontaminator_of(job)
     if job.mine:
-        sources = [_mined(source, teacher or init, job) for source in sources]
+        sources = [mined(source, teacher or init, job, job.prompts) for source in sources]
     trained = run_training(
         sources,
         Start(
@@ -144,7 +162,7 @@ def _finish(job: TrainingJob) -> dict[str, Any]:
         score=score,
         out=job.work,
         prompts=job.prompts,
-        teacher=teacher if _is_asked_for(losses) or not job.mine else None,
+        teacher=teacher if asks_for_teacher(losses) or not job.mine else None,
         decontaminator=cleaner,
         restart=job.restart,
         tell=lambda line: note(in_options(line), quiet=job.quiet),
@@ -153,11 +171,11 @@ def _finish(job: TrainingJob) -> dict[str, Any]:
     for report in trained.reports:
         note(str(report), quiet=job.quiet)
     if cleaner is not None:
-        _tell_contamination(cleaner, job)
+        tell_contamination(cleaner, job)
     model, result = trained.model, None
     if score is not None:
-        dims = _prefixes(trained.settings, model.dim)
-        folder = job.work / _SCORES_FOLDER
+        dims = prefixes_of(trained.settings, model.dim)
+        folder = job.work / SCORES_FOLDER
         result = score.result(model, dims, out=folder, name=job.out.name)
     model = _with_scores(model, result)
     model.save_pretrained(job.out)
@@ -172,11 +190,20 @@ def _check_out(job: TrainingJob) -> None:
         raise ValueError(
             f"--out {out}: the folder of --init, which would be replaced, expected another one"
         )
-    if not out.absolute().parent.is_dir():
-        raise ValueError(f"--out {out}: no folder {out.parent}, expected one that exists")
+    check_parent(out)
     from vecsmith.formats import check_replaceable
 
     check_replaceable(out)
+
+
+def check_parent(out: Path) -> None:
+    """Refuses a folder to write of which there is no parent.
+
+    Raises:
+        ValueError: Saying so.
+    """
+    if not out.absolute().parent.is_dir():
+        raise ValueError(f"--out {out}: no folder {out.parent}, expected one that exists")
 
 
 def _open_model(init: str | None) -> StaticModel | None:
@@ -187,7 +214,8 @@ def _open_model(init: str | None) -> StaticModel | None:
     return StaticModel.from_pretrained(init)
 
 
-def _open_teacher(teacher: str | None) -> Any:
+def open_teacher(teacher: str | None) -> Any:
+    """The encoder of that name, in the type that is fastest here; None for none."""
     if teacher is None:
         return None
     from vecsmith.cli._encoders import open_encoder
@@ -198,7 +226,8 @@ def _open_teacher(teacher: str | None) -> Any:
     return encoder
 
 
-def _open_sources(job: TrainingJob) -> list[NamedPairs]:
+def open_job_sources(job: PairsJob, prompts: Mapping[str, str]) -> list[NamedPairs]:
+    """The sets of pairs, no two of one name, with `prompts` before their texts."""
     from vecsmith.training.pair_sources import open_sources
 
     sources: list[NamedPairs] = []
@@ -206,7 +235,7 @@ def _open_sources(job: TrainingJob) -> list[NamedPairs]:
         opened = open_sources(
             [source] if name is None else {name: source},
             roles=job.roles,
-            prompts=job.prompts,
+            prompts=prompts,
             split=job.split,
             where=job.where,
         )
@@ -220,11 +249,8 @@ def _open_sources(job: TrainingJob) -> list[NamedPairs]:
     return sources
 
 
-def _named_losses(
-    job: TrainingJob,
-    sources: Sequence[NamedPairs],
-    settings: TrainSettings,
-    init: StaticModel | None,
+def named_losses(
+    job: PairsJob, sources: Sequence[NamedPairs], settings: RunSettings, dim: int
 ) -> dict[str, EmbeddingLoss] | None:
     """Losses by set, as --loss says; None for the default ones."""
     if not job.losses:
@@ -235,7 +261,6 @@ def _named_losses(
     unknown = [name for name in job.losses if name is not None and name not in names]
     if unknown:
         raise ValueError(f"--loss {unknown[0]}=...: no such set, expected one of {names}")
-    dim = settings.dim if init is None else init.dim
     chosen = {}
     for name in names:
         asked = job.losses.get(name, job.losses.get(None))
@@ -244,31 +269,34 @@ def _named_losses(
     return chosen
 
 
-def _tell_sets(
+def tell_sets(
     sources: Sequence[NamedPairs],
     losses: Mapping[str, EmbeddingLoss] | None,
-    settings: TrainSettings,
-    init: StaticModel | None,
-    job: TrainingJob,
+    settings: RunSettings,
+    dim: int,
+    *,
+    quiet: bool,
 ) -> None:
     """A line for each set: which columns it is read from, and its loss."""
     from vecsmith.training.checks import name_of_loss
     from vecsmith.training.loss_choice import choose_losses
 
-    chosen = choose_losses(losses, sources, settings, settings.dim if init is None else init.dim)
+    chosen = choose_losses(losses, sources, settings, dim)
     for source in sources:
         columns = ", ".join(f"{role}={name}" for role, name in source.corpus.columns.items())
-        note(f"{source.name}: {columns}; {name_of_loss(chosen[source.name])}", quiet=job.quiet)
+        note(f"{source.name}: {columns}; {name_of_loss(chosen[source.name])}", quiet=quiet)
 
 
-def _is_asked_for(losses: Mapping[str, EmbeddingLoss] | None) -> bool:
+def asks_for_teacher(losses: Mapping[str, EmbeddingLoss] | None) -> bool:
     """Whether a loss takes a teacher's vectors."""
     from vecsmith.training.loss_choice import asks_teacher
 
     return any(map(asks_teacher, (losses or {}).values()))
 
 
-def _mined(source: NamedPairs, encoder: Any, job: TrainingJob) -> NamedPairs:
+def mined(
+    source: NamedPairs, encoder: Any, job: PairsJob, prompts: Mapping[str, str]
+) -> NamedPairs:
     """`source` with the hard negatives that `encoder` finds; graded pairs stay as they are."""
     if "score" in source.roles:
         return source
@@ -278,7 +306,7 @@ def _mined(source: NamedPairs, encoder: Any, job: TrainingJob) -> NamedPairs:
     keeps = bool(getattr(encoder, "fingerprint", ""))
     if keeps:
         job.work.mkdir(parents=True, exist_ok=True)
-    mined = mine_hard_negatives(
+    found = mine_hard_negatives(
         source.corpus,
         encoder,
         n_negatives=job.mine,
@@ -286,12 +314,13 @@ def _mined(source: NamedPairs, encoder: Any, job: TrainingJob) -> NamedPairs:
         work=job.work / MINING_FOLDER if keeps else None,
         show_progress_bar=job.show_progress_bar,
     )
-    note(f"{source.name}: {mined.report}", quiet=job.quiet)
-    (opened,) = open_sources({source.name: mined.pairs}, prompts=job.prompts)
+    note(f"{source.name}: {found.report}", quiet=job.quiet)
+    (opened,) = open_sources({source.name: found.pairs}, prompts=prompts)
     return replace(opened, licence=source.licence)
 
 
-def _decontaminator(job: TrainingJob) -> Decontaminator | None:
+def decontaminator_of(job: PairsJob) -> Decontaminator | None:
+    """What matches texts that are scored; None if none are to be left out."""
     if not job.clean_folders:
         return None
     from vecsmith.cli._dev_score import scored_texts
@@ -301,7 +330,8 @@ def _decontaminator(job: TrainingJob) -> Decontaminator | None:
     return Decontaminator(scored_texts(folders))
 
 
-def _tell_contamination(cleaner: Decontaminator, job: TrainingJob) -> None:
+def tell_contamination(cleaner: Decontaminator, job: PairsJob) -> None:
+    """A line on the texts that were left out, and some examples."""
     report = cleaner.report
     if not report.n_checked:  # the pairs had been tokenised by an earlier run
         return
@@ -311,7 +341,8 @@ def _tell_contamination(cleaner: Decontaminator, job: TrainingJob) -> None:
         note(f"  {example.text!r} is {kind} {example.evaluation_text!r}", quiet=job.quiet)
 
 
-def _prefixes(settings: TrainSettings, dim: int) -> list[int]:
+def prefixes_of(settings: RunSettings, dim: int) -> list[int]:
+    """The prefixes that are trained, the whole vector first."""
     from vecsmith.training.prefixes import halved_prefixes
 
     asked = settings.dims or tuple(halved_prefixes(dim))
@@ -334,30 +365,30 @@ def _keep_record(trained: Trained, job: TrainingJob) -> None:
     """Leaves the curve and the scores in the folder of the run, and takes the rest away."""
     from vecsmith.training.checkpointing import RunFolder
 
-    _draw_curve(trained, job)
+    state = trained.fitted.state
+    draw_curve(state.curve, job, state.best_step)
     RunFolder(job.work).close_run()
     shutil.rmtree(job.work / MINING_FOLDER, ignore_errors=True)
 
 
-def _draw_curve(trained: Trained, job: TrainingJob) -> None:
+def draw_curve(curve: Curve, job: PairsJob, best_step: int | None) -> None:
     """Draws the learning curve, if matplotlib is there."""
     from vecsmith._files import atomic_file
     from vecsmith.errors import MissingExtraError
     from vecsmith.reporting.pictures.drawing import png_bytes, svg_bytes
     from vecsmith.reporting.pictures.learning import learning_figure
 
-    state = trained.fitted.state
-    names = {name for point in state.curve.points for name in point.loss}
+    names = {name for point in curve.points for name in point.loss}
     losses = {
-        name: [(p.step, p.loss[name]) for p in state.curve.points if name in p.loss]
+        name: [(p.step, p.loss[name]) for p in curve.points if name in p.loss]
         for name in sorted(names)
     }
     try:
         figure = learning_figure(
             losses,
-            [(each.step, each.score) for each in state.curve.evaluations],
+            [(each.step, each.score) for each in curve.evaluations],
             title=f"Training of {job.out.name}",
-            best_step=state.best_step,
+            best_step=best_step,
         )
     except MissingExtraError as error:
         note(f"no picture of the curve: {error}", quiet=job.quiet)

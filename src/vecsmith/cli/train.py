@@ -1,16 +1,24 @@
-"""`vecsmith train`: a static model trained on pairs, and a tokenizer trained on text."""
+"""`vecsmith train`: a static model or a transformer trained on pairs, a tokenizer on text."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vecsmith.cli._console import AsJson, Quiet, count, note, print_json, size
+from vecsmith.cli._console import AsJson, Quiet, count, note, print_json
+from vecsmith.cli._train_arguments import (
+    named_loss,
+    named_source,
+    parse_dims,
+    parse_roles,
+    split_once,
+)
+from vecsmith.cli._train_result import print_result
+from vecsmith.cli._train_transformer import transformer
 from vecsmith.cli._training import TrainingJob, finish
 
 if TYPE_CHECKING:
@@ -25,7 +33,7 @@ StartRows = Literal["random", "hashed"]
 
 app = typer.Typer(
     name="train",
-    help="Train a static model on pairs of texts, or a tokenizer on texts.",
+    help="Train a static model or a transformer on pairs of texts, or a tokenizer on texts.",
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -199,7 +207,7 @@ def static(
     """
     given = {
         "dim": dim,
-        "dims": _parse_dims(dims),
+        "dims": parse_dims(dims),
         "epochs": epochs,
         "steps": steps,
         "batch_size": batch_size,
@@ -227,7 +235,7 @@ def static(
         "checkpoint_minutes": checkpoint_minutes,
     }
     job = TrainingJob(
-        pairs=[_named(text) for text in pairs],
+        pairs=[named_source(text) for text in pairs],
         out=out,
         work=work or out.with_name(f"{out.name}.run"),
         init=init,
@@ -236,14 +244,14 @@ def static(
         lowercase=not cased,
         given=given,
         preset=preset,
-        losses=dict(_loss(text) for text in loss or []),
+        losses=dict(named_loss(text) for text in loss or []),
         teacher=teacher,
         mine=mine or 0,
         mine_margin=mine_margin,
         eval_folders=evaluate or [],
         clean_folders=[*(decontaminate or []), *([] if keep_contaminated else evaluate or [])],
-        roles=_parse_roles(roles),
-        where=dict(_split_once(text, "--where") for text in where or []) or None,
+        roles=parse_roles(roles),
+        where=dict(split_once(text, "--where") for text in where or []) or None,
         split=split,
         prompts={
             name: text
@@ -264,7 +272,10 @@ def static(
     if as_json:
         print_json(result)
     elif not quiet:
-        _print_result(result)
+        print_result(result)
+
+
+app.command(name="transformer")(transformer)
 
 
 @app.command(name="tokenizer")
@@ -320,71 +331,6 @@ def tokenizer_verb(
         print_json(_tokenizer_facts(trained.report, out, seconds))
     elif not quiet:
         _print_tokenizer(trained.report, out, seconds)
-
-
-def _named(text: str) -> tuple[str | None, str]:
-    """Name and source of `NAME=SOURCE`; no name where what stands before "=" is part of a path."""
-    name, equals, source = text.partition("=")
-    is_name = bool(equals) and name.replace("-", "").replace("_", "").isalnum()
-    if not is_name or Path(text).exists():
-        return None, text
-    return name, source
-
-
-def _loss(text: str) -> tuple[str | None, str]:
-    name, equals, loss = text.rpartition("=")
-    return (name if equals else None), loss
-
-
-def _split_once(text: str, option: str) -> tuple[str, str]:
-    left, equals, right = text.partition("=")
-    if not equals or not left:
-        raise typer.BadParameter(f"{option} {text!r}, expected NAME=VALUE")
-    return left, right
-
-
-def _parse_roles(given: str | None) -> dict[str, str] | list[str] | None:
-    if given is None:
-        return None
-    parts = [part.strip() for part in given.split(",")]
-    if all("=" in part for part in parts):
-        return dict(_split_once(part, "--roles") for part in parts)
-    return parts
-
-
-def _parse_dims(given: str | None) -> tuple[int, ...] | None:
-    if given is None:
-        return None
-    try:
-        return tuple(dict.fromkeys(int(part) for part in given.split(",")))
-    except ValueError:
-        raise typer.BadParameter(
-            f"--dims {given!r}, expected prefix lengths such as 256,128,64"
-        ) from None
-
-
-def _print_result(result: Mapping[str, Any]) -> None:
-    kept = result["steps"]["kept"]
-    best = f", weights of step {count(kept)} kept" if kept is not None else ""
-    print(
-        f"{count(result['steps']['done'])} of {count(result['steps']['planned'])} steps on "
-        f"{count(result['pairs'])} pairs, {count(round(result['examples_per_second']))} "
-        f"examples/s{best}"
-    )
-    if result["score"] is not None and result["score_at_start"] is not None:
-        before, after = 100 * result["score_at_start"], 100 * result["score"]
-        print(
-            f"  dev score {before:.1f} at the start, {after:.1f} in the end ({after - before:+.1f})"
-        )
-    for row in result["scores"]:
-        interval = f" ({100 * row['low']:.1f}-{100 * row['high']:.1f})"
-        prefixes = "".join(f"  {dim}: {100 * score:.1f}" for dim, score in row["dims"].items())
-        print(f"  {row['name']}, {row['metric']}: {100 * row['score']:.1f}{interval}{prefixes}")
-    print(
-        f"{result['out']}: {count(result['vocabulary'])} tokens x {result['dim']}, "
-        f"{size(result['bytes'])} in {result['seconds']:.1f} s; curve and scores in "
-        f"{result['work']}"
-    )
 
 
 def _tokenizer_facts(report: TokenizerReport, out: Path, seconds: float) -> dict[str, Any]:

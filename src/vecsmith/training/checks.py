@@ -10,12 +10,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vecsmith.training.batching import BatchStream
 from vecsmith.training.loop import planned_steps
 from vecsmith.training.losses import EmbeddingLoss, guided_info_nce, info_nce, needs
+from vecsmith.training.losses.signature import drawn
 from vecsmith.training.pair_sources import NamedPairs
 from vecsmith.training.provenance import describe_loss
 from vecsmith.training.settings import RunSettings
@@ -42,10 +44,11 @@ def try_losses(
         roles = [role for role in source.roles if role != "score"]
         check_batch(source.name, roles, loss, settings.batch_size, "batch_size 1")
         known = f"{source.name}: the loss {describe_loss(loss)} of vectors with {dim} dims"
-        queries, candidates, tensors = _two_pairs(loss, len(roles) - 1, dim, settings.device)
         value: Any  # what a caller's function gives
         try:
-            value = loss(queries, candidates, **tensors)
+            ready = drawn(loss, np.random.default_rng(0))
+            queries, candidates, tensors = _two_pairs(ready, len(roles) - 1, dim, settings.device)
+            value = ready(queries, candidates, **tensors)
         except Exception as error:
             raise ValueError(
                 f"{known} fails on two pairs with the columns {', '.join(source.roles)}: {error}"
@@ -73,9 +76,7 @@ def check_batch(
         )
 
 
-def doubts(
-    settings: RunSettings, stream: BatchStream, n_rows: Mapping[str, int]
-) -> Iterator[str]:
+def doubts(settings: RunSettings, stream: BatchStream, n_rows: Mapping[str, int]) -> Iterator[str]:
     """Lines on what a run of `stream` may lack; `n_rows` are the pairs of each set, in order."""
     n_steps, n_batches = planned_steps(settings, stream.n_batches), stream.n_batches
     if settings.steps is None and n_steps < FEW_STEPS:
@@ -119,21 +120,24 @@ def _two_pairs(
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     dice = torch.Generator().manual_seed(0)  # not the global one, which may be the caller's
 
-    def drawn(n_rows: int, n_dims: int) -> Tensor:
-        return torch.randn(n_rows, n_dims, generator=dice).to(device)
+    def made_up(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=dice).to(device)
 
     n_candidates = 2 * n_columns
     possible: dict[str, Any] = {
         "query_keys": torch.arange(2),
         "candidate_keys": torch.arange(2, 2 + n_candidates),
         "scores": torch.tensor([0.25, 0.75]),
-        "guide_queries": drawn(2, _GUIDE_DIM),
-        "guide_candidates": drawn(n_candidates, _GUIDE_DIM),
-        "teacher_queries": drawn(2, _GUIDE_DIM),
-        "teacher_candidates": drawn(n_candidates, _GUIDE_DIM),
+        "guide_queries": made_up(2, _GUIDE_DIM),
+        "guide_candidates": made_up(n_candidates, _GUIDE_DIM),
+        "teacher_queries": made_up(2, _GUIDE_DIM),
+        "teacher_candidates": made_up(n_candidates, _GUIDE_DIM),
     }
     tensors = {name: possible[name].to(device) for name in needs(loss)}
-    return drawn(2, dim).requires_grad_(), drawn(n_candidates, dim).requires_grad_(), tensors
+    layers = getattr(loss, "layers", None)
+    above = () if layers is None else (len(layers),)  # a layered loss takes vectors of each layer
+    queries, candidates = made_up(*above, 2, dim), made_up(*above, n_candidates, dim)
+    return queries.requires_grad_(), candidates.requires_grad_(), tensors
 
 
 def _innermost(loss: Any) -> Any:

@@ -142,6 +142,7 @@ def fit(
     score: Score | None = None,
     folder: RunFolder | None = None,
     tell: Callable[[str], None] | None = None,
+    ready: Callable[[], None] | None = None,
     show_progress_bar: bool = False,
 ) -> Fitted:
     """Trains `student` on the batches of `stream` and returns the weights to keep.
@@ -155,6 +156,7 @@ def fit(
         score: What is to grow, of a model; None to train to the end and keep the last weights.
         folder: Where checkpoints go, and where an earlier run may have left one to go on from.
         tell: Called with a line where the run goes on from a checkpoint.
+        ready: Called when the last checkpoint is taken up, before anything is written.
         show_progress_bar: Whether to show one, if this is a terminal.
 
     Raises:
@@ -164,6 +166,8 @@ def fit(
     loop = _Loop(student, stream, losses, settings, encoder_of, score, folder)
     if loop.go_on() and tell is not None:
         tell(f"going on from step {loop.step:,} of {loop.n_steps:,}")
+    if ready is not None:
+        ready()
     return loop.run(show_progress_bar)
 
 

@@ -5,48 +5,58 @@ One rule: everything that can be refused is refused before the first text is rea
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-import torch
 from torch import Tensor
 
 from vecsmith._typing import Encoder, PathLike
-from vecsmith.tokenizer import Tokenizer
 from vecsmith.training.checkpointing import CURVE_FILE, RunFolder, saying_no_room
 from vecsmith.training.checks import doubts, try_losses
+from vecsmith.training.distributed import (
+    FollowingFolder,
+    Processes,
+    processes,
+    score_of_first,
+)
+from vecsmith.training.layer_choice import depths_of, with_layers
+from vecsmith.training.layer_plans import LayerVariant
 from vecsmith.training.loop import Fitted, Score, fit
 from vecsmith.training.loss_choice import check_teacher, choose_losses
 from vecsmith.training.losses import EmbeddingLoss
 from vecsmith.training.pair_run import TokenizedPairs, asking, run_facts, run_folder, stream_of
 from vecsmith.training.pair_sources import UnpromptedMatcher, open_sources
 from vecsmith.training.pair_tokens import TextMatcher
-from vecsmith.training.prefixes import halved_prefixes
-from vecsmith.training.provenance import data_facts, describe_loss, installed_versions
+from vecsmith.training.provenance import data_facts
 from vecsmith.training.settings import Directions, TransformerSettings
 from vecsmith.training.token_store import SourceReport
-from vecsmith.training.transformer_encoder import TrainedPooling, TransformerEncoder
-from vecsmith.training.transformer_student import TransformerStudent
-from vecsmith.transformer.loading import choose_dtype, open_device
-from vecsmith.transformer.saving import check_encoder_folder, save_encoder
-from vecsmith.transformer.source import (
-    TeacherSettings,
-    TeacherSource,
-    find_teacher,
-    read_settings,
-    weights_digest,
+from vecsmith.training.transformer_base import (
+    Base,
+    Precision,
+    TextReading,
+    chosen_device,
+    chosen_precision,
+    open_base,
 )
-from vecsmith.transformer.teacher import Frame, read_frame
+from vecsmith.training.transformer_encoder import TrainedPooling
+from vecsmith.training.transformer_export import (
+    SCORED_FOLDER,
+    Exporter,
+    recipe_of,
+    start_facts,
+)
+from vecsmith.training.transformer_student import TransformerStudent
+from vecsmith.transformer.saving import check_encoder_folder
 from vecsmith.transformer.text_encoder import TextEncoder
 
 logger = logging.getLogger(__name__)
 
-Precision = Literal["auto", "float32", "bfloat16"]
-SCORED_FOLDER = "scored"
+Layers = LayerVariant | Sequence[int]
 
 
 def train_transformer(
@@ -56,6 +66,7 @@ def train_transformer(
     out: PathLike,
     work: PathLike | None = None,
     dims: Sequence[int] | None = None,
+    layers: Layers | None = None,
     loss: EmbeddingLoss | Mapping[str, EmbeddingLoss] | None = None,
     score: Score | None = None,
     roles: Mapping[str, str] | Sequence[str] | None = None,
@@ -113,6 +124,8 @@ def train_transformer(
         work: Folder of the run: checkpoints and curve. The same call goes on there where the last
             one stopped. None for `out` with ".run" behind it.
         dims: Prefixes of the default loss; None for the model's dims, halved down to 32.
+        layers: Depths that the model may be cut to afterwards: "all"; a list of them, the last
+            layer among them; or a variant of `layered` by name. None for the whole depth alone.
         loss: What is made small: one for all sets, or by name of the set; None for InfoNCE in both
             directions, or CoSENT where pairs have scores, over prefixes.
         score: What is to grow, of an encoder: called now and then, and the weights of its best
@@ -147,7 +160,7 @@ def train_transformer(
         alpha: Power of sampling by "temperature".
         unique: Whether no text stands twice in a batch.
         seed: Of everything random.
-        device: Torch device, as in "cuda".
+        device: Torch device, as in "cuda"; None for that if there is one, else the CPU.
         evaluate_every: Steps between evaluations, 0 for a tenth of the run.
         patience: Evaluations without a better one before the run stops, 0 for never.
         checkpoint_every: Steps between checkpoints, 0 for by the clock alone.
@@ -178,28 +191,26 @@ def train_transformer(
         "directions": directions,
         "max_length": max_length,
         "dropout": dropout,
-        "precision": chosen_precision(precision, device),
+        "precision": chosen_precision(precision, chosen_device(device)),
         "gradient_checkpointing": gradient_checkpointing,
         "sampling": sampling,
         "alpha": alpha,
         "unique": unique,
         "seed": seed,
-        "device": device,
+        "device": chosen_device(device),
         "evaluate_every": evaluate_every,
         "patience": patience,
         "checkpoint_every": checkpoint_every,
         "checkpoint_minutes": checkpoint_minutes,
     }
+    settings = TransformerSettings().with_given(given)
     return run_transformer_training(
         pairs,
-        Base(
-            source=find_teacher(base),
-            pooling=pooling,
-            trust_remote_code=trust_remote_code,
-        ),
-        TransformerSettings().with_given(given),
+        open_base(base, settings, pooling=pooling, trust_remote_code=trust_remote_code),
+        settings,
         out=out,
         work=work,
+        layers=layers,
         loss=loss,
         score=score,
         roles=roles,
@@ -209,30 +220,6 @@ def train_transformer(
         restart=restart,
         show_progress_bar=show_progress_bar,
     ).encoder
-
-
-def chosen_precision(asked: Precision, device: str | None) -> Literal["float32", "bfloat16"]:
-    """The type of factors that "auto" means on `device`, or what is asked.
-
-    Raises:
-        ValueError: If there is no such type or device.
-    """
-    return choose_dtype(asked, open_device(device or TransformerSettings().device))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Base:
-    """What a run begins with.
-
-    Attributes:
-        source: Where the transformer is.
-        pooling: How token states become a vector, None for its own way.
-        trust_remote_code: Whether code in its folder may run.
-    """
-
-    source: TeacherSource
-    pooling: TrainedPooling | None = None
-    trust_remote_code: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +233,7 @@ class TrainedTransformer:
         settings: Of the run.
         n_left_out: Pairs that each pass over a set leaves out, by its name.
         notes: What was told of the run.
-        provenance: What the model says of how it was made: "recipe" and "data".
+        provenance: What the model says of how it was made: "recipe", "data" and "scores".
     """
 
     encoder: TextEncoder
@@ -265,6 +252,7 @@ def run_transformer_training(
     *,
     out: PathLike,
     work: PathLike | None = None,
+    layers: Layers | None = None,
     loss: EmbeddingLoss | Mapping[str, EmbeddingLoss] | None = None,
     score: Score | None = None,
     roles: Mapping[str, str] | Sequence[str] | None = None,
@@ -272,12 +260,14 @@ def run_transformer_training(
     teacher: Encoder | None = None,
     decontaminator: TextMatcher | None = None,
     restart: bool = False,
+    scores_of: Callable[[Encoder], Sequence[Mapping[str, Any]]] | None = None,
     tell: Callable[[str], None] = logger.warning,
     show_progress_bar: bool = False,
 ) -> TrainedTransformer:
     """As `train_transformer`, of settings made already; returns how it went beside the model.
 
     What is to be known of a run before its first step, as that it is too short, goes to `tell`.
+    What `scores_of` says of the finished model goes into its card.
     """
     notes: list[str] = []
 
@@ -285,47 +275,44 @@ def run_transformer_training(
         notes.append(line)
         tell(line)
 
-    open_device(settings.device)
     check_encoder_folder(out, base.source)
-    said = read_settings(base.source, trust_remote_code=base.trust_remote_code)
+    said, encoder = base.said, base.encoder
     prompts = said.prompts if prompts is None else prompts
     sources = open_sources(pairs, roles=roles, prompts=prompts)
-    encoder = TransformerEncoder.from_source(
-        base.source,
-        pooling=base.pooling,
-        dropout=settings.dropout,
-        gradient_checkpointing=settings.gradient_checkpointing,
-        device=settings.device,
-        seed=settings.seed,
-        trust_remote_code=base.trust_remote_code,
-    )
-    text = _Text.of(said, settings, encoder)
+    text = TextReading.of(said, settings, encoder)
     _check_dims(settings, encoder.dim)
-    losses = choose_losses(loss, sources, settings, encoder.dim)
+    losses = with_layers(
+        choose_losses(loss, sources, settings, encoder.dim), layers, encoder.n_layers
+    )
     check_teacher(losses, sources, teacher)
     try_losses(losses, sources, settings, encoder.dim)
     facts = run_facts(
         settings,
         sources,
         losses,
-        _start_facts(base, said, encoder, prompts),
+        start_facts(base, prompts),
         teacher=teacher,
         cleaner=decontaminator,
         score=score,
     )
     if decontaminator is not None and prompts:
         decontaminator = UnpromptedMatcher(decontaminator, prompts.values())
-    exporter = _Exporter(encoder, base, settings, {**said.prompts, **prompts})
-    with run_folder(work or f"{Path(out)}.run", restart=restart) as (folder, _):
-        folder.claim(facts)
+    depths = depths_of(losses, encoder.n_layers)
+    exporter = Exporter(base, settings, {**said.prompts, **prompts}, depths)
+    place = work or f"{Path(out)}.run"
+    with (
+        processes(settings.device) as group,
+        _shared_folder(place, group, restart=restart) as folder,
+    ):
+        folder.claim({**facts, **({"processes": group.n} if group.n > 1 else {})})
         tokenized = TokenizedPairs(
             text.tokenizer,
             folder,
             max_length=text.max_length,
             unk_id_dropped=None,
-            show_progress_bar=show_progress_bar,
+            show_progress_bar=show_progress_bar and group.is_first,
         )
-        with saying_no_room(folder.path):
+        with saying_no_room(folder.path), _first_goes_ahead(group):
             store = tokenized.store(sources, decontaminator)
         by_stored_name = dict(zip((s.name for s in store.sources), losses.values(), strict=True))
         stream = stream_of(store, by_stored_name, settings)
@@ -334,28 +321,35 @@ def run_transformer_training(
             say(doubt)
         vectors = None
         if teacher is not None:
-            with saying_no_room(folder.path):
+            with saying_no_room(folder.path), _first_goes_ahead(group):
                 vectors = tokenized.vectors(sources, asking(sources, losses), teacher)
         fitted = fit(
-            TransformerStudent(encoder, settings, frame=text.frame, vectors=vectors),
+            TransformerStudent(encoder, settings, frame=text.frame, vectors=vectors, group=group),
             stream,
             by_stored_name,
             settings,
-            encoder_of=lambda tensors: exporter.scored(tensors, folder),
-            score=score,
+            encoder_of=lambda tensors: _scored(exporter, tensors, folder, group),
+            score=score_of_first(score, group),
             folder=folder,
             tell=say,
-            show_progress_bar=show_progress_bar,
+            ready=group.wait,
+            show_progress_bar=show_progress_bar and group.is_first,
         )
         left_out = dict(zip(n_rows, stream.n_left_out_by_source, strict=True))
-        provenance = {
-            "recipe": _recipe(settings, losses, base, fitted),
+        provenance: dict[str, Any] = {
+            "recipe": recipe_of(settings, losses, base, fitted),
             "data": data_facts(store.reports, {s.name: s.licence for s in sources}, left_out),
         }
-        with saying_no_room(folder.path):
-            exporter.write(fitted.tensors, out, provenance)
-        folder.write_json(CURVE_FILE, fitted.state.curve.plain())
-        folder.close_run()
+        if group.is_first:
+            if scores_of is not None:
+                finished = exporter.scored(fitted.tensors, folder)
+                provenance["scores"] = [dict(row) for row in scores_of(finished)]
+            with saying_no_room(folder.path):
+                exporter.write(fitted.tensors, out, provenance)
+            shutil.rmtree(folder.path / SCORED_FOLDER, ignore_errors=True)
+            folder.write_json(CURVE_FILE, fitted.state.curve.plain())
+            folder.close_run()
+        group.wait()
     return TrainedTransformer(
         encoder=TextEncoder.from_pretrained(
             out, device=settings.device, trust_remote_code=base.trust_remote_code
@@ -369,36 +363,31 @@ def run_transformer_training(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Text:
-    """How a text becomes ids: the base's tokenizer without specials, and the frame around it."""
+def _scored(
+    exporter: Exporter, tensors: Mapping[str, Tensor], folder: RunFolder, group: Processes
+) -> Encoder:
+    """The encoder that the first process scores; the others are told what it finds."""
+    return exporter.scored(tensors, folder) if group.is_first else cast(Encoder, None)
 
-    tokenizer: Tokenizer
-    frame: Frame
-    max_length: int | None
 
-    @classmethod
-    def of(
-        cls, said: TeacherSettings, settings: TransformerSettings, encoder: TransformerEncoder
-    ) -> _Text:
-        """That of a base; refuses a length that it has no room for."""
-        frame = read_frame(said.tokenizer_json)
-        n_around = len(frame.before) + len(frame.after)
-        room = encoder.n_positions
-        longest = settings.max_length or said.max_length or room
-        if settings.max_length and (
-            settings.max_length <= n_around or (room is not None and settings.max_length > room)
-        ):
-            most = " or more" if room is None else f" to {room}"
-            raise ValueError(
-                f"max_length {settings.max_length}, expected {n_around + 1}{most}, or 0 for as "
-                "many tokens as the model reads"
-            )
-        return cls(
-            tokenizer=Tokenizer(said.tokenizer_json),
-            frame=frame,
-            max_length=None if longest is None else longest - n_around,
-        )
+@contextmanager
+def _shared_folder(place: PathLike, group: Processes, *, restart: bool) -> Iterator[RunFolder]:
+    """The folder of the run, which the first process has and the others read."""
+    if group.is_first:
+        with run_folder(place, restart=restart) as (folder, _):
+            yield folder
+        return
+    yield FollowingFolder(RunFolder(place))
+
+
+@contextmanager
+def _first_goes_ahead(group: Processes) -> Iterator[None]:
+    """Lets the other processes into the block once the first one is through it."""
+    if not group.is_first:
+        group.wait()
+    yield
+    if group.is_first:
+        group.wait()
 
 
 def _check_dims(settings: TransformerSettings, dim: int) -> None:
@@ -406,82 +395,3 @@ def _check_dims(settings: TransformerSettings, dim: int) -> None:
         raise ValueError(
             f"dims {list(settings.dims)}, expected prefixes of at most {dim}: the model has no more"
         )
-
-
-class _Exporter:
-    """Writes the transformer as a folder."""
-
-    def __init__(
-        self,
-        encoder: TransformerEncoder,
-        base: Base,
-        settings: TransformerSettings,
-        prompts: Mapping[str, str],
-    ) -> None:
-        self._encoder, self._base, self._settings = encoder, base, settings
-        self._prompts = prompts
-
-    def scored(self, tensors: Mapping[str, Tensor], folder: RunFolder) -> Encoder:
-        """What an evaluation gets: the model as it would be if the run ended now."""
-        out = folder.path / SCORED_FOLDER
-        with saying_no_room(folder.path):
-            self.write(tensors, out, {})
-        return TextEncoder.from_pretrained(
-            out,
-            device=self._settings.device,
-            compute_dtype=self._settings.precision,
-            trust_remote_code=self._base.trust_remote_code,
-        )
-
-    def write(
-        self, tensors: Mapping[str, Tensor], out: PathLike, provenance: Mapping[str, Any]
-    ) -> None:
-        """Writes the transformer with these weights."""
-        with torch.no_grad():
-            for name, parameter in self._encoder.named_parameters():
-                parameter.copy_(tensors[name])
-        save_encoder(
-            self._encoder.model,
-            self._base.source,
-            out,
-            pooling=self._base.pooling,
-            prompts=self._prompts,
-            dims=self._settings.dims or tuple(halved_prefixes(self._encoder.dim)),
-            provenance=provenance,
-        )
-
-
-def _start_facts(
-    base: Base, said: TeacherSettings, encoder: TransformerEncoder, prompts: Mapping[str, str]
-) -> dict[str, Any]:
-    return {
-        "model": weights_digest(base.source),
-        "tokenizer": hashlib.sha256(said.tokenizer_json.encode()).hexdigest(),
-        "pooling": list(encoder.head.modes),
-        "prompts": {**said.prompts, **prompts},
-    }
-
-
-def _recipe(
-    settings: TransformerSettings,
-    losses: Mapping[str, EmbeddingLoss],
-    base: Base,
-    fitted: Fitted,
-) -> dict[str, Any]:
-    """How the model was made, for its card."""
-    state = fitted.state
-    different = set(map(describe_loss, losses.values()))
-    return {
-        "method": "train_transformer",
-        "settings": settings.plain(),
-        "start": {"model": base.source.name, "weights": weights_digest(base.source)},
-        "loss": different.pop()
-        if len(different) == 1
-        else {name: describe_loss(loss) for name, loss in losses.items()},
-        "steps": {"planned": fitted.n_steps, "done": state.step, "kept": state.best_step},
-        "score": None if state.best_step is None else round(state.best_score, 6),
-        "score_at_start": state.curve.score_at_start(),
-        "pairs_seen": state.n_examples,
-        "versions": installed_versions(),
-        "seconds": round(state.seconds, 3),
-    }

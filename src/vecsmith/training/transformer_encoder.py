@@ -106,7 +106,8 @@ class TransformerEncoder(nn.Module):
         Args:
             ids: Token ids with specials, [B, T], padded at the end.
             mask: 1 where an id is and 0 at padding, [B, T].
-            layers: After which layers, counted from 1; None for after the last.
+            layers: After which layers, counted from 1, 0 for before the first; None for after the
+                last.
             pooled: 1 at ids whose states are pooled, [B, T]; None for all that are no padding.
 
         Raises:
@@ -145,10 +146,10 @@ class TransformerEncoder(nn.Module):
         return vectors
 
     def _check_layers(self, layers: Sequence[int]) -> None:
-        outside = [layer for layer in layers if not 1 <= layer <= self.n_layers]
+        outside = [layer for layer in layers if not 0 <= layer <= self.n_layers]
         if outside or not layers:
             raise ValueError(
-                f"layers {list(layers)}, expected some of the model's 1 to {self.n_layers}"
+                f"layers {list(layers)}, expected some of the model's 1 to {self.n_layers}, or 0"
             )
         if "pooler" in self.head.modes and tuple(layers) != (self.n_layers,):
             raise ValueError(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vecsmith.errors import RunFailed
 from vecsmith.training.batching import Batch
+from vecsmith.training.distributed import Processes
 from vecsmith.training.loop import StepResult
 from vecsmith.training.loss_tensors import QUERY, candidate_roles, loss_tensors
 from vecsmith.training.losses import EmbeddingLoss
@@ -42,6 +43,7 @@ class TransformerStudent:
         *,
         frame: Frame,
         vectors: TeacherVectors | None = None,
+        group: Processes | None = None,
     ) -> None:
         """Takes a transformer, which it changes.
 
@@ -50,10 +52,11 @@ class TransformerStudent:
             settings: Of the optimiser, the precision and the mini-batches.
             frame: Ids put around each text.
             vectors: A teacher's vectors of all texts, for losses that ask for them.
+            group: Processes that share each step; None for this one alone.
         """
         self.encoder = encoder.train()
         self._settings, self._frame = settings, frame
-        self._vectors = vectors
+        self._vectors, self._group = vectors, group or Processes()
         self._optimizer = _adamw(encoder, settings)
         self._n_steps = 0
 
@@ -64,20 +67,22 @@ class TransformerStudent:
             RunFailed: If the loss or the gradient is not finite; the weights are as before then.
         """
         groups = self._groups(batch)
+        own = list(enumerate(groups))[self._group.rank :: self._group.n]
+        n_texts = sum(len(group.places) for group in groups)
         layers = getattr(loss, "layers", None)
-        is_cached = 0 < self._settings.mini_batch < sum(len(group.places) for group in groups)
+        is_cached = 0 < self._settings.mini_batch < n_texts
         with torch.set_grad_enabled(not is_cached):
-            outputs = self._embedded(groups, layers)
-        vectors = _in_order(groups, outputs).detach().requires_grad_()
+            outputs = self._embedded(own, layers)
+        vectors = self._gathered(own, outputs, n_texts, layers).requires_grad_()
         value = self._loss(batch, loss, vectors)
         value.backward()  # type: ignore[no-untyped-call]
         assert vectors.grad is not None
         if is_cached:
-            self._backward_again(groups, layers, vectors.grad)
-        else:
-            torch.autograd.backward(
-                outputs, [vectors.grad[..., group.places, :] for group in groups]
-            )
+            self._backward_again(own, layers, vectors.grad)
+        elif own:
+            parts = [vectors.grad[..., group.places, :] for _, group in own]
+            torch.autograd.backward(outputs, parts)
+        self._group.sum_gradients(list(self.encoder.parameters()))
         return StepResult(loss=float(value.detach()), gradient=self._move(lr))
 
     def model_tensors(self) -> dict[str, Tensor]:
@@ -128,10 +133,27 @@ class TransformerStudent:
             n_positions=self.encoder.n_positions,
         )
 
-    def _embedded(self, groups: Sequence[TokenGroup], layers: Sequence[int] | None) -> list[Tensor]:
+    def _embedded(
+        self, own: Sequence[tuple[int, TokenGroup]], layers: Sequence[int] | None
+    ) -> list[Tensor]:
         """Vectors of each group, [N, D] or [L, N, D]."""
         with self._precision():
-            return [self._vectors_of(number, group, layers) for number, group in enumerate(groups)]
+            return [self._vectors_of(number, group, layers) for number, group in own]
+
+    def _gathered(
+        self,
+        own: Sequence[tuple[int, TokenGroup]],
+        outputs: Sequence[Tensor],
+        n_texts: int,
+        layers: Sequence[int] | None,
+    ) -> Tensor:
+        """Vectors of all texts of a batch in their order, those of other processes among them."""
+        above = () if layers is None else (len(layers),)
+        shape = (*above, n_texts, self.encoder.dim)
+        vectors = torch.zeros(shape, device=self.encoder.device)
+        for (_, group), output in zip(own, outputs, strict=True):
+            vectors[..., group.places, :] = output.detach()
+        return self._group.sum(vectors)
 
     def _vectors_of(self, number: int, group: TokenGroup, layers: Sequence[int] | None) -> Tensor:
         device = self.encoder.device
@@ -141,14 +163,17 @@ class TransformerStudent:
         return vectors
 
     def _backward_again(
-        self, groups: Sequence[TokenGroup], layers: Sequence[int] | None, gradients: Tensor
+        self,
+        own: Sequence[tuple[int, TokenGroup]],
+        layers: Sequence[int] | None,
+        gradients: Tensor,
     ) -> None:
         """The second pass of a gradient cache: block by block, with the gradients of its vectors.
 
         Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"
         (RepL4NLP 2021), section 3.
         """
-        for number, group in enumerate(groups):
+        for number, group in own:
             with self._precision():
                 vectors = self._vectors_of(number, group, layers)
             torch.autograd.backward([vectors], [gradients[..., group.places, :]])
@@ -207,13 +232,6 @@ def _seeded(numbers: Sequence[int], device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed >> 1)  # a signed number
         yield
-
-
-def _in_order(groups: Sequence[TokenGroup], outputs: Sequence[Tensor]) -> Tensor:
-    """The vectors of all groups in the order of their texts."""
-    places = torch.from_numpy(np.concatenate([group.places for group in groups]))
-    joined = torch.cat([output.detach() for output in outputs], dim=-2)
-    return joined[..., torch.argsort(places).to(joined.device), :]
 
 
 def _like(tensors: Mapping[str, Tensor], name: str, parameter: Tensor) -> Tensor:
