@@ -13,9 +13,9 @@
 
 namespace vecsmith {
 
-#ifdef VECSMITH_X86
 namespace {
 
+#ifdef VECSMITH_X86
 // F16C and LZCNT, which __builtin_cpu_supports of Clang 16 has no names for.
 bool has_f16c_and_lzcnt() {
   unsigned eax = 0;
@@ -46,10 +46,9 @@ bool may_use_tiles() {
 #endif
 }
 
-}  // namespace
 #endif
 
-CpuLevel best_cpu_level() {
+CpuLevel found_cpu_level() {
 #ifdef VECSMITH_X86
   // Every flag that the object files of a level are compiled with (CMakeLists.txt) is asked for.
   // That the system keeps the wide registers is part of what "avx2" and "avx512f" ask.
@@ -65,6 +64,14 @@ CpuLevel best_cpu_level() {
   if (avx2) return CpuLevel::kAvx2;
 #endif
   return CpuLevel::kBaseline;
+}
+
+}  // namespace
+
+CpuLevel best_cpu_level() {
+  // Asked once: a virtual machine answers in some 10 us, longer than a short search takes.
+  static const CpuLevel best = found_cpu_level();
+  return best;
 }
 
 CpuLevel cpu_level_of(std::string_view name) {

@@ -29,6 +29,7 @@ constexpr std::size_t kQueryBytes = std::size_t{256} << 10;
 constexpr std::size_t kBlockBytes = std::size_t{128} << 10;
 constexpr std::size_t kMostQueries = 1024;
 constexpr std::size_t kMostBlockRows = 1024;
+constexpr std::size_t kMostGroupedRows = 256;  // their scores stay in the first level cache
 constexpr std::size_t kMostKeptBytes = std::size_t{64} << 20;
 // Rows of less than this are not worth another thread.
 constexpr std::size_t kLeastPartBytes = std::size_t{1} << 20;
@@ -141,7 +142,7 @@ class Scan {
         first_query_(first),
         reached_(reached),
         block_rows_(std::clamp(kBlockBytes / row_bytes(rows.type, rows.dim) / 32 * 32,
-                               std::size_t{32}, kMostBlockRows)),
+                               std::size_t{32}, grouped_ ? kMostGroupedRows : kMostBlockRows)),
         room_(block_rows_, block_rows_ * (grouped_ ? kGroup : 1)),
         best_(n, Best(k)) {
     const bool is_half = rows.type == VectorType::kFloat16;

@@ -65,23 +65,23 @@ def best(scores: NDArray[Any], k: int) -> tuple[NDArray[np.int64], NDArray[Any]]
     places = np.full((len(scores), k), -1)
     found = np.full((len(scores), k), -np.inf)
     for i, row in enumerate(scores):
-        order = np.lexsort((np.arange(len(row)), -row))[:k]
+        order = np.argsort(-row, kind="stable")[:k]
         order = order[row[order] > -np.inf]
         places[i, : len(order)], found[i, : len(order)] = order, row[order]
     return places, found
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n_queries", [1, 3, 4, 21])
+@pytest.mark.parametrize("n_queries", [1, 4, 21])
 def test_rows_of_whole_numbers_are_found_as_by_sorting(
     kind: Kind, n_queries: int, level: str
 ) -> None:
     rng = np.random.default_rng(5)
     for dim in DIMS:
-        vectors, queries = whole(rng, 700, dim), whole(rng, n_queries, dim + 3)
+        vectors, queries = whole(rng, 300, dim), whole(rng, n_queries, dim + 3)
         queries[:, 0] = 3  # a scale of 3 / 127 for int8
         scores = expected_dots(queries[:, :dim], vectors, kind).astype(np.float32)
-        for k in (1, 10, 300, 900):
+        for k in (1, 30, 400):
             places, found = top_k(queries, rows_of(vectors, kind, dim), k)
             if kind == "int8":  # the scale is rounded in float32 there, ties are the same
                 np.testing.assert_allclose(found, best(scores, k)[1], rtol=1e-6)
@@ -114,7 +114,7 @@ def test_scores_are_those_of_float64_within_rounding(kind: Kind, level: str) -> 
 @pytest.mark.parametrize("kind", KINDS)
 def test_threads_blocks_and_batches_change_no_bit(kind: Kind) -> None:
     rng = np.random.default_rng(7)
-    vectors = rng.standard_normal((40_000, 40)).astype(np.float32)
+    vectors = rng.standard_normal((30_000, 40)).astype(np.float32)
     queries = rng.standard_normal((70, 40)).astype(np.float32)
     scale = 30 if kind == "int8" else 1
     rows = rows_of(np.rint(vectors * scale).clip(-127, 127), kind, 40)

@@ -85,6 +85,14 @@ extern const SearchKernels kAvx512Search;
 extern const SearchKernels kAmxSearch;
 #endif
 
+#ifdef VECSMITH_AMX
+namespace amx {
+/// SearchKernels::group_i8 in tile registers, for as many rows as fill tiles; returns how many.
+std::size_t group_i8(const std::int8_t* queries, std::size_t dim, const std::uint8_t* rows,
+                     std::size_t stride, std::size_t n, std::int32_t* out);
+}  // namespace amx
+#endif
+
 /// Kernels of a level this machine runs.
 const SearchKernels& search_kernels_of(CpuLevel level);
 

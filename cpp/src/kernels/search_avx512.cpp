@@ -325,6 +325,15 @@ void group_i8(const std::int8_t* queries, std::size_t /*n_queries*/, std::size_t
   }
 }
 
+#ifdef VECSMITH_AMX
+void group_i8_in_tiles(const std::int8_t* queries, std::size_t n_queries, std::size_t dim,
+                       const std::uint8_t* rows, std::size_t stride, std::size_t n,
+                       std::int32_t* out) {
+  const std::size_t done = amx::group_i8(queries, dim, rows, stride, n, out);
+  group_i8(queries, n_queries, dim, rows + done * stride, stride, n - done, out + done * kGroup);
+}
+#endif
+
 template <std::size_t kRows>
 inline void compare_rows(const std::uint64_t* queries, std::size_t dim, const std::uint8_t* rows,
                          std::size_t stride, std::int32_t* out) {
@@ -425,21 +434,42 @@ std::size_t keep(const float* dots, const Affine& affine, std::size_t n, float t
   return keep_rows(dots, 1.0F, affine, n, threshold, positions, scores);
 }
 
+// Scores of a group with the i-th row.
+template <typename Dot>
+inline __m512 group_scores(const Dot* dots, __m512 scales, const Affine& affine, std::size_t i) {
+  __m512 score = dots_at(dots + i * kGroup, scales, 0xFFFF);
+  if (affine.factors != nullptr) score = _mm512_mul_ps(score, _mm512_set1_ps(affine.factors[i]));
+  if (affine.offsets != nullptr) score = _mm512_add_ps(score, _mm512_set1_ps(affine.offsets[i]));
+  return score;
+}
+
 template <typename Dot>
 std::size_t keep_groups(const Dot* dots, __m512 scales, const Affine& affine, std::size_t n,
                         const float* thresholds, std::uint32_t* positions, float* scores) {
+  constexpr std::size_t kRows = 4;  // asked about together: next to none is kept
   const __m512 least = _mm512_loadu_ps(thresholds);
   std::size_t kept = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    __m512 score = dots_at(dots + i * kGroup, scales, 0xFFFF);
-    if (affine.factors != nullptr) {
-      score = _mm512_mul_ps(score, _mm512_set1_ps(affine.factors[i]));
+  std::size_t i = 0;
+  for (; i + kRows <= n; i += kRows) {
+    __m512 score[kRows];
+    __mmask16 set[kRows];
+    unsigned any = 0;
+#pragma GCC unroll 4
+    for (std::size_t r = 0; r < kRows; ++r) {
+      score[r] = group_scores(dots, scales, affine, i + r);
+      set[r] = _mm512_cmp_ps_mask(score[r], least, _CMP_GT_OQ);
+      any |= set[r];
     }
-    if (affine.offsets != nullptr) {
-      score = _mm512_add_ps(score, _mm512_set1_ps(affine.offsets[i]));
+    if (any == 0) continue;
+#pragma GCC unroll 4
+    for (std::size_t r = 0; r < kRows; ++r) {
+      kept += append(set[r], (i + r) * kGroup, score[r], positions + kept, scores + kept);
     }
+  }
+  for (; i < n; ++i) {
+    const __m512 score = group_scores(dots, scales, affine, i);
     const __mmask16 set = _mm512_cmp_ps_mask(score, least, _CMP_GT_OQ);
-    if (set != 0) kept += append(set, i * kGroup, score, positions + kept, scores + kept);
+    kept += append(set, i * kGroup, score, positions + kept, scores + kept);
   }
   return kept;
 }
@@ -461,6 +491,12 @@ const SearchKernels kAvx512Search{
     dots_f32,   dots_f16,        dots_i8, dots_bits, group_f32,
     group_i8,   group_bits,      widen,   keep,      keep_rows<std::int32_t>,
     keep_group, keep_group_whole};
+#ifdef VECSMITH_AMX
+const SearchKernels kAmxSearch{
+    dots_f32,          dots_f16,        dots_i8, dots_bits, group_f32,
+    group_i8_in_tiles, group_bits,      widen,   keep,      keep_rows<std::int32_t>,
+    keep_group,        keep_group_whole};
+#endif
 
 }  // namespace vecsmith::kernels
 

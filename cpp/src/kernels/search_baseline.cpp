@@ -225,8 +225,12 @@ const SearchKernels kBaselineSearch{dots_float<float>,
                                     keep_group_whole};
 
 const SearchKernels& search_kernels_of(CpuLevel level) {
+#ifdef VECSMITH_AMX
+  if (level >= CpuLevel::kAmx) return kAmxSearch;
+#endif
 #ifdef VECSMITH_X86
   if (level >= CpuLevel::kAvx512) return kAvx512Search;
+  if (level >= CpuLevel::kAvx2) return kAvx2Search;
 #endif
   (void)level;
   return kBaselineSearch;
