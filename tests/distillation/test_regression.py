@@ -10,6 +10,7 @@ import pytest
 import scipy.sparse.linalg
 from numpy.typing import NDArray
 
+from vecsmith._directions import principal_directions
 from vecsmith._typing import FloatArray
 from vecsmith.distillation.regression import (
     CountRows,
@@ -19,7 +20,6 @@ from vecsmith.distillation.regression import (
     gather,
 )
 from vecsmith.distillation.regression.prior import mix_states, weigh_rows
-from vecsmith.distillation.regression.projection import principal_directions
 from vecsmith.distillation.regression.ridge import penalties, solve_ridge
 from vecsmith.distillation.regression.whitening import whitening
 from vecsmith.distillation.teacher_pass import Shard

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vecsmith._directions import principal_directions
 from vecsmith._extras import require
 from vecsmith._files import atomic_file
 from vecsmith._progress import progress_bar
@@ -31,7 +32,6 @@ from vecsmith.distillation.from_tokens import MadeTable
 from vecsmith.distillation.open_shards import OpenShards, tokens_of
 from vecsmith.distillation.regression.fitting import start_rows
 from vecsmith.distillation.regression.prior import weigh_rows
-from vecsmith.distillation.regression.projection import principal_directions
 from vecsmith.distillation.settings import TextSettings, TokenlearnSettings
 from vecsmith.distillation.teacher_pass import TeacherPass
 from vecsmith.errors import FormatError, RunFailed

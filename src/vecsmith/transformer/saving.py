@@ -72,6 +72,7 @@ def save_encoder(
     *,
     n_layers: int | None = None,
     dim: int | None = None,
+    rotation: Tensor | None = None,
     pooling: str | None = None,
     dense: Sequence[Mapping[str, Tensor]] | None = None,
     normalize: bool | None = None,
@@ -93,6 +94,7 @@ def save_encoder(
         out: Folder to write; one that was written here before is replaced.
         n_layers: Only the first so many layers are written; None for all.
         dim: Only the first so many dimensions are given, by a module before a Normalize.
+        rotation: What vectors are multiplied by before a Normalize, [D, D]; None for nothing.
         pooling: "mean", "cls" or "last", if not as `source` says.
         dense: Trained tensors of its Dense modules ("linear.weight", ...), in their order.
         normalize: Whether vectors have unit length, if not as `source` says.
@@ -115,6 +117,8 @@ def save_encoder(
     if n_layers is not None:
         model = first_layers(model, n_layers)
     head = _read_modules(source, pooling, dense, normalize, int(model.config.hidden_size))
+    if rotation is not None:
+        head = _with_product(head, rotation.T)
     if dim is not None:
         head = _with_prefix(head, dim)
     ours = _record(count_layers(model), _width(head), dims, layers, provenance or {})
@@ -249,7 +253,7 @@ def _with_prefix(head: list[_Written], dim: int) -> list[_Written]:
     """`head` with vectors cut to their first `dim` dimensions before the last Normalize.
 
     An identity of `dim` rows in a Dense is the one way that every version of
-    sentence-transformers knows; rows of a linear Dense before it are left out instead.
+    sentence-transformers knows; of a linear Dense before it the other rows are left out.
     """
     torch = require("torch", extra="distill", purpose=_PURPOSE)
     full = _width(head)
@@ -257,25 +261,35 @@ def _with_prefix(head: list[_Written], dim: int) -> list[_Written]:
         raise ValueError(f"dim is {dim}, expected 1 to {full}, the whole vector")
     if dim == full:
         return head
+    return _with_product(head, torch.eye(dim, full))
+
+
+def _with_product(head: list[_Written], weight: Tensor) -> list[_Written]:
+    """`head` with vectors multiplied by `weight`, [K, D], before the last Normalize."""
     ends = len(head)
     while ends and head[ends - 1].kind == "Normalize":
         ends -= 1
     before, after = head[:ends], head[ends:]
+    n_out, n_in = weight.shape
+    if n_in != before[-1].width:
+        raise ValueError(
+            f"a matrix of {n_in} columns, expected {before[-1].width}, the length of the vectors"
+        )
     last = before[-1]
     if last.kind == "Dense" and last.tensors is not None and _is_linear(last):
-        tensors = {name: tensor[:dim].contiguous() for name, tensor in last.tensors.items()}
-        config = {**last.config, "out_features": dim}
-        before[-1] = _Written(kind="Dense", width=dim, config=config, tensors=tensors)
+        tensors = {name: (weight @ part).contiguous() for name, part in last.tensors.items()}
+        config = {**last.config, "out_features": n_out}
+        before[-1] = _Written(kind="Dense", width=n_out, config=config, tensors=tensors)
     else:
         config = {
-            "in_features": full,
-            "out_features": dim,
+            "in_features": n_in,
+            "out_features": n_out,
             "bias": False,
             "activation_function": "torch.nn.modules.linear.Identity",
         }
-        tensors = {"linear.weight": torch.eye(dim, full)}
-        before.append(_Written(kind="Dense", width=dim, config=config, tensors=tensors))
-    return [*before, *(_Written(kind=m.kind, width=dim, config=m.config) for m in after)]
+        tensors = {"linear.weight": weight.contiguous()}
+        before.append(_Written(kind="Dense", width=n_out, config=config, tensors=tensors))
+    return [*before, *(_Written(kind=m.kind, width=n_out, config=m.config) for m in after)]
 
 
 def _is_linear(module: _Written) -> bool:

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vecsmith._directions import principal_directions
 from vecsmith._typing import FloatArray
 from vecsmith.distillation.regression.count_rows import CountRows, TokenLists, add_transposed
 from vecsmith.distillation.regression.prior import mix_states, weigh_rows
-from vecsmith.distillation.regression.projection import principal_directions
 from vecsmith.distillation.regression.ridge import penalties, solve_ridge
 from vecsmith.distillation.regression.settings import RegressionSettings
 from vecsmith.distillation.regression.whitening import whitening

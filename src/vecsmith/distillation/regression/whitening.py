@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vecsmith._directions import fix_signs
 from vecsmith._typing import FloatArray
 from vecsmith.distillation.regression.count_rows import CountRows
-from vecsmith.distillation.regression.projection import fix_signs
 
 
 def whitening(table: FloatArray, rows: CountRows, *, power: float, n_texts: int) -> FloatArray:

@@ -1,7 +1,7 @@
-"""Directions of the targets, the most important first, so that a prefix is the best of its size.
+"""Directions of vectors, the most important first, so that a prefix is the best of its size.
 
-Targets are unit vectors, taken as they are: with their mean taken away the dimension all texts
-share is lost, and with it a point of quality.
+Vectors of texts are taken as they are: with their mean taken away the dimension all texts share is
+lost, and in distillation with it a point of quality.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 def principal_directions(
     moment: NDArray[np.float64], dim: int | float | None
 ) -> tuple[NDArray[np.float64], float]:
-    """Columns to project targets on, float64 [D, K], and the share of their size that is kept.
+    """Columns to project vectors on, float64 [D, K], and the share of their size that is kept.
 
     Args:
-        moment: Sum of outer products of the targets, [D, D].
+        moment: Sum of outer products of the vectors, [D, D].
         dim: How many columns; a share between 0 and 1 takes as many as keep it; None keeps the
-            targets as they are.
+            vectors as they are.
     """
     if dim is None:
         return np.eye(len(moment)), 1.0
