@@ -9,7 +9,8 @@ from vecsmith.training.heads import (
     prefix_binary_cross_entropy,
     prefix_cross_entropy,
 )
-from vecsmith.training.layers import LAYER_VARIANTS, LayerVariant, layered
+from vecsmith.training.layer_plans import LAYER_VARIANTS, LayerVariant
+from vecsmith.training.layers import layered
 from vecsmith.training.losses import (
     EmbeddingLoss,
     cosent,
