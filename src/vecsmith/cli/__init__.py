@@ -14,7 +14,19 @@ from typing import Annotated
 
 import typer
 
-from vecsmith.cli import compare, compress, demo, dims, distill, encode, eval, info, train
+from vecsmith.cli import (
+    compare,
+    compress,
+    demo,
+    dims,
+    distill,
+    encode,
+    eval,
+    index,
+    info,
+    search,
+    train,
+)
 from vecsmith.cli._console import one_line
 
 __all__ = ["app", "main"]
@@ -36,6 +48,8 @@ for _verb in (distill.distill, encode.encode, compress.compress, info.info, demo
 app.command(name="eval")(eval.evaluate)
 app.command()(compare.compare)
 app.command()(dims.dims)
+app.command()(index.index)
+app.command()(search.search)
 app.add_typer(train.app)
 
 

@@ -1,0 +1,325 @@
+"""`vecsmith index` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.indexing import cosines, documents, write_rows
+from tests.cli.running import Run, leftovers
+from vecsmith import StaticModel
+from vecsmith.cli import _gathering
+from vecsmith.retrieval.index import AdaptiveIndex
+from vecsmith.retrieval.text_index import TextIndex
+
+TEXTS = documents(300)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> Path:
+    """An index of 300 texts with ids; to be copied before it is changed."""
+    from vecsmith.cli import main
+
+    folder = tmp_path_factory.mktemp("made")
+    write_rows(folder / "texts.jsonl", TEXTS, [f"doc-{i}" for i in range(300)])
+    code = main(["index", str(model_folder), str(folder / "texts.jsonl"), "--id-column", "id",
+                 "--out", str(folder / "index"), "--quiet"])  # fmt: skip
+    assert code == 0
+    return folder / "index"
+
+
+@pytest.fixture
+def index(made: Path, tmp_path: Path) -> Path:
+    """The index, to be changed."""
+    return Path(shutil.copytree(made, tmp_path / "index"))
+
+
+def found(index: Path, model: StaticModel, query: str, k: int = 5) -> list[tuple[object, str]]:
+    opened = TextIndex.open(index)
+    _, hits = opened.search(model.encode_query([query]), k, exact=True)
+    return [(hit.id, hit.text) for hit in hits[0]]
+
+
+def test_every_vector_of_the_index_is_the_models_of_its_text(
+    made: Path, model: StaticModel
+) -> None:
+    opened = TextIndex.open(made, verify=True)
+    numbers = opened.vectors.ids
+    assert opened.texts.texts(numbers) == TEXTS
+    assert opened.texts.names(numbers) == [f"doc-{i}" for i in range(300)]
+    stored = opened.vectors.vectors(numbers)
+    np.testing.assert_allclose(stored, model.encode_document(TEXTS), atol=1e-6)
+
+
+def test_the_folder_opens_as_an_index_of_vectors_too(made: Path, model: StaticModel) -> None:
+    hits = AdaptiveIndex.open(made).search(model.encode(["hello cat"]), k=3, exact=True)
+    expected = np.sort(cosines(model, "hello cat", TEXTS))[::-1][:3]
+    np.testing.assert_allclose(hits.scores[0], expected, atol=1e-6)
+
+
+def test_what_is_said_of_a_new_index(call: Run, model_folder: Path, tmp_path: Path) -> None:
+    texts = write_rows(tmp_path / "texts.jsonl", [*TEXTS[:50], "", None, "  "])
+    done = call("index", model_folder, texts, "--out", "new/")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("new: 50 texts, 3 without text, 16 dims float32, ")
+    assert leftovers(tmp_path) == []
+    assert TextIndex.open(tmp_path / "new").texts.names([49]) == [49]
+
+
+def test_json_says_what_was_indexed(call: Run, model_folder: Path, tmp_path: Path) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(TEXTS[:40]))
+    done = call("index", model_folder, texts, "--out", "new", "--dtype", "int8", "--json")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert (facts["texts"], facts["dim"], facts["dtype"], facts["blank"]) == (40, 16, "int8", 0)
+    assert facts["bytes"] == sum(
+        p.stat().st_size for p in (tmp_path / "new").rglob("*") if p.is_file()
+    )
+
+
+def test_texts_added_are_found_and_numbered_on(
+    call: Run, model_folder: Path, model: StaticModel, tmp_path: Path
+) -> None:
+    write_rows(tmp_path / "a.jsonl", TEXTS[:60])
+    write_rows(tmp_path / "b.jsonl", ["zebra", *TEXTS[60:70]])
+    assert call("index", model_folder, "a.jsonl", "--out", "index").returncode == 0
+    done = call("index", "index", "--add", "b.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "index: 11 texts added, 71 in all\n"
+    everything = [*TEXTS[:60], "zebra", *TEXTS[60:70]]
+    opened = TextIndex.open(tmp_path / "index", verify=True)
+    assert opened.texts.texts(range(71)) == everything
+    _, hits = opened.search(model.encode_query(["mat on cat"]), 71)
+    assert sorted(hit.number for hit in hits[0]) == list(range(71))
+    assert leftovers(tmp_path) == []
+
+
+def test_a_text_added_under_a_known_id_takes_the_place_of_the_old_one(
+    call: Run, index: Path, model: StaticModel, tmp_path: Path
+) -> None:
+    old = TEXTS[7]
+    texts = write_rows(tmp_path / "new.jsonl", ["hello hello 猫", "mat mat"], ["doc-7", "fresh"])
+    done = call("index", index, "--add", texts, "--id-column", "id")
+    assert done.returncode == 0, done.stderr
+    assert "2 texts added, 1 replaced, 301 in all" in done.stdout
+    assert found(index, model, "hello hello 猫", 1) == [("doc-7", "hello hello 猫")]
+    opened = TextIndex.open(index, verify=True)
+    assert len(opened.find(["doc-7"])[0]) == 1
+    assert list(opened.texts).count(old) == TEXTS.count(old) - 1
+
+
+def test_deleted_texts_are_not_found_and_not_on_the_disk(
+    call: Run, model_folder: Path, model: StaticModel, tmp_path: Path
+) -> None:
+    texts = [*TEXTS[:50], "hello secretword"]
+    write_rows(tmp_path / "t.jsonl", texts, range(100, 151))
+    assert call("index", model_folder, "t.jsonl", "--id-column", "id", "--out", "i").returncode == 0
+    (tmp_path / "gone.txt").write_text("150\n101\n999\n")
+    done = call("index", "i", "--delete", "gone.txt")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "i: 2 texts deleted, 1 ids were not there, 49 left\n"
+    ids = [hit for hit, _ in found(tmp_path / "i", model, "hello secretword", 100)]
+    assert sorted(map(str, ids)) == sorted(str(100 + i) for i in range(50) if i != 1)
+    for path in (tmp_path / "i").rglob("*"):
+        assert not path.is_file() or b"secretword" not in path.read_bytes()
+
+
+def test_ids_none_of_which_is_there_are_refused(call: Run, index: Path, tmp_path: Path) -> None:
+    (tmp_path / "gone.txt").write_text("nope\nneither\n")
+    done = call("index", index, "--delete", "gone.txt")
+    assert done.returncode == 1
+    assert "'nope' and 1 other ids, none of which is in" in done.stderr
+    assert leftovers(tmp_path) == []
+
+
+def test_an_interrupted_run_goes_on_and_gives_the_same_files(
+    call: Run, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rows(tmp_path / "t.jsonl", TEXTS, [f"n{i}" for i in range(300)])
+    arguments = ("index", model_folder, "t.jsonl", "--id-column", "id", "--out")
+    monkeypatch.setattr(_gathering, "_ROWS_OF_STATIC", 70)
+    assert call(*arguments, "whole").returncode == 0
+    encode, calls = StaticModel.encode_document, []
+
+    def interrupted(self: StaticModel, *texts: object, **options: object) -> object:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return encode(self, *texts, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StaticModel, "encode_document", interrupted)
+        done = call(*arguments, "parts")
+    assert done.returncode == 130
+    assert "the same command goes on from here" in done.stderr
+    assert not (tmp_path / "parts").exists()
+    done = call(*arguments, "parts")
+    assert done.returncode == 0, done.stderr
+    assert "going on after 140 texts" in done.stderr
+    assert leftovers(tmp_path) == []
+    whole, parts = (
+        {p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("*")
+         if p.is_file()}
+        for name in ("whole", "parts")
+    )  # fmt: skip
+    assert whole == parts
+
+
+KILLED = """
+import os, signal, sys
+from vecsmith.cli import _gathering, main
+from vecsmith.cli._resume import PartialFolder
+_gathering._SECONDS_AT_RISK, _gathering._ROWS_OF_STATIC = -1.0, 50
+write, calls = PartialFolder.write_journal, []
+def killed(self, *arguments, **options):
+    write(self, *arguments, **options)
+    calls.append(1)
+    if len(calls) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+PartialFolder.write_journal = killed
+main(sys.argv[1:])
+"""
+
+
+def test_a_run_killed_by_the_system_goes_on(
+    call: Run, environment: dict[str, str], model_folder: Path, model: StaticModel, tmp_path: Path
+) -> None:
+    write_rows(tmp_path / "t.jsonl", TEXTS)
+    arguments = ["index", str(model_folder), "t.jsonl", "--out", "index"]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, *arguments], cwd=tmp_path, env=environment, timeout=120,
+        capture_output=True,
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "index").exists()
+    done = call(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "going on after 150 texts" in done.stderr
+    opened = TextIndex.open(tmp_path / "index", verify=True)
+    assert list(opened.texts) == TEXTS
+    np.testing.assert_allclose(
+        opened.vectors.vectors(opened.vectors.ids), model.encode(TEXTS), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("moment", ["adopt", "save"])
+def test_an_addition_killed_while_it_is_written_is_finished_by_the_same_command(
+    call: Run, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    from vecsmith.retrieval.texts import TextStore
+
+    kinds = {"adopt": TextStore, "save": AdaptiveIndex}
+    write_rows(tmp_path / "new.jsonl", ["hello 猫 猫", "mat"], ["doc-3", "other"])
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kinds[moment], moment, killed)
+        done = call("index", index, "--add", "new.jsonl", "--id-column", "id")
+    assert done.returncode == 130
+    assert len(TextIndex.open(index, verify=True)) == 300  # as it was
+    refused = call("index", index, "--delete", "new.jsonl")
+    assert "unfinished run, expected it to end" in refused.stderr
+    done = call("index", index, "--add", "new.jsonl", "--id-column", "id")
+    assert done.returncode == 0, done.stderr
+    opened = TextIndex.open(index, verify=True)
+    assert len(opened) == 301
+    assert [opened.texts.texts(n) for n in opened.find(["doc-3", "other"])] == [
+        ["hello 猫 猫"], ["mat"],
+    ]  # fmt: skip
+    assert leftovers(tmp_path) == []
+
+
+def test_an_unfinished_run_of_other_texts_is_refused_until_restarted(
+    call: Run, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rows(tmp_path / "t.jsonl", TEXTS[:100])
+    monkeypatch.setattr(_gathering, "_ROWS_OF_STATIC", 30)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            _gathering.Gathering,
+            "_check_unchanged",
+            lambda self: (_ for _ in ()).throw(OSError(28, "x")),
+        )
+        assert call("index", model_folder, "t.jsonl", "--out", "i").returncode == 1
+    write_rows(tmp_path / "t.jsonl", TEXTS[:99])
+    done = call("index", model_folder, "t.jsonl", "--out", "i")
+    assert done.returncode == 1
+    assert "input fingerprint was" in done.stderr
+    assert call("index", model_folder, "t.jsonl", "--out", "i", "--restart").returncode == 0
+    assert len(TextIndex.open(tmp_path / "i")) == 99
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["t.jsonl"], "expected TEXTS and --out FOLDER"),
+        (["t.jsonl", "--out", "x", "--add", "t.jsonl"], "--add and --delete change an index"),
+    ],
+)
+def test_a_command_that_is_neither_is_a_usage_error(
+    call: Run, model_folder: Path, arguments: list[str], message: str
+) -> None:
+    done = call("index", model_folder, *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["t.jsonl", "--out", "full"], "is there already, expected a new folder"),
+        (["t.jsonl", "--out", "no/such"], "no folder no"),
+        (["absent.jsonl", "--out", "x"], "absent.jsonl: no such file"),
+        (["t.jsonl", "--out", "x", "--id-column", "nope"], "column 'nope' is absent"),
+        (["t.jsonl", "--out", "x", "--dims", "64"], "which has 16, expected at most 16"),
+        (["twice.jsonl", "--out", "x", "--id-column", "id"], "texts 0 and 1 are both called 'a'"),
+        (["mixed.jsonl", "--out", "x", "--id-column", "id"], "line 2: the id 'id' is a number"),
+        (["blank.jsonl", "--out", "x"], "blank.jsonl: no text, expected one or more"),
+        (["-", "--out", "x"], "expected a file"),
+    ],
+)
+def test_what_cannot_be_indexed_is_told_in_one_line_and_leaves_nothing(
+    call: Run, model_folder: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    write_rows(tmp_path / "t.jsonl", TEXTS[:5])
+    write_rows(tmp_path / "twice.jsonl", TEXTS[:2], ["a", "a"])
+    write_rows(tmp_path / "mixed.jsonl", TEXTS[:2], ["a", 7])
+    write_rows(tmp_path / "blank.jsonl", ["", " "])
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("x")
+    done = call("index", model_folder, *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert leftovers(tmp_path) == []
+    assert not (tmp_path / "x").exists()
+
+
+def test_adding_texts_without_ids_to_an_index_with_ids_is_refused(
+    call: Run, index: Path, tmp_path: Path
+) -> None:
+    write_rows(tmp_path / "new.jsonl", ["hello"])
+    done = call("index", index, "--add", "new.jsonl")
+    assert done.returncode == 1
+    assert "has strings as ids" in done.stderr
+    assert leftovers(tmp_path) == []
+
+
+def test_two_additions_at_once_are_refused(call: Run, index: Path, tmp_path: Path) -> None:
+    from vecsmith.cli._resume import PartialFolder
+
+    write_rows(tmp_path / "new.jsonl", ["hello"], ["a"])
+    with PartialFolder(index):
+        done = call("index", index, "--add", "new.jsonl", "--id-column", "id")
+    assert done.returncode == 1
+    assert "another process is writing it" in done.stderr
