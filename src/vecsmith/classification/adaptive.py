@@ -1,0 +1,357 @@
+"""A scikit-learn classifier that stops at the first prefix it is sure of.
+
+Source: Kusupati et al., "Matryoshka Representation Learning", NeurIPS 2022, section 4.2.1 and
+appendix D.1. The one rule: thresholds, temperatures and how strongly weights are held back are
+learnt from rows that the heads were not fitted on; what is told of the cascade is of those rows.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from vecsmith._typing import PathLike
+from vecsmith.classification.cascade_fit import FitSettings, Material, fit_again, fit_cascade
+from vecsmith.classification.cascaded import CascadedHeads, Decisions, FloatMatrix
+from vecsmith.classification.fitting import ClassWeight, halved_dims
+from vecsmith.classification.joint import LearntCascade, learn_cascade
+from vecsmith.classification.saving import (
+    JSON_NAME,
+    SavedClassifier,
+    numbers_of,
+    open_classifier,
+    save_classifier,
+    settings_block,
+    settings_of,
+)
+
+Floats = NDArray[np.float64]
+
+# Of rows at a mean square length of 1; which of them is best differs from set to set by 2 points
+STRENGTHS: Final = (1.0, 10.0, 100.0)
+_DTYPES = (np.float64, np.float32, np.float16)
+_FIGURES = ("expected_dims_", "expected_total_dims_", "validation_accuracy_")
+_CHOICES = {
+    "heads": ("untied", "tied"),
+    "rotation": ("discriminant", "none"),
+    "thresholds": ("paper", "accuracy_loss"),
+}
+
+
+class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Linear heads on nested prefixes; each row is decided by the shortest that is sure of it.
+
+    Args:
+        dims: Prefix lengths of the heads; None: the embeddings' and its halves down to 8.
+        heads: "untied": a matrix for each prefix (MRL); "tied": one matrix, of which a prefix uses
+            its first columns (MRL-E).
+        rotation: "discriminant": coordinates are changed first so that the first of them tell
+            classes apart best, which brings short prefixes far nearer to the whole; "none": the
+            embeddings' own order.
+        thresholds: "paper": of each pair of heads alone, as in the paper; "accuracy_loss": of the
+            whole cascade, as cheap as it gets while no more accuracy is lost than asked.
+        max_accuracy_loss: For "accuracy_loss": what may be lost against the longest head, as a
+            share of rows (0.01 is a point).
+        surely: Ask that of the upper end of the loss's 95 % interval, not of the loss itself.
+        validation_fraction: Rows of each class held out to learn thresholds, temperatures and C.
+        refit: Whether heads are fitted once more on all rows after that.
+        calibrate: Whether each head learns a temperature (Guo et al. 2017).
+        C: How weakly large weights are held back, for rows at a mean square length of 1; None: of
+            1, 10 and 100 the one under which held-out labels are likeliest, for each head.
+        class_weight: None, "balanced", or a mapping from class to weight.
+        max_dim: The longest prefix to use when predicting; None: all. May be set after a fit.
+        tol: A head's fit ends when no entry of its gradient is larger.
+        random_state: Draws the held-out rows.
+
+    Attributes:
+        classes_: Labels, [C].
+        dims_: Prefix lengths, ascending, M.
+        heads_: The heads, with their temperatures.
+        rotation_: The change of coordinates, or None.
+        scale_: What rows are multiplied by where there is no rotation.
+        strengths_: C of each prefix length.
+        thresholds_: How sure each prefix length but the last must be; infinite where it is not
+            asked at all.
+        expected_dims_: Mean dimensions of the head that decides, on held-out rows.
+        expected_total_dims_: Mean dimensions of all heads asked, summed, on held-out rows.
+        validation_accuracy_: Of the cascade, on held-out rows; with several labels a row, the share
+            of rows with all labels right.
+        validation_loss_: Accuracy lost against the longest head on held-out rows: value, low, high
+            of its 95 % interval. Thresholds are cross-fitted: none judged rows it was chosen by.
+        n_features_in_: Width of the embeddings.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> y = rng.integers(0, 3, 300)
+        >>> x = rng.normal(size=(300, 16)) + 3 * np.eye(3, 16)[y]
+        >>> classifier = AdaptiveClassifier(dims=[2, 4, 16]).fit(x, y)
+        >>> float(classifier.score(x, y)) > 0.9
+        True
+        >>> classifier.expected_dims_ < 16
+        True
+    """
+
+    def __init__(
+        self,
+        dims: Sequence[int] | None = None,
+        *,
+        heads: Literal["untied", "tied"] = "untied",
+        rotation: Literal["discriminant", "none"] = "discriminant",
+        thresholds: Literal["paper", "accuracy_loss"] = "paper",
+        max_accuracy_loss: float = 0.0,
+        surely: bool = False,
+        validation_fraction: float = 0.2,
+        refit: bool = True,
+        calibrate: bool = True,
+        C: float | None = None,
+        class_weight: ClassWeight = None,
+        max_dim: int | None = None,
+        tol: float = 1e-4,
+        random_state: int = 0,
+    ) -> None:
+        self.dims = dims
+        self.heads = heads
+        self.rotation = rotation
+        self.thresholds = thresholds
+        self.max_accuracy_loss = max_accuracy_loss
+        self.surely = surely
+        self.validation_fraction = validation_fraction
+        self.refit = refit
+        self.calibrate = calibrate
+        self.C = C
+        self.class_weight = class_weight
+        self.max_dim = max_dim
+        self.tol = tol
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fits heads and thresholds.
+
+        Args:
+            X: Embeddings [N, D], float64, float32 or float16.
+            y: Labels [N], or 0 and 1 for each row and label, [N, C].
+            sample_weight: How much each row counts, [N].
+
+        Raises:
+            ValueError: If an argument, the rows or the labels do not fit.
+            MissingExtraError: If scipy is not installed.
+        """
+        self._check_arguments()
+        rows, labels = validate_data(self, X, y, dtype=_DTYPES, multi_output=True)
+        check_classification_targets(labels)
+        weights = _checked_weights(sample_weight, len(rows))
+        if not (weights > 0).all():  # as if those rows were not there
+            counted = weights > 0
+            rows, labels, weights = rows[counted], labels[counted], weights[counted]
+        material = Material(rows, self._targets(labels), weights)
+        settings = self._settings(rows.shape[1])
+        fitted, held = material.split(self.validation_fraction, self.random_state)
+        cascaded, self.strengths_ = fit_cascade(fitted, held, settings)
+        outcomes = cascaded.outcomes(held.rows, held.targets, held.weights)
+        learnt = learn_cascade(
+            outcomes,
+            max_loss=self.max_accuracy_loss if self.thresholds == "accuracy_loss" else None,
+            sure=self.surely,
+            seed=self.random_state,
+        )
+        if self.refit:
+            cascaded = fit_again(material, cascaded, self.strengths_, settings)
+        heads = replace(cascaded.heads, classes=self.classes_)
+        self._keep(replace(cascaded, heads=heads, cascade=learnt.cascade))
+        self._tell(learnt)
+        if heads.unfinished:
+            warnings.warn(
+                f"heads of {list(heads.unfinished)} dimensions were still improving when they were "
+                "stopped: give a larger tol or a smaller C",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Labels [N]; with several labels a row 0 or 1 for each, [N, C].
+
+        Raises:
+            ValueError: If the embeddings do not fit.
+        """
+        return self.predict_with_dims(X)[0]
+
+    def predict_proba(self, X: ArrayLike) -> FloatMatrix:
+        """Probabilities of the classes, from the head that decided each row, [N, C].
+
+        Raises:
+            ValueError: If the embeddings do not fit.
+        """
+        return self.decide(X).probabilities
+
+    def predict_with_dims(self, X: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Labels as `predict` gives them, and dimensions of the head that decided each row, [N].
+
+        Raises:
+            ValueError: If the embeddings do not fit.
+        """
+        decisions = self.decide(X)
+        return self.cascaded_.labels_of(decisions.probabilities), decisions.dims
+
+    def decide(self, X: ArrayLike) -> Decisions:
+        """Probabilities, dimensions of the head that decided, and of all asked, of each row.
+
+        Raises:
+            ValueError: If the embeddings do not fit.
+        """
+        check_is_fitted(self)
+        rows = validate_data(self, X, dtype=_DTYPES, reset=False)
+        return self.cascaded_.decide(rows, max_dim=self.max_dim)
+
+    def save(self, folder: PathLike, *, about: Mapping[str, Any] | None = None) -> None:
+        """Writes the classifier as `folder`, whole or not at all: JSON and safetensors, no pickle.
+
+        Args:
+            folder: New, empty, or one that holds a classifier, which is replaced.
+            about: What else to keep in it, as JSON.
+
+        Raises:
+            ValueError: If it is not fitted, or a label is of a type that cannot be kept.
+            FileExistsError: If `folder` is a file, or holds something else.
+            OSError: If the disk is full or may not be written.
+        """
+        check_is_fitted(self)
+        saved = SavedClassifier(
+            cascaded=self.cascaded_,
+            settings=settings_block(self.get_params(deep=False)),
+            learnt={
+                "strengths": [self.strengths_[dim] for dim in self.dims_],
+                "figures": [getattr(self, name) for name in _FIGURES],
+                "validation_loss": list(self.validation_loss_),
+            },
+            about=about or {},
+        )
+        save_classifier(folder, saved)
+
+    @classmethod
+    def open(cls, folder: PathLike) -> Self:
+        """The classifier that `save` wrote as `folder`; its arrays are mapped.
+
+        Raises:
+            FormatError: If the folder holds none, or a broken one.
+            OSError: If it cannot be read.
+        """
+        saved = open_classifier(folder)
+        source = str(Path(folder) / JSON_NAME)
+        classifier = cls(**settings_of(saved.settings, cls._get_param_names(), source=source))
+        classifier._keep(saved.cascaded)
+        classifier.n_features_in_ = saved.cascaded.n_features
+        strengths = numbers_of(saved.learnt, "strengths", len(classifier.dims_), source=source)
+        classifier.strengths_ = dict(zip(classifier.dims_, strengths, strict=True))
+        loss = numbers_of(saved.learnt, "validation_loss", 3, source=source)
+        classifier.validation_loss_ = (loss[0], loss[1], loss[2])
+        figures = numbers_of(saved.learnt, "figures", len(_FIGURES), source=source)
+        for name, figure in zip(_FIGURES, figures, strict=True):
+            setattr(classifier, name, figure)
+        return classifier
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn may expect of it."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def _keep(self, cascaded: CascadedHeads) -> None:
+        self.cascaded_ = cascaded
+        self.heads_, self.rotation_ = cascaded.heads, cascaded.rotation
+        self.scale_, self.dims_, self.classes_ = (
+            cascaded.scale,
+            cascaded.heads.dims,
+            cascaded.heads.classes,
+        )
+        self.thresholds_ = dict(zip(self.dims_[:-1], cascaded.cascade.thresholds, strict=True))
+
+    def _tell(self, learnt: LearntCascade) -> None:
+        self.expected_dims_ = learnt.figures.mean_dims
+        self.expected_total_dims_ = learnt.figures.mean_total_dims
+        self.validation_accuracy_ = learnt.figures.accuracy
+        self.validation_loss_ = (learnt.loss.value, learnt.loss.low, learnt.loss.high)
+
+    def _targets(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Places of classes [N], or 0 and 1 [N, C]; sets `classes_`."""
+        if type_of_target(labels).startswith("multilabel"):
+            self.classes_ = np.arange(labels.shape[1])
+            present: NDArray[Any] = labels.astype(np.uint8)
+            return present
+        self.classes_, codes = np.unique(column_or_1d(labels, warn=True), return_inverse=True)
+        places: NDArray[Any] = codes.astype(np.intp)
+        return places
+
+    def _settings(self, width: int) -> FitSettings:
+        class_weight = self.class_weight
+        if isinstance(class_weight, Mapping):
+            place = {label: code for code, label in enumerate(self.classes_.tolist())}
+            unknown = [label for label in class_weight if label not in place]
+            if unknown:
+                raise ValueError(f"class_weight names {unknown[:5]}, expected classes of y")
+            class_weight = {place[label]: weight for label, weight in class_weight.items()}
+        return FitSettings(
+            dims=self._checked_dims(width),
+            tied=self.heads == "tied",
+            rotated=self.rotation == "discriminant",
+            strengths=STRENGTHS if self.C is None else (float(self.C),),
+            class_weight=class_weight,
+            calibrate=self.calibrate,
+            tol=self.tol,
+        )
+
+    def _checked_dims(self, width: int) -> tuple[int, ...]:
+        dims = halved_dims(width) if self.dims is None else tuple(sorted(int(d) for d in self.dims))
+        if not dims or dims[0] < 1 or dims[-1] > width or len(set(dims)) < len(dims):
+            raise ValueError(
+                f"dims are {list(dims)}, expected different prefix lengths from 1 to {width}, the "
+                "dimensions of the embeddings"
+            )
+        kept = tuple(dim for dim in dims if self.max_dim is None or dim <= self.max_dim)
+        if not kept:
+            raise ValueError(
+                f"max_dim is {self.max_dim}, expected at least {dims[0]}, the shortest prefix"
+            )
+        return kept
+
+    def _check_arguments(self) -> None:
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}, expected one of {list(known)}"
+                )
+        if not 0 < self.validation_fraction < 1:
+            raise ValueError(
+                f"validation_fraction is {self.validation_fraction}, expected a number between 0 "
+                "and 1"
+            )
+        if self.C is not None and not 0 < self.C < float("inf"):
+            raise ValueError(f"C is {self.C}, expected a positive number, or None to choose it")
+
+
+def _checked_weights(sample_weight: ArrayLike | None, n_rows: int) -> Floats:
+    if sample_weight is None:
+        return np.ones(n_rows)
+    weights = np.asarray(sample_weight, np.float64)
+    if weights.ndim == 0:
+        weights = np.full(n_rows, float(weights))
+    if weights.shape != (n_rows,) or not (np.isfinite(weights) & (weights >= 0)).all():
+        raise ValueError(
+            f"sample_weight has shape {list(weights.shape)}, expected a number that is not "
+            f"negative for each of {n_rows} rows"
+        )
+    if not weights.any():
+        raise ValueError("sample_weight is zero for all rows, expected one that counts at least")
+    return weights

@@ -1,0 +1,221 @@
+"""Rows and labels to heads in a cascade: coordinates, heads, their strengths and temperatures.
+
+The one rule: what is chosen (how strongly weights are held back, temperatures) is chosen by rows
+that the heads were not fitted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith.classification.calibration import calibrate
+from vecsmith.classification.cascade import Cascade
+from vecsmith.classification.cascaded import CascadedHeads, FloatMatrix
+from vecsmith.classification.fitting import ClassWeight, fit_heads
+from vecsmith.classification.heads import LinearHeads
+from vecsmith.classification.holdout import held_out, merged, row_hashes
+from vecsmith.classification.rotation import discriminant_rotation, plain_scale
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitSettings:
+    """How heads are fitted.
+
+    Attributes:
+        dims: Prefix lengths, ascending.
+        tied: One matrix for all of them (MRL-E), or one each (MRL).
+        rotated: Whether coordinates are changed to those that tell classes apart.
+        strengths: C to choose from.
+        class_weight: As `fit_heads` takes it, by places of classes.
+        calibrate: Whether each head learns a temperature.
+        tol: A fit ends when no entry of its gradient is larger.
+    """
+
+    dims: tuple[int, ...]
+    tied: bool
+    rotated: bool
+    strengths: tuple[float, ...]
+    class_weight: ClassWeight
+    calibrate: bool
+    tol: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """Rows to learn from.
+
+    Attributes:
+        rows: Embeddings [N, D].
+        targets: Place of each row's class, [N]; with several labels 0 or 1 for each, [N, C].
+        weights: How much each row counts, [N].
+    """
+
+    rows: NDArray[Any]
+    targets: NDArray[Any]
+    weights: Floats
+
+    @property
+    def is_single(self) -> bool:
+        """Whether each row has one class."""
+        return self.targets.ndim == 1
+
+    def split(self, fraction: float, seed: int) -> tuple[Material, Material]:
+        """Rows to fit on, and rows held out, each different one of these once.
+
+        Where there are too few rows to hold any out, all are on both sides.
+        """
+        codes = self.targets
+        if not self.is_single:
+            codes = np.unique(self.targets, axis=0, return_inverse=True)[1].reshape(-1)
+        hashes = row_hashes(self.rows, codes, seed)
+        # of sets of labels there may be nearly as many as rows: there each counts like another
+        strata = codes if self.is_single else np.zeros_like(codes)
+        held = held_out(hashes, strata, self.weights, fraction)
+        if not held.any():
+            return self, self
+        judged = self._rows(held)
+        places, weights = merged(hashes[held], judged.weights)
+        return self._rows(~held), Material(judged.rows[places], judged.targets[places], weights)
+
+    def _rows(self, mask: NDArray[np.bool_]) -> Material:
+        return Material(self.rows[mask], self.targets[mask], self.weights[mask])
+
+
+def fit_cascade(
+    fitted: Material, held: Material, settings: FitSettings
+) -> tuple[CascadedHeads, dict[int, float]]:
+    """Heads, each with the strength and the temperature that held-out rows ask for.
+
+    Their cascade asks the longest head alone: thresholds are learnt from what this gives.
+
+    Returns:
+        The heads, and the strength of each prefix length.
+    """
+    plan = _prepared(fitted, settings)
+    rows = plan.coordinates(fitted.rows, 0, settings.dims[-1])
+    seen = plan.coordinates(held.rows, 0, settings.dims[-1])
+    tried = []
+    for strength in settings.strengths:
+        heads = _fit(rows, fitted, dict.fromkeys(settings.dims, strength), settings)
+        if settings.calibrate:
+            heads = calibrate(heads, seen, held.targets, sample_weight=held.weights)
+        tried.append(heads)
+    likeliest = _likeliest(tried, seen, held, tied=settings.tied)
+    strengths = dict(
+        zip(settings.dims, (settings.strengths[place] for place in likeliest), strict=True)
+    )
+    return replace(plan, heads=_picked(tried, likeliest)), strengths
+
+
+def fit_again(
+    material: Material,
+    cascaded: CascadedHeads,
+    strengths: Mapping[int, float],
+    settings: FitSettings,
+) -> CascadedHeads:
+    """Coordinates and heads fitted on all rows, under the temperatures that are known."""
+    plan = _prepared(material, settings)
+    rows = plan.coordinates(material.rows, 0, settings.dims[-1])
+    heads = _fit(rows, material, strengths, settings)
+    return replace(plan, heads=heads.with_temperatures(cascaded.heads.temperatures))
+
+
+def _prepared(material: Material, settings: FitSettings) -> CascadedHeads:
+    """What makes coordinates, with heads that say nothing yet."""
+    single, width = material.is_single, material.rows.shape[1]
+    n_classes = int(material.targets.max()) + 1 if single else material.targets.shape[1]
+    n_dims, n_heads = settings.dims[-1], len(settings.dims)
+    rotation = None
+    if settings.rotated:
+        rotation = discriminant_rotation(
+            material.rows, material.targets, material.weights, n_dims, single=single
+        )
+    return CascadedHeads(
+        heads=LinearHeads(
+            dims=settings.dims,
+            tied=False,
+            weights=np.zeros((n_classes, sum(settings.dims)), np.float32),
+            biases=np.zeros((n_heads, n_classes), np.float32),
+            classes=np.arange(n_classes),
+            kind="softmax" if single else "multilabel",
+            scaling="none",
+        ),
+        cascade=Cascade(settings.dims, (inf,) * (n_heads - 1)),
+        n_features=width,
+        rotation=rotation,
+        scale=1.0 if rotation is not None else plain_scale(material.rows, material.weights),
+    )
+
+
+def _fit(
+    rows: FloatMatrix, material: Material, strengths: Mapping[int, float], settings: FitSettings
+) -> LinearHeads:
+    return fit_heads(
+        rows,
+        material.targets,
+        dims=settings.dims,
+        tied=settings.tied,
+        # the prefixes' weights are strengths here; tied heads have one for all
+        weights=None if settings.tied else dict(strengths),
+        strength=strengths[settings.dims[-1]] if settings.tied else 1.0,
+        class_weight=settings.class_weight,
+        sample_weight=material.weights,
+        kind="softmax" if material.is_single else "multilabel",
+        scaling="none",
+        tol=settings.tol,
+    )
+
+
+def _likeliest(
+    tried: Sequence[LinearHeads], rows: FloatMatrix, held: Material, *, tied: bool
+) -> list[int]:
+    """Place among those tried of the heads that make held-out labels likeliest, for each prefix."""
+    if len(tried) == 1:
+        return [0] * len(tried[0].dims)
+    losses = np.array(
+        [[_mean_loss(heads, rows, held, dim) for dim in heads.dims] for heads in tried]
+    )
+    if tied:
+        losses = np.broadcast_to(losses.sum(axis=1, keepdims=True), losses.shape)
+    return [int(place) for place in losses.argmin(axis=0)]
+
+
+def _mean_loss(heads: LinearHeads, rows: FloatMatrix, held: Material, dim: int) -> float:
+    """Mean negative log-likelihood of labels; of all labels of a row together."""
+    probabilities = heads.probabilities(rows, dim).astype(np.float64)
+    if held.is_single:
+        likely = probabilities[np.arange(len(rows)), held.targets]
+        losses = -np.log(np.maximum(likely, np.finfo(float).tiny))
+    else:
+        likely = np.where(held.targets > 0, probabilities, 1 - probabilities)
+        losses = -np.log(np.maximum(likely, np.finfo(np.float32).eps)).sum(axis=1)
+    return float(np.average(losses, weights=held.weights))
+
+
+def _picked(tried: Sequence[LinearHeads], places: Sequence[int]) -> LinearHeads:
+    """Heads of each prefix from one of those tried."""
+    if len(set(places)) == 1:
+        return tried[places[0]]
+    dims = tried[0].dims
+    chosen = [tried[place] for place in places]
+    parts = [heads.head(dim) for heads, dim in zip(chosen, dims, strict=True)]
+    temperatures = [
+        heads.temperatures[m] for m, heads in enumerate(chosen) if heads.temperatures is not None
+    ]
+    return replace(
+        tried[0],
+        weights=np.concatenate([weights for weights, _ in parts], axis=1),
+        biases=np.stack([bias for _, bias in parts]),
+        temperatures=tuple(temperatures) or None,
+        unfinished=tuple(
+            dim for heads, dim in zip(chosen, dims, strict=True) if dim in heads.unfinished
+        ),
+    )

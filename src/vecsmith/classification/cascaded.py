@@ -1,0 +1,170 @@
+"""Heads in a cascade, ready to classify: plain values, numpy alone, nothing to fit.
+
+The one rule: a row's coordinates are made as far as it needs them and no further.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vecsmith.classification.cascade import Cascade, HeadOutcomes, Places, confidence_of
+from vecsmith.classification.heads import LinearHeads, prefix_of
+from vecsmith.classification.rotation import Rotation
+
+FloatMatrix = NDArray[np.floating[Any]]
+
+# Rows at a time: their probabilities under all heads are small beside the embeddings.
+_BLOCK = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Decisions:
+    """What was decided on N rows.
+
+    Attributes:
+        probabilities: Of the classes, from the head that decided, [N, C].
+        dims: Dimensions of the head that decided, [N].
+        total_dims: Dimensions of all heads asked, summed, [N].
+    """
+
+    probabilities: FloatMatrix
+    dims: NDArray[np.int64]
+    total_dims: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CascadedHeads:
+    """Embeddings to labels.
+
+    Attributes:
+        heads: A linear classifier for each prefix length.
+        cascade: Which of them are asked, and how sure each must be.
+        n_features: Width of the embeddings.
+        rotation: Change of coordinates before the heads, or None.
+        scale: What rows are multiplied by where there is no rotation.
+
+    Raises:
+        ValueError: If the parts do not fit each other.
+    """
+
+    heads: LinearHeads
+    cascade: Cascade
+    n_features: int
+    rotation: Rotation | None = None
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.heads.dims != self.cascade.dims:
+            raise ValueError(
+                f"heads of {list(self.heads.dims)} dimensions and a cascade of "
+                f"{list(self.cascade.dims)}, expected the same"
+            )
+        width = self.n_features if self.rotation is None else self.rotation.matrix.shape[1]
+        rows = self.n_features if self.rotation is None else self.rotation.matrix.shape[0]
+        if self.heads.dims[-1] > width or rows != self.n_features:
+            raise ValueError(
+                f"heads of up to {self.heads.dims[-1]} of {width} dimensions of embeddings of "
+                f"{rows}, expected no more than there are, of {self.n_features}"
+            )
+        if not 0 < self.scale < float("inf"):
+            raise ValueError(f"scale is {self.scale}, expected a positive number")
+
+    def coordinates(self, x: NDArray[Any], start: int, stop: int) -> FloatMatrix:
+        """Coordinates `start` to `stop` that the heads read, of embeddings [N, D].
+
+        In float64 if the embeddings are, else in float32.
+        """
+        if self.rotation is not None:
+            return self.rotation.coordinates(x, start, stop)
+        wide = prefix_of(x[:, start:stop], stop - start)
+        return wide * wide.dtype.type(self.scale)
+
+    def decide(self, x: ArrayLike, *, max_dim: int | None = None) -> Decisions:
+        """What the first head that is sure enough says of each row.
+
+        Args:
+            x: Embeddings [N, D].
+            max_dim: The longest prefix to use; None: all.
+
+        Raises:
+            ValueError: If the embeddings are not N rows of D finite numbers, or no head has so few
+                dimensions as `max_dim`.
+        """
+        rows = np.asarray(x)
+        if rows.ndim != 2 or rows.shape[1] != self.n_features or rows.dtype.kind not in "fiu":
+            raise ValueError(
+                f"embeddings are {rows.dtype} of shape {list(rows.shape)}, expected numbers "
+                f"[N, {self.n_features}]"
+            )
+        dtype = np.float64 if rows.dtype == np.float64 else np.float32
+        probabilities = np.empty((len(rows), len(self.heads.classes)), dtype)
+        places = np.empty(len(rows), np.intp)
+        asked = self.cascade.asked(max_dim)
+        for start in range(0, len(rows), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            self._decide_block(rows[block], asked, probabilities[block], places[block])
+        totals = self.cascade.total_dims(max_dim=max_dim)
+        return Decisions(
+            probabilities=probabilities,
+            dims=np.asarray(self.heads.dims, np.int64)[places],
+            total_dims=totals[places],
+        )
+
+    def labels_of(self, probabilities: FloatMatrix) -> NDArray[Any]:
+        """Labels [N] that probabilities [N, C] stand for; with several a row 0 or 1, [N, C]."""
+        if self.heads.kind == "multilabel":
+            present: NDArray[Any] = (probabilities > 0.5).astype(np.int64)
+            return present
+        labels: NDArray[Any] = self.heads.classes[probabilities.argmax(axis=1)]
+        return labels
+
+    def outcomes(
+        self, x: NDArray[Any], targets: NDArray[Any], weights: NDArray[np.float64]
+    ) -> HeadOutcomes:
+        """What every head says of rows whose answers are known.
+
+        Args:
+            x: Embeddings [N, D].
+            targets: Place of each row's class [N]; with several labels 0 or 1 for each, [N, C].
+            weights: How much each row counts, [N].
+        """
+        multilabel = self.heads.kind == "multilabel"
+        confidences = np.empty((len(self.heads.dims), len(x)))
+        correct = np.empty_like(confidences)
+        for start in range(0, len(x), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            rows = self.coordinates(x[block], 0, self.heads.dims[-1])
+            for m, dim in enumerate(self.heads.dims):
+                probabilities = self.heads.probabilities(rows, dim)
+                confidences[m, block] = confidence_of(probabilities, multilabel=multilabel)
+                if multilabel:
+                    correct[m, block] = ((probabilities > 0.5) == targets[block]).all(axis=1)
+                else:
+                    correct[m, block] = probabilities.argmax(axis=1) == targets[block]
+        return HeadOutcomes.of(self.heads.dims, confidences, correct, weights)
+
+    def _decide_block(
+        self, rows: NDArray[Any], asked: tuple[int, ...], probabilities: FloatMatrix, places: Places
+    ) -> None:
+        waiting = np.arange(len(rows))
+        known = self.coordinates(rows, 0, 0)
+        for m in asked:
+            dim = self.heads.dims[m]
+            known = np.concatenate(
+                [known, self.coordinates(rows[waiting], known.shape[1], dim)], axis=1
+            )
+            found = self.heads.probabilities(known, dim)
+            sure = confidence_of(found, multilabel=self.heads.kind == "multilabel")
+            stops = np.ones(len(waiting), np.bool_) if m == asked[-1] else self._stops(m, sure)
+            probabilities[waiting[stops]] = found[stops]
+            places[waiting[stops]] = m
+            waiting, known = waiting[~stops], known[~stops]
+            if not len(waiting):
+                break
+
+    def _stops(self, m: int, sure: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return sure > self.cascade.thresholds[m]
