@@ -127,6 +127,14 @@ def test_starbucks_sums_fixed_pairs_and_draws_their_prefixes_to_the_last_layers(
     assert value_of(loss, sides) == pytest.approx(expected, abs=1e-12)
 
 
+def test_a_layer_may_have_several_prefixes(sides: tuple[Tensor, Tensor]) -> None:
+    pairs = [(layer, dim) for layer in (2, 4) for dim in DIMS]
+    loss = layered(matryoshka(BASE, DIMS), pairs=pairs).for_layers(N)
+    expected = sum(DIMS[dim] * loss_by_hand(sides, layer, dim) for layer, dim in pairs)
+    expected += sum(kl_by_hand(sides, 2, dim) for dim in DIMS)
+    assert value_of(loss, sides) == pytest.approx(expected, abs=1e-12)
+
+
 def test_starbucks_pairs_the_prefixes_of_a_matryoshka_with_evenly_deep_layers(
     sides: tuple[Tensor, Tensor],
 ) -> None:

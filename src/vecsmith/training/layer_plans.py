@@ -200,11 +200,12 @@ def starbucks(
     base, dims = _prefixes(loss)
     pairs = settings.pairs or diagonal(n_layers, [*dims])
     parts, found = list[Part](), list[Alignment]()
-    for layer, dim in pairs:
+    for layer in sorted({layer for layer, _ in pairs}):
+        lengths = [dim for each, dim in pairs if each == layer]
         is_last = layer == n_layers
         weight = settings.last_weight if is_last else settings.prior_weight
-        parts += _nested(base, layer, [dim], dims, weight)
-        if not is_last:
+        parts += _nested(base, layer, lengths, dims, weight)
+        for dim in () if is_last else lengths:
             found += _from_last([layer], settings.kl_weight, settings, dim=dim)
     return parts, found
 
