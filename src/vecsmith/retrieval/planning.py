@@ -13,7 +13,7 @@ Shapes: Q queries, K rows of a shortlist, k true neighbours.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -81,7 +81,6 @@ def choose_plan(
     dims: Sequence[int] | None = None,
     kinds: Sequence[RowKind] = ("int8", "bits"),
     full: RowKind = "float32",
-    middle_kinds: Sequence[RowKind] = (),
     firsts: Sequence[Stage] = (),
     n_scored: Callable[[Stage], int] | None = None,
     own: Places | None = None,
@@ -98,10 +97,8 @@ def choose_plan(
         k: True neighbours of a query, those of exact search by all dims.
         recall: Share of them to find, as a mean over queries.
         dims: Prefixes that stages may read; None for halvings of D.
-        kinds: How packed prefixes may be stored.
+        kinds: How packed prefixes may be stored, besides those of whole vectors.
         full: How whole vectors are kept: what the last stage reads.
-        middle_kinds: How packed prefixes may be stored that middle stages read; those of `full`
-            they read in any case.
         firsts: More first stages to try, such as walks through graphs; what they keep is learnt.
         n_scored: Rows that such a stage scored a query, asked once it ran.
         own: Place of each query among the rows, where queries are rows themselves, [Q]; a row does
@@ -115,11 +112,11 @@ def choose_plan(
     """
     _check(queries, recall, k, n_rows)
     dim = queries.shape[1]
-    shorter = sorted({d for d in (halvings(dim) if dims is None else dims) if d < dim})
+    asked_dims = sorted({*(halvings(dim) if dims is None else dims)})
     most = min(most, n_rows - (own is not None))
     exact = SearchPlan.exact(dim, k=k, kind=full)
     setting = _Setting(
-        middles=[(d, kind) for d in shorter for kind in dict.fromkeys((full, *middle_kinds))],
+        middles=_coarser(asked_dims, (full, *kinds), exact.stages[0], most),
         last=exact.stages[0],
         seconds=lambda plan, scored: costs.seconds(plan, n_rows, n_scored=scored, machine=machine),
     )
@@ -131,7 +128,7 @@ def choose_plan(
     best = {
         asked: _Offer(exact, setting.seconds(exact, None)) for asked in sorted({*RECALLS, recall})
     }
-    tried = [Stage(dim=d, keep=max(most, 1), kind=kind) for d in shorter for kind in kinds]
+    tried = _coarser(asked_dims, kinds, exact.stages[0], most)
     tried += [replace(stage, keep=min(most, stage.keep)) for stage in firsts]
     for first in tried if most > k else []:
         _learn(learning, first, setting, best, n_scored)
@@ -216,9 +213,21 @@ class _Sample:
 class _Setting:
     """What all shapes of plans are tried with."""
 
-    middles: Sequence[tuple[int, RowKind]]
+    middles: Sequence[Stage]
     last: Stage
     seconds: Seconds
+
+
+def _coarser(dims: Sequence[int], kinds: Iterable[RowKind], last: Stage, most: int) -> list[Stage]:
+    """Stages that read fewer bytes of a row than the last one, the fewest first."""
+    stages = [
+        Stage(dim=dim, keep=max(most, 1), kind=kind)
+        for dim in dims
+        for kind in dict.fromkeys(kinds)
+        if dim <= last.dim
+    ]
+    stages = [stage for stage in stages if stage.row_bytes < last.row_bytes]
+    return sorted(stages, key=lambda stage: (stage.row_bytes, stage.dim))
 
 
 def _learn(
@@ -226,50 +235,59 @@ def _learn(
     n_scored: Callable[[Stage], int] | None,
 ) -> None:  # fmt: skip
     """Offers the cheapest plans that begin with `first`, of two stages and of three."""
+    k = setting.last.keep
+    if first.how == "exact" and not _may_gain(best, setting, [_keeping(first, k)], None):
+        return  # the scan alone takes longer than plans that are known
     places = sample.scan(first)
     scored = n_scored(first) if n_scored is not None and first.how != "exact" else None
     ranks = _ranks(places, sample.truth)
+    shortest: dict[float, int] = {}
     for recall in best:
         keep = _shortest(ranks, sample.truth, recall, first.keep)
         if keep is not None:
-            stages = (_keeping(first, keep), setting.last)
-            _offer(best, recall, stages, setting, scored)
-    for dim, kind in setting.middles:
-        if dim > first.dim:
-            middle = Stage(dim=dim, keep=first.keep, kind=kind)
-            _learn_three(sample, first, middle, places, setting, best, scored)
+            shortest[recall] = keep
+            _offer(best, recall, (_keeping(first, keep), setting.last), setting, scored)
+    for middle in setting.middles:
+        # what a middle stage is to find, the first one must have let through
+        gains = {
+            recall: keep
+            for recall, keep in shortest.items()
+            if _may_gain(
+                {recall: best[recall]}, setting,
+                [_keeping(first, keep), replace(middle, keep=k)], scored,
+            )
+        }  # fmt: skip
+        if middle.row_bytes > first.row_bytes and gains:
+            _learn_three(sample, first, middle, places, setting, best, scored, gains)
 
 
 def _learn_three(
     sample: _Sample, first: Stage, middle: Stage, places: Places, setting: _Setting,
-    best: dict[float, _Offer], scored: int | None,
+    best: dict[float, _Offer], scored: int | None, shortest: Mapping[float, int],
 ) -> None:  # fmt: skip
-    """Offers plans of `first`, `middle` and the last stage, of all lengths."""
-    least = _offer_of(first, setting.last.keep, middle, setting, scored)
-    if all(offer.seconds <= least.seconds for offer in best.values()):
-        return  # the shortest of them would be no gain
+    """Offers plans of `first`, `middle` and the last stage, of all lengths from the shortest."""
     better, _ = sample.searcher.rescore(sample.queries, places, middle)
     # where what the middle stage put in order had stood; behind the last, what is nowhere
     stood = np.pad(_ranks(places, better), ((0, 0), (0, 1)), constant_values=first.keep)
     ranks = _ranks(better, sample.truth)
-    for keep in _lengths(setting.last.keep, first.keep):
+    for keep in _lengths(min(shortest.values()), first.keep):
         # of a shorter first shortlist the middle stage gets fewer, in the same order
         is_there = stood < keep
         within = np.take_along_axis(np.cumsum(is_there, axis=1), ranks, axis=1) - 1
         within = np.where(np.take_along_axis(is_there, ranks, axis=1), within, first.keep)
-        for recall in best:
-            second = _shortest(within, sample.truth, recall, keep)
+        for recall, least in shortest.items():
+            second = _shortest(within, sample.truth, recall, keep) if keep >= least else None
             if second is not None:
                 stages = (_keeping(first, keep), replace(middle, keep=second), setting.last)
                 _offer(best, recall, stages, setting, scored)
 
 
-def _offer_of(
-    first: Stage, keep: int, middle: Stage, setting: _Setting, scored: int | None
-) -> _Offer:
-    stages = (_keeping(first, keep), replace(middle, keep=keep), setting.last)
-    plan = SearchPlan(stages=stages)
-    return _Offer(plan, setting.seconds(plan, scored), scored)
+def _may_gain(
+    best: Mapping[float, _Offer], setting: _Setting, stages: Sequence[Stage], scored: int | None
+) -> bool:
+    """Whether these stages, with the last one, would be cheaper than a plan that is known."""
+    plan = SearchPlan(stages=(*stages, setting.last))
+    return setting.seconds(plan, scored) < max(offer.seconds for offer in best.values())
 
 
 def _offer(
