@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vecsmith.errors import RunFailed
+from vecsmith.errors import FormatError, RunFailed
 from vecsmith.evaluation.encoding import encode_role, fingerprint_of
 
 if TYPE_CHECKING:
@@ -64,10 +65,15 @@ def model_of(index: TextIndex, other_place: str | None) -> Encoder:
 
     Raises:
         RunFailed: If it is another model.
-        FormatError: If there is no model.
+        FormatError: If there is no model, or a broken one.
     """
     record = index.model
     name = record.name if other_place is None else other_place
+    if other_place is None and os.path.isabs(name) and not os.path.exists(name):
+        raise FormatError(
+            f"{name}: gone, expected the model that {index.folder} was made with; name where it is "
+            "now with --model"
+        )
     encoder, dim = open_model(name, compute_dtype=record.compute_dtype, device=record.device)
     if record.fingerprint and fingerprint_of(encoder) == record.fingerprint:
         return encoder

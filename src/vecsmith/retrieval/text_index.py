@@ -296,6 +296,8 @@ def is_text_index(folder: PathLike) -> bool:
 
 
 def _no_index(folder: Path) -> str:
+    if (folder / TEXTS_FOLDER).is_dir():
+        return f"{folder / MODEL_FILE}: missing, expected it; build the index again"
     if (folder / MANIFEST).is_file():
         return (
             f"{folder}: vectors without texts, expected an index that vecsmith index wrote; open "
