@@ -48,8 +48,8 @@ def fit_heads(
 ) -> LinearHeads:
     """A linear classifier for each prefix length of embeddings.
 
-    The result does not depend on a seed: the problems are convex and begin at zero, an untied head
-    at the one before it.
+    The problems are convex and begin at zero: there is no seed, and an untied head is the same
+    whatever other prefixes are fitted with it.
 
     Args:
         x: Embeddings [N, D], float16, float32 or float64; may be memory-mapped.
@@ -92,22 +92,15 @@ def fit_heads(
         sample_weight=sample_weight,
     )  # fmt: skip
 
-    def solve(of: tuple[int, ...], start: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
-        objective = Objective(
-            rows, targets, {dim: strength * shares[dim] for dim in of}, scaling=scaling
-        )
-        return _minimized(objective, start, max_iter, tol)
-
-    n_rows = targets.n_rows_of_weights
     unfinished: list[int] = []
     solved: list[NDArray[np.float64]] = []
     for of in [lengths] if tied else [(dim,) for dim in lengths]:
-        start = np.zeros((n_rows, of[-1] + 1))
-        if solved:
-            # untied: the shorter head, with zeros for its new dimensions, is a good beginning
-            start[:, : solved[-1].shape[1] - 1] = solved[-1][:, :-1]
-            start[:, -1] = solved[-1][:, -1]
-        parameters, converged = solve(of, start)
+        shares_of = {dim: strength * shares[dim] for dim in of}
+        objective = Objective(rows, targets, shares_of, scaling=scaling)
+        # Not from the shorter head, though that is nearer: where the rows are separable its slope
+        # is below the tolerance already, and the new dimensions would stay unused
+        start = np.zeros((targets.n_rows_of_weights, of[-1] + 1))
+        parameters, converged = _minimized(objective, start, max_iter, tol)
         solved.append(parameters)
         unfinished += [] if converged else of
     return _heads_of(

@@ -109,10 +109,11 @@ class LinearHeads:
         """
         weights, bias = self.head(dim)
         rows = prefix_of(x, dim)
-        scores: NDArray[np.floating[Any]] = rows @ weights.T.astype(rows.dtype, copy=False)
-        if self.scaling == "normalize":
-            scores *= inverse_lengths(rows)[:, None]
-        scores += bias
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+            scores: NDArray[np.floating[Any]] = rows @ weights.T.astype(rows.dtype, copy=False)
+            if self.scaling == "normalize":
+                scores *= inverse_lengths(rows)[:, None]
+            scores += bias
         broken = ~np.isfinite(scores).all(axis=1)
         if broken.any():
             raise ValueError(
@@ -184,10 +185,10 @@ def prefix_of(x: ArrayLike, dim: int) -> NDArray[np.floating[Any]]:
 
 def inverse_lengths(rows: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """What brings each row [N, D] to unit length, [N]; 0 for rows of zeros."""
-    squares = np.einsum("nd,nd->n", rows, rows)
-    if not np.isfinite(squares).all():  # float32 leaves its range at lengths of 1e19
-        squares = np.einsum("nd,nd->n", rows, rows, dtype=np.float64)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
+        squares = np.einsum("nd,nd->n", rows, rows)
+        if not np.isfinite(squares).all():  # float32 leaves its range at lengths of 1e19
+            squares = np.einsum("nd,nd->n", rows, rows, dtype=np.float64)
         inverse: NDArray[np.floating[Any]] = np.where(squares > 0, 1 / np.sqrt(squares), 0)
     return inverse.astype(rows.dtype)
 
