@@ -85,7 +85,7 @@ def _recall(searcher: NumpySearcher, queries: FloatArray, plan: SearchPlan) -> N
 
 
 # a slow machine for scans: with a few thousand rows nothing else than their bytes would count
-SLOW = costs.Machine(stage=0.0, kept=0.0)
+SLOW = costs.Machine(stage=0.0, scan_kept=0.0)
 
 
 @pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean"])
