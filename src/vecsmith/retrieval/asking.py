@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith._typing import FloatArray
-from vecsmith.retrieval.ids import IdKind, one_kind
+from vecsmith.retrieval.ids import IdKind, one_kind, shown
 from vecsmith.retrieval.learning import exact_plan
 from vecsmith.retrieval.manifest import Settings
 from vecsmith.retrieval.plan import SearchCost, SearchPlan
@@ -79,7 +79,7 @@ def allowed_places(rows: Rows, filter: Any, kind: IdKind) -> NDArray[np.bool_]:
     ids = one_kind(list(filter) if mask is None else mask)
     if len(ids) and isinstance(ids, np.ndarray) != (kind == "int"):
         raise TypeError(
-            f"a filter with the id {ids[0]!r:.60}, expected "
+            f"a filter with the id {shown(ids, 0)}, expected "
             f"{'whole numbers' if kind == 'int' else 'texts'} as the ids of this index are, or "
             "bools"
         )
@@ -142,7 +142,9 @@ def _scaled(plan: SearchPlan, k: int) -> SearchPlan:
 
 
 def _asked(plan: SearchPlan) -> float:
-    return 1.0 if plan.recall is None else plan.recall.asked
+    if plan.recall is not None:
+        return plan.recall.asked
+    return float(len(plan.stages) == 1)  # every row is scored, or nobody measured
 
 
 def _has_dtype(filter: Any) -> bool:

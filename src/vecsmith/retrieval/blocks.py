@@ -64,10 +64,14 @@ def query_rows(queries: Any, dim: int) -> FloatArray:
 
 def length_of(vectors: Any) -> int | None:
     """How many rows there will be, None for blocks."""
+    if isinstance(vectors, list | tuple) and np.ndim(vectors[0] if vectors else 0) == 2:
+        return sum(map(len, vectors))
     return len(vectors) if isinstance(vectors, np.ndarray | list | tuple) else None
 
 
 def _blocks(vectors: Any) -> Iterable[NDArray[Any]]:
+    if isinstance(vectors, list | tuple) and np.ndim(vectors[0] if vectors else 0) == 2:
+        return map(np.asanyarray, vectors)
     if hasattr(vectors, "__array__") or isinstance(vectors, list | tuple):
         # a mapped array stays mapped: only the blocks that are asked for are read
         return [np.asanyarray(vectors)]

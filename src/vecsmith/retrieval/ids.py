@@ -195,7 +195,7 @@ def one_kind(ids: Any) -> NDArray[np.int64] | list[str]:
         return _as_int64(ids)
     items = ids.tolist() if hasattr(ids, "tolist") else list(ids)
     if all(isinstance(item, str) for item in items) and items:
-        return [str(item) for item in items]
+        return [_whole(item) for item in items]
     if all(isinstance(item, int | np.integer) and not isinstance(item, bool) for item in items):
         try:
             return np.array(items, dtype=np.int64)
@@ -208,10 +208,25 @@ def one_kind(ids: Any) -> NDArray[np.int64] | list[str]:
     )
 
 
+def _whole(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"id {text!r:.80} has half a character, expected a text that UTF-8 can hold"
+        ) from error
+    return str(text)
+
+
 def _as_int64(ids: NDArray[Any]) -> NDArray[np.int64]:
     if ids.dtype.kind == "u" and ids.size and int(ids.max()) >= 2**63:
         raise ValueError(f"id {int(ids.max())} is beyond 63 bits, expected a smaller number")
     return ids.astype(np.int64)
+
+
+def shown(ids: NDArray[np.int64] | Sequence[str], i: int) -> str:
+    """Id `i` as an error shows it."""
+    return f"{ids[i]:d}" if isinstance(ids, np.ndarray) else f"{ids[i]!r:.80}"
 
 
 def ids_of_both(parts: Iterable[NDArray[Any]], kind: IdKind) -> NDArray[np.int64] | list[str]:

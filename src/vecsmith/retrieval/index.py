@@ -14,7 +14,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,14 @@ from numpy.typing import NDArray
 from vecsmith._typing import FloatArray, PathLike
 from vecsmith.errors import RunFailed
 from vecsmith.retrieval import saving
+from vecsmith.retrieval.approximate import Approximation
 from vecsmith.retrieval.asking import allowed_places, chosen_plan, found
 from vecsmith.retrieval.blocks import query_rows, vector_blocks
-from vecsmith.retrieval.building import built, check_asked
+from vecsmith.retrieval.building import built, check_asked, planned
 from vecsmith.retrieval.exact import Similarity
 from vecsmith.retrieval.growing import Tail
-from vecsmith.retrieval.ids import checked_ids
+from vecsmith.retrieval.ids import checked_ids, shown
+from vecsmith.retrieval.learning import trimmed
 from vecsmith.retrieval.manifest import Settings
 from vecsmith.retrieval.plan import SearchCost, SearchPlan
 from vecsmith.retrieval.searching import Places, Rows, Searcher, prepared, usable_cores
@@ -87,7 +89,7 @@ class AdaptiveIndex:
         queries: Any = None,
         recall: float = 0.99,
         k: int = 10,
-        approximate: Literal["hnsw", "ivf"] | None = None,
+        approximate: Approximation | None = None,
         out: PathLike | None = None,
         seed: int = 0,
         n_threads: int | None = None,
@@ -235,7 +237,7 @@ class AdaptiveIndex:
             known = np.flatnonzero(rows.places_of(own) >= 0)
             if len(known):
                 raise ValueError(
-                    f"id {own[known[0]]!r:.80} is in the index already, expected a new one; "
+                    f"id {shown(own, known[0])} is in the index already, expected a new one; "
                     "replace its vector by update"
                 )
             self._append(blocks, own, rows)
@@ -268,6 +270,51 @@ class AdaptiveIndex:
             own = self._own_ids(ids, sum(map(len, blocks)))
             rows, _ = self._held
             self._append(blocks, own, rows.without(self._places(rows, own)))
+
+    def learn(
+        self,
+        queries: Any = None,
+        *,
+        recall: float = 0.99,
+        k: int = 10,
+        approximate: Approximation | None = None,
+        seed: int = 0,
+        n_threads: int | None = None,
+    ) -> None:
+        """Learns plans anew for the rows there are now; arguments as of `build`.
+
+        Worth it where rows have become many times those that plans were learnt with, or queries
+        others.
+
+        Raises:
+            ValueError: If shapes do not fit, or `recall` or `k` make no sense.
+        """
+        check_asked(recall, k)
+        with self._changing:
+            rows, settings = self._held
+            given = None if queries is None else query_rows(queries, settings.dim)
+            new, rows = planned(
+                rows, given, dims=settings.dims, recall=recall, k=k, store=Memory(), seed=seed,
+                approximate=approximate, n_threads=n_threads or usable_cores(),
+                id_kind=settings.id_kind,
+            )  # fmt: skip
+            self._held, self._tail = (rows, new), None
+
+    def use(self, plan: SearchPlan) -> None:
+        """Makes `plan` the one that searches carry out, and keeps what it reads.
+
+        Raises:
+            ValueError: If it does not decide by all dims of the index, or reads signs for a
+                distance.
+        """
+        with self._changing:
+            rows, settings = self._held
+            fitted = settings.layout.fitted(plan)
+            settings = replace(
+                settings, plans=(*settings.plans, fitted), chosen=len(settings.plans)
+            )
+            self._held = (trimmed(rows, settings.layout, Memory()), settings)
+            self._tail = None
 
     def vectors(self, ids: Any) -> FloatArray:
         """Vectors of `ids`, [n, D], rounded as the index keeps them.
@@ -336,7 +383,7 @@ class AdaptiveIndex:
         own = checked_ids([ids] if isinstance(ids, str | int | np.integer) else ids, n)
         if len(own) and isinstance(own, np.ndarray) != (kind == "int"):
             raise TypeError(
-                f"id {own[0]!r:.60}, expected "
+                f"id {shown(own, 0)}, expected "
                 f"{'whole numbers' if kind == 'int' else 'texts'} as the ids of this index are"
             )
         return own
@@ -370,7 +417,7 @@ class AdaptiveIndex:
         missing = np.flatnonzero(places < 0)
         if len(missing):
             raise ValueError(
-                f"id {ids[missing[0]]!r:.80} is not in the index, expected one of its "
+                f"id {shown(ids, missing[0])} is not in the index, expected one of its "
                 f"{rows.n_alive} ids"
             )
         return places

@@ -257,12 +257,12 @@ def _has_spare(layout: Layout) -> bool:
 
 
 def _with_spare(plan: SearchPlan, layout: Layout) -> SearchPlan:
-    """The plan with the last stage, and where need be the others, keeping a few rows more."""
+    """The plan with the last stage keeping a few rows more, of those that reach it."""
     if not _has_spare(layout):
         return plan
-    least = plan.k + _SPARE
-    stages = tuple(replace(stage, keep=max(stage.keep, least)) for stage in plan.stages[:-1])
-    return replace(plan, stages=(*stages, replace(plan.stages[-1], keep=least)))
+    most = min((stage.keep for stage in plan.stages[:-1]), default=plan.k + _SPARE)
+    last = replace(plan.stages[-1], keep=min(plan.k + _SPARE, most))
+    return replace(plan, stages=(*plan.stages[:-1], last))
 
 
 def _similarities(

@@ -104,6 +104,8 @@ class Layout:
             raise ValueError(
                 f"the plan {plan} decides by {plan.dim} dims, expected all {self.dim} of the index"
             )
+        if self.similarity == "euclidean" and any(s.kind == "bits" for s in plan.stages):
+            raise ValueError(f"the plan {plan} reads signs, which know no euclidean distance")
         stages = [
             replace(stage, kind=self.dtype) if i and stage.kind in ("float32", "float16") else stage
             for i, stage in enumerate(plan.stages)
