@@ -259,6 +259,22 @@ def test_an_unfinished_run_of_other_texts_is_refused_until_restarted(
     assert len(TextIndex.open(tmp_path / "i")) == 99
 
 
+def test_the_texts_of_an_index_are_indexed_anew_by_another_model(
+    call: Run, model: StaticModel, index: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "gone.txt").write_text("doc-0\ndoc-299\n")
+    assert call("index", index, "--delete", "gone.txt").returncode == 0
+    StaticModel.from_pretrained(str(model.checkpoint.source), truncate_dim=8).save_pretrained(
+        tmp_path / "shorter"
+    )
+    done = call("index", "shorter", index, "--out", "new")
+    assert done.returncode == 0, done.stderr
+    opened = TextIndex.open(tmp_path / "new", verify=True)
+    assert opened.vectors.dim == 8
+    assert list(opened.texts) == TEXTS[1:299]
+    assert opened.texts.names([0, 297]) == ["doc-1", "doc-298"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +30,9 @@ from vecsmith.corpora.rows import Limits, Rows, kind_of, listed, mended
 from vecsmith.corpora.texts import texts_of
 from vecsmith.errors import FormatError, RunFailed
 from vecsmith.evaluation.encoding import encode_role
-from vecsmith.retrieval.texts import NameKind, TextStore, TextStoreWriter
+from vecsmith.retrieval.text_index import TEXTS_FOLDER, TextIndex, is_text_index
+from vecsmith.retrieval.text_parts import MANIFEST, NameKind
+from vecsmith.retrieval.texts import TextStore, TextStoreWriter
 
 if TYPE_CHECKING:
     from vecsmith._typing import Encoder
@@ -51,7 +55,7 @@ class Source:
         name_kind: What the ids are.
     """
 
-    corpus: Corpus
+    corpus: Corpus | IndexRows
     text_column: str
     id_column: str | None
     name_kind: NameKind | None
@@ -108,6 +112,8 @@ def open_source(name: str, text_column: str | None, id_column: str | None) -> So
     if name == "-":
         raise ValueError("texts on standard input, expected a file: an index that is killed reads "
                          "them again where it stopped")  # fmt: skip
+    if is_text_index(name):
+        return _source_of_index(name, text_column, id_column)
     texts = texts_of(name, column=text_column)
     corpus = open_corpus(name)
     kind: NameKind | None = None
@@ -125,6 +131,62 @@ def open_source(name: str, text_column: str | None, id_column: str | None) -> So
             )
         kind = "int" if type(first) is int else "str"
     return Source(corpus=corpus, text_column=texts.column, id_column=id_column, name_kind=kind)
+
+
+class IndexRows:
+    """The texts of an index as rows, for another model to index them.
+
+    Attributes:
+        name: Of the index.
+        n_bytes: Of its texts.
+        fingerprint: A hash of which texts there are.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Opens the index called `name`."""
+        self.name = name
+        self._index = TextIndex.open(name)
+        self._numbers = np.sort(self._index.vectors.ids)
+        self.n_bytes: int | None = self._index.texts.n_bytes
+        manifest = (Path(name) / TEXTS_FOLDER / MANIFEST).read_bytes()
+        self.fingerprint = sha256(manifest + self._numbers.tobytes()).hexdigest()[:32]
+
+    @property
+    def name_kind(self) -> NameKind | None:
+        """What the ids are: the numbers, once some have gone."""
+        is_whole = len(self._numbers) == len(self._index.texts)
+        return self._index.texts.name_kind or (None if is_whole else "int")
+
+    def read(
+        self, columns: Sequence[str], *, start: Any = None, limits: Limits | None = None
+    ) -> Iterator[Rows]:
+        """The rows, some at a time: a column of texts and perhaps one of ids."""
+        texts, max_rows = self._index.texts, (limits or Limits()).max_rows
+        first, n_bytes_read = 0 if start is None else int(start["row"]), 0
+        for begin in range(first, len(self._numbers), max_rows):
+            numbers = self._numbers[begin : begin + max_rows].tolist()
+            found: list[list[Any]] = [texts.texts(numbers), texts.names(numbers)]
+            n_bytes_read += sum(map(len, found[0]))
+            yield Rows(
+                columns=dict(zip(columns, found, strict=False)),
+                n_rows=len(numbers),
+                first_row=begin,
+                position={"row": begin + len(numbers)},
+                origin=self.name,
+                unit="row",
+                numbers=numbers,
+                n_bytes_read=n_bytes_read,
+            )
+
+
+def _source_of_index(name: str, text_column: str | None, id_column: str | None) -> Source:
+    for option, column in (("--text-column", text_column), ("--id-column", id_column)):
+        if column is not None:
+            raise ValueError(f"{option} {column} with the index {name}, expected it alone: its "
+                             "texts keep their ids")  # fmt: skip
+    rows = IndexRows(name)
+    kind = rows.name_kind
+    return Source(corpus=rows, text_column="text", id_column=kind and "id", name_kind=kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,7 +360,8 @@ class Gathering:
         )
 
     def _check_unchanged(self) -> None:
-        now = open_corpus(self._source.corpus.name).fingerprint
+        name, is_index = self._source.corpus.name, isinstance(self._source.corpus, IndexRows)
+        now = (IndexRows(name) if is_index else open_corpus(name)).fingerprint
         if now != self._work["input"]["fingerprint"]:
             raise RunFailed(
                 f"{self._source.corpus.name} changed while it was read, expected a file at rest; "

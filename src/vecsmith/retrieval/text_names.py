@@ -176,6 +176,7 @@ def _fill(keys: NDArray[Any], has_name: NDArray[Any], start: int, block: Sequenc
 def _write(stem: Path, keys: NDArray[Any], places: NDArray[Any]) -> NamesRecord:
     paths = _files_of(stem)
     for path, array in zip(paths, (keys, places), strict=True):
+        path.unlink(missing_ok=True)  # a file that is there may be mapped, or have a second name
         with path.open("wb") as file:
             array.tofile(file)
             file.flush()

@@ -15,92 +15,33 @@ texts.json; whoever opened the store before goes on with what it has.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vecsmith._files import read_json, sync_folder, write_json
 from vecsmith._typing import PathLike
 from vecsmith.errors import FormatError, RunFailed
-from vecsmith.retrieval.mapped_texts import MappedTexts, TextsRecord, TextWriter
-from vecsmith.retrieval.text_names import NameIndex, NamesRecord, write_names
+from vecsmith.retrieval.mapped_texts import TextWriter
+from vecsmith.retrieval.text_parts import (
+    MANIFEST,
+    NameKind,
+    Part,
+    PartRecord,
+    copy_without,
+    finish_part,
+    link_part,
+    names_stem,
+    next_stem,
+    read_manifest,
+    remove_part,
+    remove_unnamed,
+    write_manifest,
+)
 
-NameKind = Literal["str", "int"]
-
-MANIFEST = "texts.json"
-_FORMAT, _VERSION = "vecsmith texts", 1
-_STEM = re.compile(r"part-\d{6,12}", re.ASCII)
-_MAX_MANIFEST_BYTES = 2**24
 _TRIES = 5
-_REMEDY = "build the index again"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _PartRecord:
-    """What the manifest says of a part."""
-
-    stem: str
-    texts: TextsRecord
-    names: TextsRecord | None
-    sorted_names: NamesRecord | None
-
-    @classmethod
-    def parse(cls, value: Any, *, source: str) -> _PartRecord:
-        fields = value if isinstance(value, dict) else {}
-        stem = fields.get("stem")
-        # it becomes a path: nothing but names of ours
-        if not isinstance(stem, str) or not _STEM.fullmatch(stem):
-            raise FormatError(f"{source}.stem: {stem!r:.80}, expected as in 'part-000000'")
-        texts = TextsRecord.parse(fields.get("texts"), source=f"{source}.texts")
-        if fields.get("names") is None:
-            return cls(stem=stem, texts=texts, names=None, sorted_names=None)
-        names = TextsRecord.parse(fields["names"], source=f"{source}.names")
-        of_names = NamesRecord.parse(fields.get("sorted_names"), source=f"{source}.sorted_names")
-        if names.n_texts != texts.n_texts or of_names.n_names > texts.n_texts:
-            raise FormatError(
-                f"{source}: {names.n_texts} names of {texts.n_texts} texts, {of_names.n_names} of "
-                f"them sorted, expected as many; the file is broken, {_REMEDY}"
-            )
-        return cls(stem=stem, texts=texts, names=names, sorted_names=of_names)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "stem": self.stem,
-            "texts": self.texts.to_json(),
-            "names": self.names and self.names.to_json(),
-            "sorted_names": self.sorted_names and self.sorted_names.to_json(),
-        }
-
-
-class _Part:
-    """One part, mapped."""
-
-    def __init__(self, folder: Path, record: _PartRecord) -> None:
-        self.record = record
-        stem = folder / record.stem
-        self.texts = MappedTexts(stem, record.texts)
-        self.names: MappedTexts | None = None
-        self.index: NameIndex | None = None
-        if record.names is not None and record.sorted_names is not None:
-            of_names = _of_names(stem)
-            self.names = MappedTexts(of_names, record.names)
-            self.index = NameIndex(of_names, record.sorted_names, self.names)
-
-    def verify(self) -> None:
-        self.texts.verify()
-        if self.names is not None and self.index is not None:
-            self.names.verify()
-            self.index.verify()
 
 
 class TextStore:
@@ -117,12 +58,12 @@ class TextStore:
     """
 
     def __init__(
-        self, folder: Path, parts: Sequence[_PartRecord], *, name_kind: NameKind | None
+        self, folder: Path, parts: Sequence[PartRecord], *, name_kind: NameKind | None
     ) -> None:
         """Maps the parts; `TextStore.open` and `TextStoreWriter.commit` make stores."""
         self.folder = folder
         self.name_kind = name_kind
-        self._parts = [_Part(folder, record) for record in parts]
+        self._parts = [Part(folder, record) for record in parts]
         counts = accumulate((len(part.texts) for part in self._parts), initial=0)
         *self._firsts, self._n_texts = counts
 
@@ -138,7 +79,7 @@ class TextStore:
             FormatError: If it is no store, or a file of it is missing, cut short or altered.
         """
         folder = Path(folder)
-        name_kind, parts = _read_manifest(folder / MANIFEST)
+        name_kind, parts = read_manifest(folder / MANIFEST)
         for _ in range(_TRIES):
             try:
                 store = cls(folder, parts, name_kind=name_kind)
@@ -146,7 +87,7 @@ class TextStore:
                     store._verify()
                 return store
             except (FormatError, FileNotFoundError):
-                newer = _read_manifest(folder / MANIFEST)
+                newer = read_manifest(folder / MANIFEST)
                 if newer == (name_kind, parts):
                     raise
                 name_kind, parts = newer  # a writer replaced it between our two looks
@@ -212,8 +153,8 @@ class TextStore:
         records = [part.record for part in self._parts]
         old = [records[which].stem for which in by_part]
         for which, gone in by_part.items():
-            stem = _next_stem(records)
-            records[which] = _copy_without(self.folder, self._parts[which], stem, gone)
+            stem = next_stem(records)
+            records[which] = copy_without(self.folder, self._parts[which], stem, gone)
         return _commit(self.folder, records, self.name_kind, unlink=old)
 
     def adopt(self, other: TextStore) -> TextStore:
@@ -229,10 +170,10 @@ class TextStore:
                 "the same: give ids where there are ids, numbers where there are numbers"
             )
         records = [part.record for part in self._parts]
-        _remove_unnamed(self.folder, {record.stem for record in records})
+        remove_unnamed(self.folder, {record.stem for record in records})
         for part in other._parts:
-            stem = _next_stem(records)
-            _link_part(other.folder, part.record.stem, self.folder, stem)
+            stem = next_stem(records)
+            link_part(other.folder, part.record.stem, self.folder, stem)
             records.append(replace(part.record, stem=stem))
         return _commit(self.folder, records, self.name_kind)
 
@@ -240,7 +181,7 @@ class TextStore:
         for part in self._parts:
             part.verify()
 
-    def _place(self, number: int) -> tuple[_Part, int]:
+    def _place(self, number: int) -> tuple[Part, int]:
         if not 0 <= number < self._n_texts:
             raise IndexError(f"text {number} of {self._n_texts}, expected 0 to {self._n_texts - 1}")
         which = bisect_right(self._firsts, number) - 1
@@ -277,11 +218,11 @@ class TextStoreWriter:
         self._before = [] if after is None else [part.record for part in after._parts]
         self._folder.mkdir(exist_ok=True)
         if not n_texts:
-            _remove_unnamed(self._folder, {record.stem for record in self._before})
-        self._stem = self._folder / _next_stem(self._before)
+            remove_unnamed(self._folder, {record.stem for record in self._before})
+        self._stem = self._folder / next_stem(self._before)
         self._texts = TextWriter(self._stem, n_texts=n_texts)
         self._names = (
-            None if name_kind is None else TextWriter(_of_names(self._stem), n_texts=n_texts)
+            None if name_kind is None else TextWriter(names_stem(self._stem), n_texts=n_texts)
         )
 
     def __enter__(self) -> TextStoreWriter:
@@ -331,9 +272,9 @@ class TextStoreWriter:
             OSError: If it cannot be written.
         """
         try:
-            record = _finish_part(self._stem, self._texts, self._names)
+            record = finish_part(self._stem, self._texts, self._names)
             if record.names is not None:
-                _check_names(_Part(self._folder, record))
+                _check_names(Part(self._folder, record))
         except BaseException:
             self.discard()
             raise
@@ -348,44 +289,10 @@ class TextStoreWriter:
     def discard(self) -> None:
         """Removes what was written."""
         self.close()
-        _remove(self._folder, self._stem.name)
+        remove_part(self._folder, self._stem.name)
 
 
-def _finish_part(stem: Path, texts: TextWriter, names: TextWriter | None) -> _PartRecord:
-    """Closes a part, sorts its names, and says what a manifest keeps of it."""
-    of_texts = texts.finish()
-    if names is None:
-        return _PartRecord(stem=stem.name, texts=of_texts, names=None, sorted_names=None)
-    of_names = names.finish()
-    in_order = write_names(_of_names(stem), MappedTexts(_of_names(stem), of_names))
-    return _PartRecord(stem=stem.name, texts=of_texts, names=of_names, sorted_names=in_order)
-
-
-def _copy_without(folder: Path, part: _Part, stem: str, gone: set[int]) -> _PartRecord:
-    """Writes a part anew, with nothing at the places that are gone."""
-    path, places = folder / stem, np.array(sorted(gone), np.int64)
-    try:
-        texts = _texts_without(path, part.texts, places)
-        if part.names is None or part.index is None:
-            return _PartRecord(stem=stem, texts=texts, names=None, sorted_names=None)
-        names = _texts_without(_of_names(path), part.names, places)
-        in_order = part.index.write_without(_of_names(path), places)
-        return _PartRecord(stem=stem, texts=texts, names=names, sorted_names=in_order)
-    except BaseException:
-        _remove(folder, stem)
-        raise
-
-
-def _texts_without(stem: Path, texts: MappedTexts, gone: NDArray[np.int64]) -> TextsRecord:
-    writer = TextWriter(stem)
-    try:
-        writer.append_without(texts, gone)
-        return writer.finish()
-    finally:
-        writer.close()
-
-
-def _check_names(part: _Part) -> None:
+def _check_names(part: Part) -> None:
     twice = part.index.repeated() if part.index is not None else None
     if twice is not None:
         name, a, b = twice
@@ -397,46 +304,16 @@ def _check_names(part: _Part) -> None:
 
 def _commit(
     folder: Path,
-    records: Sequence[_PartRecord],
+    records: Sequence[PartRecord],
     name_kind: NameKind | None,
     *,
     unlink: Iterable[str] = (),
 ) -> TextStore:
     """Makes these parts the store, then removes the parts that were replaced."""
-    sync_folder(folder)
-    write_json(
-        folder / MANIFEST,
-        {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "names": name_kind,
-            "parts": [record.to_json() for record in records],
-        },
-    )
+    write_manifest(folder, records, name_kind)
     for stem in unlink:
-        _remove(folder, stem)
+        remove_part(folder, stem)
     return TextStore(folder, records, name_kind=name_kind)
-
-
-def _read_manifest(path: Path) -> tuple[NameKind | None, list[_PartRecord]]:
-    try:
-        found = read_json(path, max_bytes=_MAX_MANIFEST_BYTES, remedy=_REMEDY)
-    except FileNotFoundError:
-        raise FormatError(f"{path}: missing, expected a store of texts; {_REMEDY}") from None
-    if not isinstance(found, dict) or found.get("format") != _FORMAT:
-        raise FormatError(f"{path}: not a store of texts, expected format {_FORMAT!r}")
-    if found.get("version") != _VERSION:
-        raise FormatError(
-            f"{path}.version: {found.get('version')!r:.40}, expected {_VERSION}; it was written by "
-            "another version of vecsmith, use that one or build the index again"
-        )
-    names, parts = found.get("names"), found.get("parts")
-    if names not in (None, "str", "int") or not isinstance(parts, list):
-        raise FormatError(f"{path}: names {names!r:.40} or parts are broken, {_REMEDY}")
-    records = [_PartRecord.parse(part, source=f"{path}.parts[{i}]") for i, part in enumerate(parts)]
-    if any((record.names is None) != (names is None) for record in records):
-        raise FormatError(f"{path}: some parts have names and some not, {_REMEDY}")
-    return names, records
 
 
 def _number(name: str | int, n_texts: int) -> list[int]:
@@ -445,40 +322,3 @@ def _number(name: str | int, n_texts: int) -> list[int]:
     if not re.fullmatch(r"\d{1,18}", text, re.ASCII) or int(text) >= n_texts:
         return []
     return [int(text)]
-
-
-def _next_stem(records: Iterable[_PartRecord]) -> str:
-    last = max((int(record.stem.removeprefix("part-")) for record in records), default=-1)
-    return f"part-{last + 1:06d}"
-
-
-def _of_names(stem: Path) -> Path:
-    return stem.with_name(f"{stem.name}-names")
-
-
-def _link_part(source: Path, stem: str, target: Path, new_stem: str) -> None:
-    """Gives the files of a part a second name in another folder, or copies them there."""
-    for path in (*source.glob(f"{stem}.*"), *source.glob(f"{stem}-names.*")):
-        new = target / f"{new_stem}{path.name.removeprefix(stem)}"
-        try:
-            os.link(path, new)
-        except OSError:  # another disk, or a file system without links
-            with path.open("rb") as file, new.open("wb") as copy:
-                shutil.copyfileobj(file, copy)
-                copy.flush()
-                os.fsync(copy.fileno())
-
-
-def _remove(folder: Path, stem: str) -> None:
-    """Removes the files of a part; one that stays is removed by the next writer."""
-    for path in (*folder.glob(f"{stem}.*"), *folder.glob(f"{stem}-names.*")):
-        with suppress(OSError):
-            path.unlink()
-
-
-def _remove_unnamed(folder: Path, stems: Collection[str]) -> None:
-    """Removes what a writer left that did not get to its end."""
-    found = {path.name.partition(".")[0].removesuffix("-names") for path in folder.iterdir()}
-    for stem in found - set(stems):
-        if _STEM.fullmatch(stem):
-            _remove(folder, stem)
