@@ -150,7 +150,8 @@ class Scan {
         row_bytes(is_half ? VectorType::kFloat32 : rows.type,
                   rows.type == VectorType::kBits ? rounded_up(rows.dim, kernels::kWordBits)
                                                  : padded_dim(rows.type, rows.dim));
-    copies_ = is_half || padded_bytes_ != row_bytes(rows.type, rows.dim);
+    copies_ = is_half || padded_bytes_ != row_bytes(rows.type, rows.dim) ||
+              (rows.type == VectorType::kBits && rows.dim % 8 != 0);
   }
 
   void run(std::size_t begin, std::size_t end, const std::uint8_t* allowed) {

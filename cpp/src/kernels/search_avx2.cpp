@@ -29,26 +29,25 @@ struct Sums {
   __m256 high = _mm256_setzero_ps();
 };
 
-// Sums of the lanes of eight, (k, k + 8) first, then 4, 2 and 1 apart as the specification has it.
-// Lane 4 l + m gets that of the one 2 m + l.
-inline __m256 sums_of_lanes(const Sums* x) {
-  __m256 b[4];
+// Sums of the lanes of four, (k, k + 8) first, then 4, 2 and 1 apart as the specification has it.
+inline __m128 sums_of_lanes(const Sums* x) {
+  __m256 eight[4];
 #pragma GCC unroll 4
-  for (std::size_t i = 0; i < 4; ++i) {
-    const __m256 left = _mm256_add_ps(x[2 * i].low, x[2 * i].high);
-    const __m256 right = _mm256_add_ps(x[2 * i + 1].low, x[2 * i + 1].high);
-    b[i] = _mm256_add_ps(_mm256_permute2f128_ps(left, right, 0x20),
-                         _mm256_permute2f128_ps(left, right, 0x31));
-  }
-  __m256 c[2];
+  for (std::size_t i = 0; i < 4; ++i) eight[i] = _mm256_add_ps(x[i].low, x[i].high);
+  __m256d four[2];  // of two each
 #pragma GCC unroll 2
   for (std::size_t i = 0; i < 2; ++i) {
-    const __m256d left = _mm256_castps_pd(b[2 * i]);
-    const __m256d right = _mm256_castps_pd(b[2 * i + 1]);
-    c[i] = _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(left, right)),
-                         _mm256_castpd_ps(_mm256_unpackhi_pd(left, right)));
+    const __m256 left = _mm256_permute2f128_ps(eight[2 * i], eight[2 * i + 1], 0x20);
+    const __m256 right = _mm256_permute2f128_ps(eight[2 * i], eight[2 * i + 1], 0x31);
+    four[i] = _mm256_castps_pd(_mm256_add_ps(left, right));
   }
-  return _mm256_add_ps(_mm256_shuffle_ps(c[0], c[1], 0x88), _mm256_shuffle_ps(c[0], c[1], 0xDD));
+  const __m256 two = _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(four[0], four[1])),
+                                   _mm256_castpd_ps(_mm256_unpackhi_pd(four[0], four[1])));
+  const __m256 one = _mm256_add_ps(two, _mm256_movehdup_ps(two));
+  // lanes 0 and 2 hold the first and the third, 4 and 6 the second and the fourth
+  const __m128 even = _mm256_castps256_ps128(one);
+  const __m128 odd = _mm256_extractf128_ps(one, 1);
+  return _mm_shuffle_ps(_mm_unpacklo_ps(even, odd), _mm_unpackhi_ps(even, odd), 0x44);
 }
 
 inline float sum_of_lanes(const Sums& x) {
@@ -96,8 +95,11 @@ struct FloatRows {
 
   template <std::size_t kCount>
   void write(const Sum* sums, std::size_t /*dim*/, float* out) const {
-#pragma GCC unroll 4
-    for (std::size_t r = 0; r < kCount; ++r) out[r] = sum_of_lanes(sums[r]);
+    if constexpr (kCount == 4) {
+      _mm_storeu_ps(out, sums_of_lanes(sums));
+    } else {
+      out[0] = sum_of_lanes(sums[0]);
+    }
   }
 
   const float* query;
