@@ -93,7 +93,7 @@ class ArrayFile:
         shape, sha256 = fields.get("shape"), fields.get("sha256")
         if not isinstance(name, str) or not _FILE_NAME.fullmatch(name):
             raise FormatError(f"{source}: file {name!r:.80}, expected a name.safetensors")
-        if dtype not in _DTYPES or not isinstance(dtype, str):
+        if not isinstance(dtype, str) or dtype not in _DTYPES:
             raise FormatError(f"{source}: dtype {dtype!r:.60}, expected one of {list(_DTYPES)}")
         if (
             not isinstance(shape, list)

@@ -237,6 +237,6 @@ def _array(values: Mapping[str, Any], name: str, source: str, *, most: int) -> l
 
 def _choice(values: Mapping[str, Any], name: str, choices: tuple[str, ...], source: str) -> Any:
     value = values.get(name)
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise FormatError(f"{source}: {name} is {value!r:.60}, expected one of {list(choices)}")
     return value

@@ -169,7 +169,7 @@ class Searcher:
             plan: As the layout fits it.
             allowed: Which places may be found, [N]; None for all.
         """
-        plan = _with_spare(plan, self.rows.layout)
+        plan = _within(_with_spare(plan, self.rows.layout), len(self.rows))
         places, scores = self._scan(queries, plan.stages[0], allowed)
         for stage in plan.stages[1:]:
             places, scores = self.rescore(queries, places, stage)
@@ -238,12 +238,12 @@ class Searcher:
         layout = self.rows.layout
         places, scores = found
         if not _has_spare(layout):
-            return places[:, :k], scores[:, :k]
+            return _padded(places[:, :k], scores[:, :k], k)
         flat = self.rows.vectors(np.maximum(places, 0).reshape(-1)).astype(np.float64)
         vectors = flat.reshape(*places.shape, layout.dim)
         again = _similarities(queries.astype(np.float64), vectors, layout.similarity)
         again[places < 0] = -np.inf
-        return _best(places, again.astype(np.float32), k)
+        return _padded(*_best(places, again.astype(np.float32), k), k)
 
 
 def prepared(queries: FloatArray, similarity: Similarity) -> FloatArray:
@@ -263,6 +263,25 @@ def _with_spare(plan: SearchPlan, layout: Layout) -> SearchPlan:
     most = min((stage.keep for stage in plan.stages[:-1]), default=plan.k + _SPARE)
     last = replace(plan.stages[-1], keep=min(plan.k + _SPARE, most))
     return replace(plan, stages=(*plan.stages[:-1], last))
+
+
+def _within(plan: SearchPlan, n_rows: int) -> SearchPlan:
+    """The plan keeping no more rows than there are, whatever a file or a caller asks for."""
+    most = max(n_rows, 1)
+    return replace(
+        plan, stages=tuple(replace(stage, keep=min(stage.keep, most)) for stage in plan.stages)
+    )
+
+
+def _padded(places: Places, scores: FloatArray, k: int) -> Found:
+    """Places and scores [Q, k], of fewer rows with -1 and -inf behind them."""
+    missing = k - places.shape[1]
+    if missing <= 0:
+        return places, scores
+    return (
+        np.pad(places, ((0, 0), (0, missing)), constant_values=-1),
+        np.pad(scores, ((0, 0), (0, missing)), constant_values=-np.inf),
+    )
 
 
 def _similarities(
