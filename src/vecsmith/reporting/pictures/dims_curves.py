@@ -26,7 +26,7 @@ from vecsmith.reporting.pictures.drawing import (
 )
 
 _LEFT = 0.58
-_HEIGHT = 2.5
+_HEIGHT = 2.15
 _MAX_COLUMNS = 3
 # Lightness differs between neighbours, and the line tells them apart where hue does not
 _LOOKS = (
