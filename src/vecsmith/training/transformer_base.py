@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 
@@ -21,6 +21,8 @@ from vecsmith.transformer.source import (
 )
 from vecsmith.transformer.teacher import Frame, read_frame
 
+# Tokens up to which the table of a text's attention is small beside its other activations
+_PLAIN_ATTENTION: Final = 256
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -91,6 +93,8 @@ def open_base(
         seed=settings.seed,
         trust_remote_code=trust_remote_code,
     )
+    if encoder.device.type == "cpu" and 0 < settings.max_length <= _PLAIN_ATTENTION:
+        encoder.attend_plainly()
     return Base(
         source=source,
         said=said,
