@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from tests.cli.indexing import cosines, documents, write_rows
 from tests.cli.running import Run, leftovers
 from vecsmith import StaticModel
 from vecsmith.cli import _gathering
+from vecsmith.retrieval import text_index
 from vecsmith.retrieval.index import AdaptiveIndex
 from vecsmith.retrieval.text_index import TextIndex
 
@@ -339,3 +341,95 @@ def test_two_additions_at_once_are_refused(call: Run, index: Path, tmp_path: Pat
         done = call("index", index, "--add", "new.jsonl", "--id-column", "id")
     assert done.returncode == 1
     assert "another process is writing it" in done.stderr
+
+
+def test_an_addition_of_many_rounds_is_the_one_of_one_round(
+    call: Run, index: Path, model: StaticModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = documents(50, seed=8)
+    write_rows(tmp_path / "new.jsonl", new, [f"doc-{i}" for i in range(280, 330)])
+    monkeypatch.setattr(text_index, "_BYTES_AT_A_TIME", 4 * 16 * 7)  # seven rows
+    save, calls = AdaptiveIndex.save, []
+
+    def killed(self: AdaptiveIndex, folder: Path) -> None:
+        save(self, folder)
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AdaptiveIndex, "save", killed)
+        arguments = ("index", index, "--add", "new.jsonl", "--id-column", "id")
+        assert call(*arguments).returncode == 130
+    done = call(*arguments)
+    assert done.returncode == 0, done.stderr
+    opened = TextIndex.open(index, verify=True)
+    assert len(opened) == 330
+    everything = dict(zip([f"doc-{i}" for i in range(330)], [*TEXTS[:280], *new], strict=True))
+    numbers = opened.vectors.ids
+    assert dict(zip(opened.texts.names(numbers), opened.texts.texts(numbers), strict=True)) == (
+        everything
+    )
+    np.testing.assert_allclose(
+        opened.vectors.vectors(numbers), model.encode(opened.texts.texts(numbers)), atol=1e-6
+    )
+
+
+def test_searches_are_tuned_to_questions_that_are_given(
+    call: Run, model_folder: Path, tmp_path: Path
+) -> None:
+    write_rows(tmp_path / "t.jsonl", TEXTS)
+    (tmp_path / "questions.txt").write_text("\n".join(dict.fromkeys(documents(120, seed=4))))
+    done = call(
+        *("index", model_folder, "t.jsonl", "--out", "i", "--queries", "questions.txt"),
+        *("--recall", "0.9", "-k", "3", "--dims", "8,4", "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    plan = AdaptiveIndex.open(tmp_path / "i").plan
+    assert plan.k == 3
+    assert {stage.dim for stage in plan.stages} <= {16, 8, 4}
+    recall = json.loads(done.stdout)["recall"]
+    assert recall is None or recall["n_queries"] < 120
+
+
+def test_prompts_for_queries_and_documents_are_put_before_them(
+    call: Run, model: StaticModel, tmp_path: Path
+) -> None:
+    prompts = {"query": "hello ", "document": "mat mat "}
+    prompted = StaticModel(replace(model.checkpoint, prompts=prompts))
+    prompted.save_pretrained(tmp_path / "prompted")
+    write_rows(tmp_path / "t.jsonl", TEXTS[:60])
+    assert call("index", "prompted", "t.jsonl", "--out", "i").returncode == 0
+    done = call("search", "i", "cat sat", "-k", "60", "--exact", "--json")
+    assert done.returncode == 0, done.stderr
+    (answer,) = json.loads(done.stdout)["queries"]
+    rows = model.encode([f"mat mat {text}" for text in TEXTS[:60]]).astype(np.float64)
+    asked = model.encode("hello cat sat").astype(np.float64)
+    expected = rows @ asked / np.linalg.norm(rows, axis=1) / np.linalg.norm(asked)
+    for hit in answer["hits"]:
+        assert hit["score"] == pytest.approx(expected[hit["id"]], abs=1e-5)
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
+    environment: dict[str, str], call: Run, model_folder: Path, tmp_path: Path
+) -> None:
+    texts = documents(3000, seed=2)
+    write_rows(tmp_path / "t.jsonl", texts)
+    program = (
+        "import resource, sys\n"
+        "from vecsmith.cli import _gathering, main\n"
+        "_gathering._SECONDS_AT_RISK, _gathering._ROWS_OF_STATIC = -1.0, 500\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    arguments = ["index", str(model_folder), "t.jsonl", "--out", "i"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=tmp_path, env=environment, timeout=120,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.strip() == "vecsmith: error: file too large"  # this test's full disk
+    again = call(*arguments)
+    assert again.returncode == 0, again.stderr
+    assert "going on after 1 500 texts" in again.stderr
+    assert list(TextIndex.open(tmp_path / "i", verify=True).texts) == texts
