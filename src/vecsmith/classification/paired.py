@@ -67,6 +67,22 @@ def paired_loss(
     return PairedLoss((lost - gained) / float(n_effective), low, high, confidence, len(first))
 
 
+def share_interval(n_right: float, n_rows: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Where a share of rows may truly lie: Wilson's score interval (1927).
+
+    Args:
+        n_right: Rows that are right.
+        n_rows: All rows, 1 at least.
+        confidence: Of the interval.
+    """
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = n_right / n_rows
+    middle = share + z * z / (2 * n_rows)
+    spread = z * sqrt(share * (1 - share) / n_rows + z * z / (4 * n_rows * n_rows))
+    scale = 1 + z * z / n_rows
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+
+
 def _score_interval(lost: float, gained: float, n: float, confidence: float) -> tuple[float, float]:
     """Differences of shares that a score test does not refuse."""
     z = NormalDist().inv_cdf((1 + confidence) / 2)

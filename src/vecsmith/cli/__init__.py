@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from vecsmith.cli import (
+    classify,
     compare,
     compress,
     demo,
@@ -50,6 +51,7 @@ app.command()(compare.compare)
 app.command()(dims.dims)
 app.command()(index.index)
 app.command()(search.search)
+app.add_typer(classify.app)
 app.add_typer(train.app)
 
 
