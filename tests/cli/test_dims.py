@@ -107,3 +107,21 @@ def test_a_ranking_of_words_has_no_dims(call: Run, tasks: Path) -> None:
     done = call("dims", "bm25", "--tasks", tasks)
     assert done.returncode == 2
     assert "bm25 ranks words and has no vectors" in done.stderr
+
+
+def test_a_transformer_is_asked_for_the_prefixes_it_was_trained_for(
+    call: Run, tasks: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers")
+    from tests.transformer.teachers import save_teacher
+
+    folder = save_teacher(tmp_path / "nested", "bert")
+    config = json.loads((folder / "config.json").read_text())
+    config["vecsmith"] = {"matryoshka_dims": [3, 6, 12]}
+    (folder / "config.json").write_text(json.dumps(config))
+    done = call("dims", folder, "--tasks", tasks, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["prefixes"]
+    dims = [prefix["dim"] for prefix in found]
+    assert dims[1:] == [dim for dim in (12, 6, 3) if dim < dims[0]]
+    assert len(dims) > 2

@@ -214,3 +214,29 @@ def test_texts_added_while_an_index_is_open_do_not_disturb_it(
 def re_line(text: str, *parts: str) -> bool:
     """Whether one line has all parts."""
     return any(all(part in line for part in parts) for line in text.splitlines())
+
+
+def test_an_index_of_a_transformer_is_searched_by_it_and_by_no_other(
+    call: Run, tmp_path: Path
+) -> None:
+    pytest.importorskip("transformers")
+    from tests.transformer.teachers import save_teacher
+    from vecsmith.transformer.text_encoder import TextEncoder
+
+    texts = ["hello world", "a cat sat on the mat", "dogs play", "the mat"]
+    folder = save_teacher(tmp_path / "teacher", "bert")
+    write_rows(tmp_path / "t.jsonl", texts)
+    done = call("index", folder, "t.jsonl", "--out", "i")
+    assert done.returncode == 0, done.stderr
+    done = call("search", "i", "dogs play", "--json")
+    assert done.returncode == 0, done.stderr
+    (answer,) = json.loads(done.stdout)["queries"]
+    encoder = TextEncoder.from_pretrained(folder)
+    rows, asked = encoder.encode_document(texts), encoder.encode_query(["dogs play"])[0]
+    expected = rows @ asked / np.linalg.norm(rows, axis=1) / np.linalg.norm(asked)
+    for hit in answer["hits"]:
+        assert hit["score"] == pytest.approx(expected[hit["id"]], abs=1e-5)
+    save_teacher(tmp_path / "other", "bert", n_layers=1)
+    done = call("search", "i", "dogs play", "--model", "other")
+    assert done.returncode == 1
+    assert "is not the model of i" in done.stderr

@@ -28,7 +28,9 @@ def dims(
     asked: Annotated[
         str | None,
         typer.Option(
-            "--dims", metavar="LIST", help="Prefixes, as in 256,128,64 (default: halvings to 8)."
+            "--dims",
+            metavar="LIST",
+            help="Prefixes, as in 256,128,64 (default: those trained for, or halvings).",
         ),
     ] = None,
     keep: Annotated[
@@ -135,12 +137,24 @@ def _with_full(encoder: Encoder | Any, model: str, wanted: list[int] | None) -> 
         raise typer.BadParameter(
             f"--dims {max(wanted)} of {model}, which has {dim}, expected at most {dim}"
         )
-    dims = list(dict.fromkeys([dim, *(wanted or halvings(dim))]))
+    dims = list(dict.fromkeys([dim, *(wanted or _trained_dims(encoder) or halvings(dim))]))
     if len(dims) < 2:
         raise typer.BadParameter(
             f"{model} has {dim} dims and no other prefix is asked for, expected --dims with more"
         )
     return dims
+
+
+def _trained_dims(encoder: Any) -> list[int]:
+    """Prefixes that a transformer was trained for, the longest first; none where none are known."""
+    from vecsmith.transformer.source import TeacherSource
+
+    source = getattr(encoder, "source", None)
+    if not isinstance(source, TeacherSource):
+        return []
+    from vecsmith.transformer.cutting import read_nesting
+
+    return sorted((dim for dim in read_nesting(source).dims if dim < encoder.dim), reverse=True)
 
 
 def _text(quality: QualityByDim, result: EvalResult) -> str:
