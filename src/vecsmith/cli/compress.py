@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from vecsmith.cli._compression import Scoring, Split, print_scores, score, score_facts
 from vecsmith.cli._console import AsJson, Quiet, console, count, note, print_json, size
+from vecsmith.cli._cutting import cut_to, find_transformer, print_cut
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from vecsmith.results import EvalResult
 
 TableDtype = Literal["float32", "float16", "int8", "int4"]
-Split = Literal["test", "dev"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +35,8 @@ class _Asked:
     dtype: TableDtype | None
     counts: str | None
     text_column: str | None
-    folders: tuple[Path, ...]
-    suite: str | None
-    split: Split
-    show_progress_bar: bool
-    quiet: bool
+    layers: int | None
+    scoring: Scoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +49,20 @@ class _Step:
 
 
 def compress(
-    model: Annotated[str, typer.Argument(help="Folder or Hub id of a static model.")],
+    model: Annotated[
+        str, typer.Argument(help="Folder or Hub id of a static model or a transformer.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder to write; a model there is replaced.")],
     dtype: Annotated[
         TableDtype | None,
         typer.Option(help="Type of the table's numbers; int4 is for vecsmith alone."),
     ] = None,
     dim: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Prefix of the rows to keep.")
+        int | None, typer.Option(metavar="N", min=1, help="Prefix of the vectors to keep.")
+    ] = None,
+    layers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="First layers of a transformer to keep."),
     ] = None,
     vocabulary: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Tokens to keep, the most used ones.")
@@ -89,12 +93,14 @@ def compress(
     """Write a static model in fewer bytes: fewer dims, tokens, rows, or bits a number.
 
     The steps are taken in this order and, with --eval, each is scored beside the model as it was.
+    Of a transformer it writes the first layers and dims, for which it should have been trained.
 
     Examples:
       vecsmith compress minilm-256 --dtype int4 --out minilm-256-int4
       vecsmith compress minilm-256 --dtype int4 --dim 128 --out small --eval my-tasks/
       vecsmith compress minilm-256 --vocabulary 20000 --counts texts.txt --out smaller
       vecsmith compress minilm-256 --clusters 8192 --counts texts.txt --dtype int4 --out smallest
+      vecsmith compress nested/model --layers 3 --dim 96 --out small --eval my-tasks/
     """
     asked = _Asked(
         dim=dim,
@@ -103,25 +109,35 @@ def compress(
         dtype=dtype,
         counts=counts,
         text_column=text_column,
-        folders=tuple(eval_folder or ()),
-        suite=suite,
-        split=split,
-        show_progress_bar=not quiet and sys.stderr.isatty(),
-        quiet=quiet,
+        layers=layers,
+        scoring=Scoring(
+            folders=tuple(eval_folder or ()),
+            suite=suite,
+            split=split,
+            show_progress_bar=not quiet and sys.stderr.isatty(),
+            quiet=quiet,
+        ),
     )
     _check_asked(asked)
-    _check_out(out)
-    result = _compress_to(out, model, asked)
+    source = find_transformer(model, is_sure=layers is not None)
+    if source is None:
+        _check_out(out)
+        result = _compress_to(out, model, asked)
+    else:
+        _check_cut(asked, model)
+        result = cut_to(out, source, n_layers=layers, dim=dim, asked=asked.scoring)
     if as_json:
         print_json(result)
     elif not quiet:
-        _print_result(result)
+        (_print_result if source is None else print_cut)(result)
 
 
 def _check_asked(asked: _Asked) -> None:
-    if all(wish is None for wish in (asked.dim, asked.vocabulary, asked.clusters, asked.dtype)):
+    wishes = (asked.dim, asked.layers, asked.vocabulary, asked.clusters, asked.dtype)
+    if all(wish is None for wish in wishes):
         raise typer.BadParameter(
-            "nothing to do, expected --dtype, --dim, --vocabulary or --clusters"
+            "nothing to do, expected --dtype, --dim, --vocabulary or --clusters; --layers or --dim "
+            "of a transformer"
         )
     if asked.counts is not None and asked.vocabulary is None and asked.clusters is None:
         raise typer.BadParameter(
@@ -129,11 +145,26 @@ def _check_asked(asked: _Asked) -> None:
         )
     if asked.text_column is not None and asked.counts is None:
         raise typer.BadParameter("--text-column without --counts, whose column it would name")
-    if asked.suite is not None and not asked.folders:
+    if asked.scoring.suite is not None and not asked.scoring.folders:
         raise typer.BadParameter("--suite without --eval, expected a folder of sets")
-    for folder in asked.folders:
+    for folder in asked.scoring.folders:
         if not folder.is_dir():
             raise ValueError(f"--eval {folder}: no such folder, expected one of sets")
+
+
+def _check_cut(asked: _Asked, model: str) -> None:
+    """Refuses what only a table can be asked for."""
+    tables = {
+        "--dtype": asked.dtype,
+        "--vocabulary": asked.vocabulary,
+        "--clusters": asked.clusters,
+    }
+    for option, value in tables.items():
+        if value is not None:
+            raise typer.BadParameter(
+                f"{option} of {model}, which is a transformer, expected --layers or --dim; "
+                "vecsmith distill makes a static model of it"
+            )
 
 
 def _check_out(out: Path) -> None:
@@ -166,7 +197,7 @@ def _compress_to(out: Path, name: str, asked: _Asked) -> dict[str, Any]:
         "out": str(out),
         "steps": facts,
         "n_texts_counted": None if counts is None else int(counts[1]),
-        "split": asked.split if asked.folders else None,
+        "split": asked.scoring.split if asked.scoring.folders else None,
         "bytes": sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
         "seconds": time.perf_counter() - started,
     }
@@ -181,7 +212,7 @@ def _token_counts(model: StaticModel, asked: _Asked) -> tuple[NDArray[Any], int]
 
     texts = texts_of(asked.counts, column=asked.text_column)
     found = np.zeros(model.checkpoint.n_tokens, dtype=np.int64)
-    with progress_bar("counting", total=None, show=asked.show_progress_bar) as advance:
+    with progress_bar("counting", total=None, show=asked.scoring.show_progress_bar) as advance:
         for batch in texts.batches():
             ids, _ = model.tokenizer.encode_batch(batch)
             found += np.bincount(ids, minlength=len(found))
@@ -191,7 +222,7 @@ def _token_counts(model: StaticModel, asked: _Asked) -> tuple[NDArray[Any], int]
             f"--counts {asked.counts}: not one token of the model in {texts.report.n_given} texts, "
             "expected texts like those to be encoded"
         )
-    note(f"counted {texts.report.line()}", quiet=asked.quiet)
+    note(f"counted {texts.report.line()}", quiet=asked.scoring.quiet)
     return found, texts.report.n_given
 
 
@@ -221,56 +252,21 @@ def _steps(
 
 
 def _scored(name: str, checkpoint: Checkpoint, asked: _Asked) -> _Step:
-    if not asked.folders:
-        return _Step(name, checkpoint, None)
-    from vecsmith.evaluation import evaluate
     from vecsmith.model import StaticModel
 
-    note(f"scoring: {name}", quiet=asked.quiet)
-    result = evaluate(
-        StaticModel(checkpoint),
-        asked.folders,
-        suite=asked.suite,
-        split=asked.split,
-        measure_speed=False,
-        show_progress_bar=asked.show_progress_bar,
-    )
-    return _Step(name, checkpoint, result)
+    return _Step(name, checkpoint, score(name, StaticModel(checkpoint), asked.scoring))
 
 
 def _facts(step: _Step, first: _Step) -> dict[str, Any]:
     checkpoint = step.checkpoint
-    facts: dict[str, Any] = {
+    return {
         "step": step.name,
         "dim": checkpoint.dim,
         "tokens": checkpoint.n_tokens,
         "rows": len(checkpoint.table),
         "dtype": checkpoint.table_dtype,
         "table_bytes": checkpoint.n_bytes,
-    }
-    if step.result is None or first.result is None:
-        return facts
-    names = [*step.result.families, "families"]
-    facts["scores"] = {name: step.result.average(name) for name in names}
-    if step is not first:
-        facts["changes"] = _changes(step.result, first.result)
-    return facts
-
-
-def _changes(result: EvalResult, first: EvalResult) -> dict[str, Any]:
-    """Score less the first one's, with its 95 % interval on the same items, by family."""
-    from vecsmith.results.comparison import compare
-
-    comparison = compare(result, first)
-    return {
-        row.name: {
-            "difference": row.test.difference,
-            "low": row.test.low,
-            "high": row.test.high,
-            "p_value": row.test.p_value,
-        }
-        for row in (*comparison.families, *comparison.means)
-        if row.name != "sets"
+        **score_facts(step.result, first.result),
     }
 
 
@@ -302,31 +298,7 @@ def _print_result(result: dict[str, Any]) -> None:
         sizes.add_row(Text(step["step"]), *cells, size(step["table_bytes"]))
     console().print(sizes)
     if "scores" in steps[0]:
-        _print_scores(result)
+        print_scores(result)
     else:
         print("what it costs was not measured: name a folder of sets with --eval")
     print(f"{result['out']}: {size(result['bytes'])} in {result['seconds']:.1f} s")
-
-
-def _print_scores(result: dict[str, Any]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    steps = result["steps"]
-    scores = Table(box=None, padding=(0, 2, 0, 0))
-    scores.add_column(f"score x100, {result['split']}")
-    for step in steps:
-        scores.add_column(Text(step["step"]), justify="right")
-    scores.add_column("change, 95 % interval", justify="right", no_wrap=True)
-    for name in steps[0]["scores"]:
-        cells = [f"{100 * step['scores'][name]:.2f}" for step in steps]
-        change = steps[-1].get("changes", {}).get(name)
-        scores.add_row("mean of families" if name == "families" else name, *cells, _told(change))
-    console().print(scores)
-
-
-def _told(change: Mapping[str, float] | None) -> str:
-    if change is None:
-        return ""
-    low, high = 100 * change["low"], 100 * change["high"]
-    return f"{100 * change['difference']:+.2f} ({low:+.2f} to {high:+.2f})"

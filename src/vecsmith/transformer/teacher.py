@@ -125,6 +125,7 @@ class Teacher:
         head: What comes after the transformer, a Normalize at the end included.
         n_bytes: Bytes of its weights in memory.
         n_positions: Longest sequence its table of positions has rows for; None without one.
+        n_layers: Layers that are run, or None if that cannot be told.
     """
 
     def __init__(
@@ -174,6 +175,7 @@ class Teacher:
         model = load_model(source, self.compute_dtype, trust_remote_code, needs_pooler)
         if n_layers is not None:
             model = first_layers(model, n_layers)
+        self.n_layers: int | None = getattr(model.config, "num_hidden_layers", None)
         self._model = model.to(self._device)
         self._takes_types = "token_type_ids" in parameters_of(self._model)
         self.n_rows: int | None = count_rows(self._model)
