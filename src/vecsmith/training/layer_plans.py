@@ -194,8 +194,8 @@ def starbucks(
 ) -> Plan:
     """Sum over pairs of L_l^d + sum over pairs but the last of KL_l^d: Starbucks, no draws.
 
-    Structured representation learning (arXiv 2410.13230, section 3.1): the same few depths, each
-    with its own prefix, in every step; KL is from the last layer's prefix of the same length.
+    Structured representation learning (arXiv 2410.13230): the same few depths, each with its own
+    prefix, in every step; KL is from the last layer's prefix of the same length.
     """
     base, dims = _prefixes(loss)
     pairs = settings.pairs or diagonal(n_layers, [*dims])
