@@ -35,7 +35,10 @@ _MARGIN: Final = 1.645
 _TWO_SIDED: Final = 1.96
 # Lengths of the first shortlist that are tried before a middle stage: each 1.4 times the last
 _STEP: Final = math.sqrt(2)
-_BLOCK_CELLS: Final = 2**24
+# A middle stage reads at least so many times the bytes of the first, or it tells little more
+_COARSER: Final = 2
+# More queries than these make plans little better and take as much longer to learn from
+_MOST_LEARNING: Final = 500
 
 
 class Searcher(Protocol):
@@ -116,7 +119,9 @@ def choose_plan(
     most = min(most, n_rows - (own is not None))
     exact = SearchPlan.exact(dim, k=k, kind=full)
     setting = _Setting(
-        middles=_coarser(asked_dims, (full, *kinds), exact.stages[0], most),
+        # of the vectors that are kept anyway every prefix, of what would be packed the longest
+        middles=_coarser(asked_dims, [full], exact.stages[0], most)
+        + _coarser(asked_dims[-1:], kinds, exact.stages[0], most),
         last=exact.stages[0],
         seconds=lambda plan, scored: costs.seconds(plan, n_rows, n_scored=scored, machine=machine),
     )
@@ -248,17 +253,8 @@ def _learn(
             shortest[recall] = keep
             _offer(best, recall, (_keeping(first, keep), setting.last), setting, scored)
     for middle in setting.middles:
-        # what a middle stage is to find, the first one must have let through
-        gains = {
-            recall: keep
-            for recall, keep in shortest.items()
-            if _may_gain(
-                {recall: best[recall]}, setting,
-                [_keeping(first, keep), replace(middle, keep=k)], scored,
-            )
-        }  # fmt: skip
-        if middle.row_bytes > first.row_bytes and gains:
-            _learn_three(sample, first, middle, places, setting, best, scored, gains)
+        if middle.row_bytes >= _COARSER * first.row_bytes:
+            _learn_three(sample, first, middle, places, setting, best, scored, shortest)
 
 
 def _learn_three(
@@ -266,14 +262,30 @@ def _learn_three(
     best: dict[float, _Offer], scored: int | None, shortest: Mapping[float, int],
 ) -> None:  # fmt: skip
     """Offers plans of `first`, `middle` and the last stage, of all lengths from the shortest."""
-    better, _ = sample.searcher.rescore(sample.queries, places, middle)
+
+    def may_gain(recall: float, keep: int) -> bool:
+        stages = [_keeping(first, keep), replace(middle, keep=setting.last.keep)]
+        return _may_gain({recall: best[recall]}, setting, stages, scored)
+
+    # what a middle stage is to find, the first one must have let through
+    shortest = {recall: keep for recall, keep in shortest.items() if may_gain(recall, keep)}
+    if not shortest:
+        return
+    lengths = [
+        keep
+        for keep in _lengths(min(shortest.values()), first.keep)
+        if any(may_gain(recall, keep) for recall in shortest)
+    ]
+    places = np.ascontiguousarray(places[:, : lengths[-1]])
+    better, _ = sample.searcher.rescore(sample.queries, places, replace(middle, keep=lengths[-1]))
     # where what the middle stage put in order had stood; behind the last, what is nowhere
-    stood = np.pad(_ranks(places, better), ((0, 0), (0, 1)), constant_values=first.keep)
+    stood = np.pad(_moved(places, better), ((0, 0), (0, 1)), constant_values=lengths[-1])
     ranks = _ranks(better, sample.truth)
-    for keep in _lengths(min(shortest.values()), first.keep):
+    for keep in lengths:
         # of a shorter first shortlist the middle stage gets fewer, in the same order
         is_there = stood < keep
-        within = np.take_along_axis(np.cumsum(is_there, axis=1), ranks, axis=1) - 1
+        before = np.cumsum(is_there, axis=1, dtype=np.int32)
+        within = np.take_along_axis(before, ranks, axis=1).astype(np.int64) - 1
         within = np.where(np.take_along_axis(is_there, ranks, axis=1), within, first.keep)
         for recall, least in shortest.items():
             second = _shortest(within, sample.truth, recall, keep) if keep >= least else None
@@ -349,14 +361,19 @@ def _lengths(shortest: int, longest: int) -> Iterable[int]:
 
 def _ranks(places: Places, wanted: Places) -> Places:
     """Where each of `wanted` [Q, k] stands in its row of `places` [Q, K]; K where it does not."""
-    n_queries, n_places = places.shape
-    found = np.full(wanted.shape, n_places, dtype=np.int64)
-    for i in range(n_queries):
-        order = np.argsort(places[i], kind="stable")
-        at = np.searchsorted(places[i], wanted[i], sorter=order)
-        at = order[np.minimum(at, n_places - 1)]
-        found[i] = np.where((places[i][at] == wanted[i]) & (wanted[i] >= 0), at, n_places)
+    found = np.full(wanted.shape, places.shape[1], dtype=np.int64)
+    for column in range(wanted.shape[1]):
+        is_it = (places == wanted[:, column, None]) & (wanted[:, column, None] >= 0)
+        found[:, column] = np.where(is_it.any(axis=1), is_it.argmax(axis=1), places.shape[1])
     return found
+
+
+def _moved(places: Places, ordered: Places) -> Places:
+    """Where each of `ordered`, the same places in another order, stood in `places`, [Q, K]."""
+    stood = np.empty_like(places)
+    old, new = (np.argsort(rows, axis=1, kind="stable") for rows in (places, ordered))
+    np.put_along_axis(stood, new, old, axis=1)
+    return stood
 
 
 def _without(places: Places, own: Places | None) -> Places:
@@ -387,7 +404,9 @@ def _judged(best: dict[float, _Offer], judge: _Sample) -> list[_Offer]:
         last_of[offer.plan] = (recall, offer)
     judged = []
     for recall, offer in last_of.values():
-        ranks = _ranks(judge.found(offer.plan), judge.truth)
+        # a plan of one stage is the exact search that the truth is from
+        found = judge.truth if len(offer.plan.stages) == 1 else judge.found(offer.plan)
+        ranks = _ranks(found, judge.truth)
         shares = _shares(ranks < judge.truth.shape[1], judge.truth)
         plan = offer.plan.with_recall(recall_estimate(shares, asked=recall))
         judged.append(replace(offer, plan=plan))
@@ -395,8 +414,10 @@ def _judged(best: dict[float, _Offer], judge: _Sample) -> list[_Offer]:
 
 
 def _halves(n: int, seed: int) -> tuple[Places, Places]:
+    """Queries to learn from and to judge by; of many, more judge, which costs little."""
     order = np.random.default_rng(seed).permutation(n)
-    return np.sort(order[: n // 2]), np.sort(order[n // 2 :])
+    n_learning = min(n // 2, _MOST_LEARNING)
+    return np.sort(order[:n_learning]), np.sort(order[n_learning:])
 
 
 def _of(places: Places | None, chosen: Places) -> Places | None:
