@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from vecsmith.retrieval.text_index import ModelRecord, TextIndex
 
 _N_PROBES = 8
-# Rounding to int8, another device or another version of a library move a vector less than this;
-# another model, or a little more training, moves it further.
+# Rounding to int8, another device and bfloat16 turn a vector less than this (bfloat16 moves it by a
+# hundredth of its length, 1 - 5e-5); that further training turns it more is assumed.
 _LEAST_COSINE = 0.9995
 
 
@@ -53,7 +53,7 @@ def open_model(name: str, **options: Any) -> tuple[Encoder, int]:
     return encoder, dim
 
 
-def model_of(index: TextIndex, other_place: str | None) -> Encoder:
+def model_of(index: TextIndex, other_place: str | None, *, device: str | None = None) -> Encoder:
     """The model that made the vectors of `index`.
 
     Its fingerprint says so; where that differs, as with another version of a library, some texts
@@ -62,6 +62,7 @@ def model_of(index: TextIndex, other_place: str | None) -> Encoder:
     Args:
         index: An open one.
         other_place: Where the model is now, None if it has not moved.
+        device: Torch device of a transformer; None for the one that the index was made on.
 
     Raises:
         RunFailed: If it is another model.
@@ -74,7 +75,9 @@ def model_of(index: TextIndex, other_place: str | None) -> Encoder:
             f"{name}: gone, expected the model that {index.folder} was made with; name where it is "
             "now with --model"
         )
-    encoder, dim = open_model(name, compute_dtype=record.compute_dtype, device=record.device)
+    encoder, dim = open_model(
+        name, compute_dtype=record.compute_dtype, device=device or record.device
+    )
     if record.fingerprint and fingerprint_of(encoder) == record.fingerprint:
         return encoder
     if dim != record.dim:

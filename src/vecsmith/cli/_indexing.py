@@ -98,7 +98,14 @@ def build(
     }
 
 
-def add(folder: Path, texts: str, reading: Reading, model_place: str | None) -> dict[str, Any]:
+def add(
+    folder: Path,
+    texts: str,
+    reading: Reading,
+    model_place: str | None,
+    *,
+    device: str | None = None,
+) -> dict[str, Any]:
     """Adds texts to the index in `folder`; what came of it.
 
     Raises:
@@ -113,7 +120,7 @@ def add(folder: Path, texts: str, reading: Reading, model_place: str | None) -> 
         index = TextIndex.open(folder)
         if source.name_kind != index.texts.name_kind:
             raise ValueError(_other_ids(folder, index, source))
-        encoder = model_of(index, model_place)
+        encoder = model_of(index, model_place, device=device)
         gathered = _gather(
             encoder, index.model.dim, source, partial, reading,
             half=index.vectors.info["dtype"] != "float32",

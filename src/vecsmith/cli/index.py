@@ -75,7 +75,10 @@ def index(
     compute_dtype: Annotated[
         ComputeDtype, typer.Option(help="Type transformers run in.")
     ] = "float32",
-    device: Annotated[str, typer.Option(help="Torch device of transformers.")] = "cpu",
+    device: Annotated[
+        str | None,
+        typer.Option(help="Torch device of transformers (default: cpu, or the index's)."),
+    ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard an unfinished run instead of going on.")
     ] = False,
@@ -112,7 +115,7 @@ def index(
             similarity=similarity,
             queries=queries,
         )
-        options = {"compute_dtype": compute_dtype, "device": device}
+        options = {"compute_dtype": compute_dtype, "device": device or "cpu"}
         result = _indexing.build(model, texts, out, reading, kept, options)
         lines = _built(result)
     else:
@@ -121,7 +124,9 @@ def index(
             result["delete"] = deleted = _indexing.delete(Path(model), delete, reading)
             lines.append(_deleted(deleted))
         if add is not None:
-            result["add"] = added = _indexing.add(Path(model), add, reading, model_place)
+            result["add"] = added = _indexing.add(
+                Path(model), add, reading, model_place, device=device
+            )
             lines.append(_added(added))
     if as_json:
         print_json(result)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from math import ceil
 from pathlib import Path
@@ -52,6 +54,9 @@ def search(
     model_place: Annotated[
         str | None, typer.Option("--model", help="Where the model of the index is now.")
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Torch device of a transformer (default: the index's).")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads to use (default: all cores).")
     ] = None,
@@ -80,7 +85,7 @@ def search(
     from vecsmith.retrieval.text_index import TextIndex
 
     index = TextIndex.open(folder)
-    encoder = model_of(index, model_place)
+    encoder = model_of(index, model_place, device=device)
     options: dict[str, Any] = {"recall": recall, "exact": exact, "n_threads": threads}
     seeker = _Seeker(index, encoder, k, options, opened=time.perf_counter() - started)
     if questions or file is not None:
@@ -176,15 +181,9 @@ def _answer_lines(
     seeker: _Seeker, width: int, *, explain: bool, quiet: bool, as_json: bool
 ) -> None:
     """Answers to queries as they come on standard input; as JSON an object a line."""
-    is_terminal = sys.stdin.isatty()
-    if is_terminal:
+    if sys.stdin.isatty():
         note(f"{count(len(seeker.index))} texts; a query a line, Ctrl-D ends", quiet=quiet)
-    while True:
-        if is_terminal:
-            print("> ", end="", file=sys.stderr, flush=True)
-        line = sys.stdin.readline()
-        if not line:
-            break
+    for line in _lines():
         query = line.strip()
         if not query:
             continue
@@ -198,6 +197,19 @@ def _answer_lines(
                 print(_explained(seeker, answer))
             print()
         sys.stdout.flush()
+
+
+def _lines() -> Iterator[str]:
+    """Lines of standard input; on a terminal with editing and those before at the up arrow."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        while line := sys.stdin.readline():  # one at a time: iterating would wait for many
+            yield line
+        return
+    with suppress(ImportError):  # Windows has none, and edits lines by itself
+        importlib.import_module("readline")
+    with suppress(EOFError):
+        while True:
+            yield input("> ")
 
 
 def _print(answer: _Answer, width: int, *, with_queries: bool) -> None:
