@@ -37,6 +37,7 @@ _TWO_SIDED: Final = 1.96
 _STEP: Final = math.sqrt(2)
 # A middle stage reads at least so many times the bytes of the first, or it tells little more
 _COARSER: Final = 2
+_PACKED: Final = 8
 # More queries than these make plans little better and take as much longer to learn from
 _MOST_LEARNING: Final = 500
 
@@ -224,14 +225,22 @@ class _Setting:
 
 
 def _coarser(dims: Sequence[int], kinds: Iterable[RowKind], last: Stage, most: int) -> list[Stage]:
-    """Stages that read fewer bytes of a row than the last one, the fewest first."""
+    """Stages that read fewer bytes of a row than the last one, the fewest first.
+
+    What is packed beside whole vectors takes room: an eighth of theirs at most.
+    """
     stages = [
         Stage(dim=dim, keep=max(most, 1), kind=kind)
         for dim in dims
         for kind in dict.fromkeys(kinds)
         if dim <= last.dim
     ]
-    stages = [stage for stage in stages if stage.row_bytes < last.row_bytes]
+    stages = [
+        stage
+        for stage in stages
+        if stage.row_bytes * (1 if stage.kind == last.kind else _PACKED) <= last.row_bytes
+        and (stage.dim, stage.kind) != (last.dim, last.kind)
+    ]
     return sorted(stages, key=lambda stage: (stage.row_bytes, stage.dim))
 
 
