@@ -433,3 +433,17 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
     assert again.returncode == 0, again.stderr
     assert "going on after 1 500 texts" in again.stderr
     assert list(TextIndex.open(tmp_path / "i", verify=True).texts) == texts
+
+
+@pytest.mark.parametrize("how", ["hnsw", "ivf"])
+def test_searches_may_begin_with_faiss(
+    call: Run, model_folder: Path, tmp_path: Path, how: str
+) -> None:
+    pytest.importorskip("faiss")
+    write_rows(tmp_path / "t.jsonl", documents(2000, seed=3))
+    done = call("index", model_folder, "t.jsonl", "--out", "i", "--approximate", how, "--json")
+    assert done.returncode == 0, done.stderr
+    found = call("search", "i", "hello cat", "-k", "5", "--json")
+    exact = call("search", "i", "hello cat", "-k", "5", "--exact", "--json")
+    ours, best = (json.loads(each.stdout)["queries"][0]["hits"] for each in (found, exact))
+    assert ours[0]["score"] == pytest.approx(best[0]["score"], abs=1e-5)

@@ -41,7 +41,7 @@ def index(made: Path, tmp_path: Path) -> Path:
 
 
 def best(model: StaticModel, query: str, k: int) -> list[float]:
-    return np.sort(cosines(model, query, TEXTS))[::-1][:k].tolist()
+    return [float(score) for score in np.sort(cosines(model, query, TEXTS))[::-1][:k]]
 
 
 def test_the_nearest_texts_are_printed_with_score_and_id(
