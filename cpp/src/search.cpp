@@ -24,8 +24,11 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // From so many queries on they are taken in groups; fewer read a block of rows one by one.
 constexpr std::size_t kFewestGrouped = 4;
-// Queries that go over the rows together stay in the second level cache, and so do a block's rows.
-constexpr std::size_t kQueryBytes = std::size_t{256} << 10;
+// From so many on rows of float32 are worth a copy that begins at cache lines.
+constexpr std::size_t kFewestAligned = 64;
+// A block's rows stay in the second level cache; of the queries that go over the rows together only
+// a group at a time is needed there, and the more they are the less often rows are read.
+constexpr std::size_t kQueryBytes = std::size_t{1} << 20;
 constexpr std::size_t kBlockBytes = std::size_t{128} << 10;
 constexpr std::size_t kMostQueries = 1024;
 constexpr std::size_t kMostBlockRows = 1024;
@@ -151,7 +154,8 @@ class Scan {
                   rows.type == VectorType::kBits ? rounded_up(rows.dim, kernels::kWordBits)
                                                  : padded_dim(rows.type, rows.dim));
     copies_ = is_half || padded_bytes_ != row_bytes(rows.type, rows.dim) ||
-              (rows.type == VectorType::kBits && rows.dim % 8 != 0);
+              (rows.type == VectorType::kBits && rows.dim % 8 != 0) ||
+              (rows.type == VectorType::kFloat32 && n >= kFewestAligned);
   }
 
   void run(std::size_t begin, std::size_t end, const std::uint8_t* allowed) {
