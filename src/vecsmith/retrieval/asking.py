@@ -135,10 +135,12 @@ def _own(settings: Settings, plan: SearchPlan) -> SearchPlan:
 
 def _scaled(plan: SearchPlan, k: int) -> SearchPlan:
     """The plan for `k` hits: shortlists grow with more hits than it was made for."""
+    if k == plan.k:
+        return plan
     grown = max(1.0, k / plan.k)
     stages = [replace(stage, keep=math.ceil(stage.keep * grown)) for stage in plan.stages[:-1]]
-    recall = plan.recall if k == plan.k else None  # it was measured for another k
-    return replace(plan, stages=(*stages, replace(plan.stages[-1], keep=k)), recall=recall)
+    last = replace(plan.stages[-1], keep=k)
+    return replace(plan, stages=(*stages, last), recall=None)  # it was measured for another k
 
 
 def _asked(plan: SearchPlan) -> float:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from vecsmith.errors import FormatError
 
 IdKind = Literal["int", "str"]
-Id = int | str
 # What a hit that is not there has for an id
 NO_ID: Final = -1
 
@@ -72,7 +71,7 @@ class Ids:
             ends = np.cumsum([0, *map(len, texts)], dtype=np.int64)
             arrays["ids"] = np.frombuffer(b"".join(texts), dtype=np.uint8)
             arrays["id-ends"] = ends
-            keys = np.array([_text_key(text) for text in texts], dtype=np.int64)
+            keys = _text_keys(ids)
         order = np.argsort(keys, kind="stable")
         arrays["id-keys"], arrays["id-rows"] = keys[order], order.astype(np.int64)
         return cls(kind, arrays, source="ids")
@@ -103,30 +102,34 @@ class Ids:
         Raises:
             FormatError: If the arrays are from a broken file.
         """
-        if isinstance(ids, np.ndarray):
-            keys = ids
-        else:
-            keys = np.array([_text_key(text.encode()) for text in ids], dtype=np.int64)
-        sorted_keys, key_rows = self.arrays["id-keys"], self.arrays["id-rows"]
-        first = np.searchsorted(sorted_keys, keys, side="left")
+        numbers = isinstance(ids, np.ndarray)
+        keys = ids if isinstance(ids, np.ndarray) else _text_keys(ids)
+        sorted_keys = self.arrays["id-keys"]
         rows = np.full(len(keys), -1, dtype=np.int64)
-        for i in np.flatnonzero(first < len(sorted_keys)).tolist():
-            place = int(first[i])
-            while place < len(sorted_keys) and sorted_keys[place] == keys[i]:
-                row = int(key_rows[place])
-                if not 0 <= row < len(self):
-                    raise FormatError(
-                        f"{self._source}: a key leads to row {row} of {len(self)}, expected one "
-                        "that is there; the file was altered, restore it or build the index again"
-                    )
-                if self._id(row) == ids[i]:
-                    rows[i] = row
-                    break
-                place += 1
+        places = np.searchsorted(sorted_keys, keys, side="left")
+        open_ = np.flatnonzero(places < len(sorted_keys))
+        while len(open_):  # again where texts of one key stand beside each other
+            open_ = open_[sorted_keys[places[open_]] == keys[open_]]
+            found = self._checked(self.arrays["id-rows"][places[open_]])
+            if numbers:
+                is_it = self.arrays["ids"][found] == keys[open_]
+            else:
+                pairs = zip(found.tolist(), open_.tolist(), strict=True)
+                is_it = np.array([self._text(row) == ids[i] for row, i in pairs], dtype=bool)
+            rows[open_[is_it]] = found[is_it]
+            open_ = open_[~is_it]
+            places[open_] += 1
+            open_ = open_[places[open_] < len(sorted_keys)]
         return rows
 
-    def _id(self, row: int) -> Id:
-        return int(self.arrays["ids"][row]) if self.kind == "int" else self._text(row)
+    def _checked(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
+            raise FormatError(
+                f"{self._source}: a key leads to row {rows.max()} or {rows.min()} of {len(self)}, "
+                "expected one that is there; the file was altered, restore it or build the index "
+                "again"
+            )
+        return rows
 
     def _text(self, row: int) -> str:
         begin, end = self.arrays["id-ends"][row : row + 2].tolist()
@@ -237,6 +240,6 @@ def ids_of_both(parts: Iterable[NDArray[Any]], kind: IdKind) -> NDArray[np.int64
     return [text for part in joined for text in part.tolist()]
 
 
-def _text_key(text: bytes) -> int:
-    digest = hashlib.blake2b(text, digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+def _text_keys(texts: Sequence[str]) -> NDArray[np.int64]:
+    digests = (hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
+    return np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64)

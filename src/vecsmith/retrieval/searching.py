@@ -9,6 +9,7 @@ Shapes: Q queries, N rows, K rows that go on from a stage.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -81,9 +82,9 @@ class Rows:
         return sum(segment.n_alive for segment in self.segments)
 
     @property
-    def firsts(self) -> NDArray[np.int64]:
+    def firsts(self) -> list[int]:
         """Place of the first row of each segment, and behind the last the number of rows."""
-        return np.cumsum([0, *map(len, self.segments)], dtype=np.int64)
+        return list(itertools.accumulate(map(len, self.segments), initial=0))
 
     def alive(self) -> NDArray[np.bool_]:
         """Which places hold a row, [N]."""
@@ -189,7 +190,7 @@ class Searcher:
     def _scan(self, queries: FloatArray, stage: Stage, allowed: NDArray[np.bool_] | None) -> Found:
         part = self.rows.layout.part(stage, first=True)
         found = []
-        for first, segment in zip(self.rows.firsts.tolist(), self.rows.segments, strict=False):
+        for first, segment in zip(self.rows.firsts, self.rows.segments, strict=False):
             mask = segment.alive
             if allowed is not None:
                 own = allowed[first : first + len(segment)]
@@ -214,7 +215,7 @@ class Searcher:
         """The best `stage.keep` of the places [Q, K], -1 where there is none."""
         part = self.rows.layout.part(stage, first=False)
         found = []
-        for first, segment in zip(self.rows.firsts.tolist(), self.rows.segments, strict=False):
+        for first, segment in zip(self.rows.firsts, self.rows.segments, strict=False):
             own = places - first
             own[(own < 0) | (own >= len(segment)) | (places < 0)] = -1
             better, scores = _kernels.rescore(
@@ -268,6 +269,8 @@ def _with_spare(plan: SearchPlan, layout: Layout) -> SearchPlan:
 def _within(plan: SearchPlan, n_rows: int) -> SearchPlan:
     """The plan keeping no more rows than there are, whatever a file or a caller asks for."""
     most = max(n_rows, 1)
+    if plan.stages[0].keep <= most:  # no later stage keeps more
+        return plan
     return replace(
         plan, stages=tuple(replace(stage, keep=min(stage.keep, most)) for stage in plan.stages)
     )
