@@ -1,4 +1,6 @@
-"""Training static models on pairs (extra `train`): losses are plain functions, data is streamed.
+"""Training static models and transformers on pairs (extra `train`): data is streamed.
+
+Losses are plain functions.
 
 Importing this package loads torch; `import vecsmith` does not.
 """
@@ -25,13 +27,14 @@ from vecsmith.training.losses import (
 from vecsmith.training.mining import mine_hard_negatives
 from vecsmith.training.prefixes import halved_prefixes, matryoshka
 from vecsmith.training.presets import PRESETS
-from vecsmith.training.settings import TrainSettings
+from vecsmith.training.settings import TrainSettings, TransformerSettings
 from vecsmith.training.static import train_static
 from vecsmith.training.tokenizer_training import (
     TokenizerReport,
     TrainedTokenizer,
     train_tokenizer,
 )
+from vecsmith.training.transformer import train_transformer
 
 __all__ = [
     "LAYER_VARIANTS",
@@ -43,6 +46,7 @@ __all__ = [
     "TokenizerReport",
     "TrainSettings",
     "TrainedTokenizer",
+    "TransformerSettings",
     "cosent",
     "guided_info_nce",
     "halved_prefixes",
@@ -59,5 +63,6 @@ __all__ = [
     "similarity_mse",
     "train_static",
     "train_tokenizer",
+    "train_transformer",
     "triplet",
 ]
