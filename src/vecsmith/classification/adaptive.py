@@ -44,7 +44,7 @@ _DTYPES = (np.float64, np.float32, np.float16)
 _FIGURES = ("expected_dims_", "expected_total_dims_", "validation_accuracy_")
 _CHOICES = {
     "heads": ("untied", "tied"),
-    "rotation": ("discriminant", "none"),
+    "rotation": ("learnt", "discriminant", "none"),
     "thresholds": ("paper", "accuracy_loss"),
 }
 
@@ -57,7 +57,8 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         heads: "untied": a matrix for each prefix (MRL); "tied": one matrix, of which a prefix uses
             its first columns (MRL-E).
         rotation: "discriminant": coordinates are changed first so that the first of them tell
-            classes apart best, which brings short prefixes far nearer to the whole; "none": the
+            classes apart best, which brings short prefixes far nearer to the whole; "learnt": from
+            there on they are learnt together with the heads of all prefixes; "none": the
             embeddings' own order.
         thresholds: "paper": of each pair of heads alone, as in the paper; "accuracy_loss": of the
             whole cascade, as cheap as it gets while no more accuracy is lost than asked.
@@ -108,7 +109,7 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         dims: Sequence[int] | None = None,
         *,
         heads: Literal["untied", "tied"] = "untied",
-        rotation: Literal["discriminant", "none"] = "discriminant",
+        rotation: Literal["learnt", "discriminant", "none"] = "learnt",
         thresholds: Literal["paper", "accuracy_loss"] = "paper",
         max_accuracy_loss: float = 0.0,
         surely: bool = False,
@@ -158,7 +159,8 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         material = Material(rows, self._targets(labels), weights)
         settings = self._settings(rows.shape[1])
         fitted, held = material.split(self.validation_fraction, self.random_state)
-        cascaded, self.strengths_ = fit_cascade(fitted, held, settings)
+        cascaded, choices = fit_cascade(fitted, held, settings)
+        self.strengths_ = dict(choices.strengths)
         outcomes = cascaded.outcomes(held.rows, held.targets, held.weights)
         learnt = learn_cascade(
             outcomes,
@@ -167,7 +169,7 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             seed=self.random_state,
         )
         if self.refit:
-            cascaded = fit_again(material, cascaded, self.strengths_, settings)
+            cascaded = fit_again(material, choices, settings)
         heads = replace(cascaded.heads, classes=self.classes_)
         self._keep(replace(cascaded, heads=heads, cascade=learnt.cascade))
         self._tell(learnt)
@@ -305,7 +307,7 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return FitSettings(
             dims=self._checked_dims(width),
             tied=self.heads == "tied",
-            rotated=self.rotation == "discriminant",
+            rotation=self.rotation,
             strengths=STRENGTHS if self.C is None else (float(self.C),),
             class_weight=class_weight,
             calibrate=self.calibrate,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,11 @@ from vecsmith.classification.cascaded import CascadedHeads, FloatMatrix
 from vecsmith.classification.fitting import ClassWeight, fit_heads
 from vecsmith.classification.heads import LinearHeads
 from vecsmith.classification.holdout import held_out, merged, row_hashes
-from vecsmith.classification.rotation import discriminant_rotation, plain_scale
+from vecsmith.classification.learnt_rotation import learn_rotation
+from vecsmith.classification.rotation import Rotation, discriminant_rotation, plain_scale
 
 Floats = NDArray[np.float64]
+RotationName = Literal["learnt", "discriminant", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,7 @@ class FitSettings:
     Attributes:
         dims: Prefix lengths, ascending.
         tied: One matrix for all of them (MRL-E), or one each (MRL).
-        rotated: Whether coordinates are changed to those that tell classes apart.
+        rotation: Whether coordinates are learnt, or discriminants, or the embeddings' own.
         strengths: C to choose from.
         class_weight: As `fit_heads` takes it, by places of classes.
         calibrate: Whether each head learns a temperature.
@@ -41,7 +43,7 @@ class FitSettings:
 
     dims: tuple[int, ...]
     tied: bool
-    rotated: bool
+    rotation: RotationName
     strengths: tuple[float, ...]
     class_weight: ClassWeight
     calibrate: bool
@@ -89,17 +91,30 @@ class Material:
         return Material(self.rows[mask], self.targets[mask], self.weights[mask])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What held-out rows chose.
+
+    Attributes:
+        strengths: C of each prefix length.
+        temperatures: Of each head, or None.
+        n_steps: Steps in which coordinates were learnt.
+    """
+
+    strengths: Mapping[int, float]
+    temperatures: tuple[float, ...] | None
+    n_steps: int
+
+
 def fit_cascade(
     fitted: Material, held: Material, settings: FitSettings
-) -> tuple[CascadedHeads, dict[int, float]]:
-    """Heads, each with the strength and the temperature that held-out rows ask for.
+) -> tuple[CascadedHeads, Choices]:
+    """Heads with the coordinates, strengths and temperatures that held-out rows ask for.
 
     Their cascade asks the longest head alone: thresholds are learnt from what this gives.
-
-    Returns:
-        The heads, and the strength of each prefix length.
     """
-    plan = _prepared(fitted, settings)
+    rotation, n_steps = _rotation(fitted, settings, held, None)
+    plan = _prepared(fitted, settings, rotation)
     rows = plan.coordinates(fitted.rows, 0, settings.dims[-1])
     seen = plan.coordinates(held.rows, 0, settings.dims[-1])
     tried = []
@@ -109,35 +124,59 @@ def fit_cascade(
             heads = calibrate(heads, seen, held.targets, sample_weight=held.weights)
         tried.append(heads)
     likeliest = _likeliest(tried, seen, held, tied=settings.tied)
-    strengths = dict(
-        zip(settings.dims, (settings.strengths[place] for place in likeliest), strict=True)
+    picked = _picked(tried, likeliest)
+    strengths = (settings.strengths[place] for place in likeliest)
+    choices = Choices(
+        strengths=dict(zip(settings.dims, strengths, strict=True)),
+        temperatures=picked.temperatures,
+        n_steps=n_steps,
     )
-    return replace(plan, heads=_picked(tried, likeliest)), strengths
+    return replace(plan, heads=picked), choices
 
 
-def fit_again(
-    material: Material,
-    cascaded: CascadedHeads,
-    strengths: Mapping[int, float],
-    settings: FitSettings,
-) -> CascadedHeads:
-    """Coordinates and heads fitted on all rows, under the temperatures that are known."""
-    plan = _prepared(material, settings)
+def fit_again(material: Material, choices: Choices, settings: FitSettings) -> CascadedHeads:
+    """Coordinates and heads fitted on all rows, as it was chosen."""
+    rotation, _ = _rotation(material, settings, None, choices.n_steps)
+    plan = _prepared(material, settings, rotation)
     rows = plan.coordinates(material.rows, 0, settings.dims[-1])
-    heads = _fit(rows, material, strengths, settings)
-    return replace(plan, heads=heads.with_temperatures(cascaded.heads.temperatures))
+    heads = _fit(rows, material, choices.strengths, settings)
+    return replace(plan, heads=heads.with_temperatures(choices.temperatures))
 
 
-def _prepared(material: Material, settings: FitSettings) -> CascadedHeads:
-    """What makes coordinates, with heads that say nothing yet."""
-    single, width = material.is_single, material.rows.shape[1]
-    n_classes = int(material.targets.max()) + 1 if single else material.targets.shape[1]
-    n_dims, n_heads = settings.dims[-1], len(settings.dims)
-    rotation = None
-    if settings.rotated:
-        rotation = discriminant_rotation(
-            material.rows, material.targets, material.weights, n_dims, single=single
+def _rotation(
+    material: Material, settings: FitSettings, held: Material | None, n_steps: int | None
+) -> tuple[Rotation | None, int]:
+    """The change of coordinates, as many as are needed, and in how many steps it was learnt."""
+    if settings.rotation == "none":
+        return None, 0
+    width = material.rows.shape[1]
+    rotation, n_made = (
+        discriminant_rotation(
+            material.rows, material.targets, material.weights, width, single=material.is_single
+        ),
+        0,
+    )
+    if settings.rotation == "learnt":
+        rotation, n_made = learn_rotation(
+            rotation,
+            material.rows,
+            material.targets,
+            material.weights,
+            settings.dims,
+            held=None if held is None else (held.rows, held.targets, held.weights),
+            n_steps=n_steps,
+            class_weight=settings.class_weight,
         )
+    return rotation.first(settings.dims[-1]), n_made
+
+
+def _prepared(
+    material: Material, settings: FitSettings, rotation: Rotation | None
+) -> CascadedHeads:
+    """What makes coordinates, with heads that say nothing yet."""
+    single = material.is_single
+    n_classes = int(material.targets.max()) + 1 if single else material.targets.shape[1]
+    n_heads = len(settings.dims)
     return CascadedHeads(
         heads=LinearHeads(
             dims=settings.dims,
@@ -149,7 +188,7 @@ def _prepared(material: Material, settings: FitSettings) -> CascadedHeads:
             scaling="none",
         ),
         cascade=Cascade(settings.dims, (inf,) * (n_heads - 1)),
-        n_features=width,
+        n_features=material.rows.shape[1],
         rotation=rotation,
         scale=1.0 if rotation is not None else plain_scale(material.rows, material.weights),
     )

@@ -54,6 +54,10 @@ class Rotation:
         if not (np.isfinite(self.center).all() and np.isfinite(self.matrix).all()):
             raise ValueError("the rotation holds numbers that are not finite, expected none")
 
+    def first(self, n_dims: int) -> Rotation:
+        """The first `n_dims` coordinates alone."""
+        return Rotation(center=self.center, matrix=np.ascontiguousarray(self.matrix[:, :n_dims]))
+
     def coordinates(self, rows: NDArray[Any], start: int, stop: int) -> NDArray[np.floating[Any]]:
         """Coordinates `start` to `stop` of rows [N, D], [N, stop - start].
 

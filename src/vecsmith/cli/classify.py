@@ -12,7 +12,7 @@ from vecsmith.cli._console import AsJson, Quiet, count, note, print_json
 from vecsmith.cli.eval import ComputeDtype, parse_dims
 
 HeadsName = Literal["untied", "tied"]
-RotationName = Literal["discriminant", "none"]
+RotationName = Literal["learnt", "discriminant", "none"]
 
 app = typer.Typer(
     name="classify",
@@ -59,8 +59,8 @@ def fit(
         HeadsName, typer.Option(help="A matrix for each prefix (MRL), or one for all (MRL-E).")
     ] = "untied",
     rotation: Annotated[
-        RotationName, typer.Option(help="Whether coordinates are changed to tell classes apart.")
-    ] = "discriminant",
+        RotationName, typer.Option(help="Whether coordinates change to tell classes apart.")
+    ] = "learnt",
     max_accuracy_loss: Annotated[
         float | None,
         typer.Option(
