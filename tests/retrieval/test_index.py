@@ -180,6 +180,31 @@ def test_a_filter_lets_through_what_it_says_and_costs_no_recall(
         assert recall(by_mask.ids[:, : min(5, n_allowed)], true) > 0.95
 
 
+class Column:
+    """A column of a data frame: not an array, but made into one."""
+
+    def __init__(self, values: list[Any]) -> None:
+        self.values = values
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
+        return np.asarray(self.values, dtype=dtype)
+
+
+def test_a_filter_may_come_in_many_forms() -> None:
+    index = AdaptiveIndex.build(VECTORS[:6])
+    bools = [False, True, False, True, True, False]
+    numbers = [1, 3, 4]
+    forms = [
+        bools, tuple(bools), np.array(bools), Column(bools), numbers, set(numbers),
+        dict.fromkeys(numbers), np.array(numbers, dtype=np.uint16), Column(numbers), [*numbers, 99],
+    ]  # fmt: skip
+    for form in forms:
+        hits = index.search(VECTORS[0], 6, filter=form)
+        assert sorted(hits.ids[0].tolist()) == [-1, -1, -1, 1, 3, 4]
+    assert (index.search(VECTORS[0], 2, filter=[]).ids == -1).all()
+    assert (index.search(VECTORS[0], 2, filter=4).ids[0] == [4, -1]).all()
+
+
 def test_ids_may_be_texts_of_any_script() -> None:
     ids = [f"문서 {i}" for i in range(40)]
     index = AdaptiveIndex.build(VECTORS[:40], ids=ids)
@@ -312,6 +337,7 @@ BAD_BUILDS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"dims": [9]}, ValueError, "expected numbers from 1 to 8"),
     ({"recall": 1.2}, ValueError, r"recall is 1.2, expected above 0"),
     ({"k": 0}, ValueError, "k is 0"),
+    ({"k": 2.5}, ValueError, "k is 2.5, expected a whole number"),
     ({"queries": np.ones((3, 7))}, ValueError, r"queries of shape \[3, 7\]"),
 ]
 

@@ -65,18 +65,18 @@ def allowed_places(rows: Rows, filter: Any, kind: IdKind) -> NDArray[np.bool_]:
         ValueError: If there are not as many bools as rows.
     """
     allowed = np.zeros(len(rows), dtype=bool)
-    mask = np.asarray(filter) if not isinstance(filter, Collection) or _has_dtype(filter) else None
-    if mask is None and isinstance(filter, list | tuple) and filter and isinstance(filter[0], bool):
-        mask = np.asarray(filter)
-    if mask is not None and mask.dtype == bool:
-        if mask.shape != (rows.n_alive,):
+    given: Any = filter if isinstance(filter, Collection) else [filter]
+    if hasattr(filter, "__array__") or (given and isinstance(next(iter(given)), bool)):
+        given = np.asarray(filter)
+    if isinstance(given, np.ndarray) and given.dtype == bool:
+        if given.shape != (rows.n_alive,):
             raise ValueError(
-                f"a filter of shape {list(mask.shape)}, expected a bool for each of the "
+                f"a filter of shape {list(given.shape)}, expected a bool for each of the "
                 f"{rows.n_alive} rows in the order of ids"
             )
-        allowed[rows.alive_places()[mask]] = True
+        allowed[rows.alive_places()[given]] = True
         return allowed
-    ids = one_kind(list(filter) if mask is None else mask)
+    ids = one_kind(given if isinstance(given, np.ndarray) else list(given))
     if len(ids) and isinstance(ids, np.ndarray) != (kind == "int"):
         raise TypeError(
             f"a filter with the id {shown(ids, 0)}, expected "
@@ -147,7 +147,3 @@ def _asked(plan: SearchPlan) -> float:
     if plan.recall is not None:
         return plan.recall.asked
     return float(len(plan.stages) == 1)  # every row is scored, or nobody measured
-
-
-def _has_dtype(filter: Any) -> bool:
-    return isinstance(filter, np.ndarray)

@@ -56,7 +56,11 @@ def built(
     layout = rows.layout
     if dims is not None:
         check_dims(dims, layout.dim)
-    of_all = default_dims(layout.dim) if dims is None else tuple(sorted(set(dims), reverse=True))
+    of_all = (
+        default_dims(layout.dim)
+        if dims is None
+        else tuple(sorted({int(d) for d in dims}, reverse=True))
+    )
     given = None if queries is None else query_rows(queries, layout.dim)
     of_rows = _ids(own_ids, len(rows))
     rows = replace(rows, segments=tuple(replace(s, ids=of_rows) for s in rows.segments))
@@ -82,10 +86,10 @@ def planned(
 ) -> tuple[Settings, Rows]:
     """Settings with plans learnt for these rows, and the rows with what the plans read."""
     choice, rows = learnt(
-        rows, queries, dims=dims, recall=recall, k=k, store=store, approximate=approximate,
+        rows, queries, dims=dims, recall=recall, k=int(k), store=store, approximate=approximate,
         seed=seed, n_threads=n_threads,
     )  # fmt: skip
-    plans, chosen = _plans(choice, rows.layout, k)
+    plans, chosen = _plans(choice, rows.layout, int(k))
     settings = Settings(
         dim=rows.layout.dim,
         dtype=rows.layout.dtype,
@@ -107,7 +111,7 @@ def check_asked(recall: float, k: int) -> None:
     """
     if not 0 < recall <= 1:
         raise ValueError(f"recall is {recall!r:.60}, expected above 0 and at most 1")
-    if k < 1:
+    if not hasattr(k, "__index__") or k < 1:
         raise ValueError(f"k is {k!r:.60}, expected a whole number from 1")
 
 
