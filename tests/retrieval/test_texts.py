@@ -159,6 +159,21 @@ def test_the_parts_of_another_store_are_adopted(tmp_path: Path) -> None:
         both.adopt(written(tmp_path / "c", ["w"]))
 
 
+def test_many_small_additions_become_few_parts_and_stay_one_list(tmp_path: Path) -> None:
+    store = written(tmp_path / "store", ["first"] * 40, [f"f{i}" for i in range(40)])
+    expected = ["first"] * 40
+    for i in range(25):
+        store = store.adopt(written(tmp_path / f"{i}", [f"텍스트 {i}", ""], [f"a{i}", f"b{i}"]))
+        expected += [f"텍스트 {i}", ""]
+        if i == 10:
+            store = store.forget([3, 42])
+            expected[3] = expected[42] = ""
+    store = TextStore.open(tmp_path / "store", verify=True)
+    assert list(store) == expected
+    assert len(list((tmp_path / "store").glob("part-??????.utf8"))) <= 6  # log2 of 90
+    assert store.find(["f7", "a0", "a1", "b24", "f3"]) == [[7], [40], [], [89], []]
+
+
 def test_a_killed_writer_goes_on_where_it_synced(tmp_path: Path) -> None:
     writer = TextStoreWriter(tmp_path, name_kind="str")
     writer.append(TEXTS, [f"n{i}" for i in range(6)])

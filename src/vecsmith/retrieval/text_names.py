@@ -65,7 +65,7 @@ class NamesRecord:
 
 
 def write_names(stem: Path, names: MappedTexts) -> NamesRecord:
-    """Sorts the hashes of `names` into two files of `stem`; memory is 24 bytes a name.
+    """Sorts the hashes of `names` into two files of `stem`; memory is some 40 bytes a name.
 
     Raises:
         OSError: If they cannot be written.
@@ -128,6 +128,17 @@ class NameIndex:
         """Writes these names to files of `stem`, but for those of the texts at `gone`."""
         stays = ~np.isin(self._places, gone)
         return _write(stem, self._keys[stays], self._places[stays])
+
+    @staticmethod
+    def write_joined(stem: Path, parts: Sequence[NameIndex]) -> NamesRecord:
+        """Writes the names of several parts, one after the other, to files of `stem`."""
+        firsts = np.cumsum([0, *(len(part._names) for part in parts)])
+        keys = np.concatenate([part._keys for part in parts])
+        places = np.concatenate(
+            [part._places + first for part, first in zip(parts, firsts[:-1], strict=True)]
+        )
+        order = np.argsort(keys, kind="stable")
+        return _write(stem, keys[order], places[order].astype(_PLACE, copy=False))
 
     def repeated(self) -> tuple[str, int, int] | None:
         """A name that two texts have, and their places; None where all names differ.

@@ -29,6 +29,7 @@ _FORMAT, _VERSION = "vecsmith texts", 1
 _STEM = re.compile(r"part-\d{6,12}", re.ASCII)
 _MAX_MANIFEST_BYTES = 2**24
 _REMEDY = "build the index again"
+_NONE: NDArray[np.int64] = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,14 +111,45 @@ def finish_part(stem: Path, texts: TextWriter, names: TextWriter | None) -> Part
     return PartRecord(stem=stem.name, texts=of_texts, names=of_names, sorted_names=in_order)
 
 
+def to_join(sizes: Sequence[int]) -> int:
+    """How many of the last parts to make one of; 1 for none.
+
+    So that each is at least as large as all that follow it together: then there are at most as
+    many as the logarithm of the texts, and each text is written as often.
+    """
+    behind = sum(sizes)
+    for place, size in enumerate(sizes):
+        behind -= size
+        if size < behind:
+            return len(sizes) - place
+    return 1
+
+
+def join_parts(folder: Path, parts: Sequence[Part], stem: str) -> PartRecord:
+    """Writes several parts, one after the other, as one."""
+    path = folder / stem
+    try:
+        texts = _texts_without(path, [part.texts for part in parts], _NONE)
+        names = [part.names for part in parts if part.names is not None]
+        indexes = [part.index for part in parts if part.index is not None]
+        if not names:
+            return PartRecord(stem=stem, texts=texts, names=None, sorted_names=None)
+        of_names = _texts_without(names_stem(path), names, _NONE)
+        in_order = NameIndex.write_joined(names_stem(path), indexes)
+        return PartRecord(stem=stem, texts=texts, names=of_names, sorted_names=in_order)
+    except BaseException:
+        remove_part(folder, stem)
+        raise
+
+
 def copy_without(folder: Path, part: Part, stem: str, gone: set[int]) -> PartRecord:
     """Writes a part anew, with nothing at the places that are gone."""
     path, places = folder / stem, np.array(sorted(gone), np.int64)
     try:
-        texts = _texts_without(path, part.texts, places)
+        texts = _texts_without(path, [part.texts], places)
         if part.names is None or part.index is None:
             return PartRecord(stem=stem, texts=texts, names=None, sorted_names=None)
-        names = _texts_without(names_stem(path), part.names, places)
+        names = _texts_without(names_stem(path), [part.names], places)
         in_order = part.index.write_without(names_stem(path), places)
         return PartRecord(stem=stem, texts=texts, names=names, sorted_names=in_order)
     except BaseException:
@@ -125,10 +157,14 @@ def copy_without(folder: Path, part: Part, stem: str, gone: set[int]) -> PartRec
         raise
 
 
-def _texts_without(stem: Path, texts: MappedTexts, gone: NDArray[np.int64]) -> TextsRecord:
+def _texts_without(
+    stem: Path, parts: Sequence[MappedTexts], gone: NDArray[np.int64]
+) -> TextsRecord:
+    """Writes texts one after the other, each part without those at `gone`."""
     writer = TextWriter(stem)
     try:
-        writer.append_without(texts, gone)
+        for texts in parts:
+            writer.append_without(texts, gone)
         return writer.finish()
     finally:
         writer.close()

@@ -32,12 +32,14 @@ from vecsmith.retrieval.text_parts import (
     PartRecord,
     copy_without,
     finish_part,
+    join_parts,
     link_part,
     names_stem,
     next_stem,
     read_manifest,
     remove_part,
     remove_unnamed,
+    to_join,
     write_manifest,
 )
 
@@ -160,6 +162,9 @@ class TextStore:
     def adopt(self, other: TextStore) -> TextStore:
         """The store with the parts of `other` at its end; `other` keeps its files.
 
+        Parts that are small beside what follows them are joined, so that many small additions do
+        not become as many files.
+
         Raises:
             ValueError: If one has names and the other not, or of another kind.
             OSError: If they cannot be linked or copied.
@@ -175,7 +180,22 @@ class TextStore:
             stem = next_stem(records)
             link_part(other.folder, part.record.stem, self.folder, stem)
             records.append(replace(part.record, stem=stem))
-        return _commit(self.folder, records, self.name_kind)
+        return _commit(self.folder, records, self.name_kind)._joined()
+
+    def _joined(self) -> TextStore:
+        """The store with its last small parts made one."""
+        n = to_join([len(part.texts) for part in self._parts])
+        if n < 2:
+            return self
+        before, last = self._parts[:-n], self._parts[-n:]
+        records = [part.record for part in self._parts]
+        joined = join_parts(self.folder, last, next_stem(records))
+        return _commit(
+            self.folder,
+            [*(part.record for part in before), joined],
+            self.name_kind,
+            unlink=[part.record.stem for part in last],
+        )
 
     def _verify(self) -> None:
         for part in self._parts:
