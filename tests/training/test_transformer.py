@@ -145,8 +145,8 @@ def test_a_run_is_the_plain_loop_of_torch(tmp_path: Path, base: Path) -> None:
             optimizer.step()
     expected = model.state_dict()
     found = weights_in(tmp_path / "out")
-    for name, weight in found.items():
-        torch.testing.assert_close(weight, expected[name], atol=2e-5, rtol=1e-4)
+    for name, tensor in found.items():
+        torch.testing.assert_close(tensor, expected[name], atol=2e-5, rtol=1e-4)
     untouched = transformers.AutoModel.from_pretrained(base).state_dict()
     name = "encoder.layer.0.attention.self.query.weight"
     assert not torch.allclose(found[name], untouched[name], atol=1e-3)
@@ -244,6 +244,34 @@ def test_graded_pairs_hard_negatives_and_korean_texts_are_trained_on(tmp_path: P
     assert "cosent" in str(ours["recipe"]["loss"])
     assert ours["layers"] == [1, 2]
     assert np.isfinite(trained.encode(["학교"])).all()
+
+
+def test_dense_modules_stay_or_are_trained_as_asked(tmp_path: Path, base: Path) -> None:
+    pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Pooling, Transformer
+
+    torch.manual_seed(0)
+    SentenceTransformer(
+        modules=[Transformer(str(base)), Pooling(16), Dense(16, 12)], device="cpu"
+    ).save(str(tmp_path / "dense"))
+    kept = load_file(tmp_path / "dense" / "2_Dense" / "model.safetensors")
+    for train_dense in (False, True):
+        out = tmp_path / f"out-{train_dense}"
+        trained = train_transformer(
+            tmp_path / "dense",
+            pairs=word_pairs(64),
+            out=out,
+            dims=[12, 6],
+            train_dense=train_dense,
+            checkpoint_every=2,
+            **SHORT,
+        )
+        found = load_file(out / "2_Dense" / "model.safetensors")
+        for name, weight in kept.items():
+            assert torch.equal(found[name], weight) is not train_dense
+        theirs = SentenceTransformer(str(out), device="cpu").encode(["the fox", "a dog"])
+        np.testing.assert_allclose(trained.encode(["the fox", "a dog"]), theirs, atol=2e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

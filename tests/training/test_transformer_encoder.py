@@ -18,6 +18,7 @@ from vecsmith.training.bag import Bag
 from vecsmith.training.token_groups import token_groups
 from vecsmith.training.transformer_base import TextReading
 from vecsmith.training.transformer_encoder import TransformerEncoder
+from vecsmith.transformer.loading import quiet_loading
 from vecsmith.transformer.source import find_teacher
 from vecsmith.transformer.text_encoder import TextEncoder
 
@@ -70,12 +71,12 @@ def test_vectors_after_a_layer_are_those_of_the_model_loaded_with_so_many_layers
     ids = torch.tensor([[*own.frame.before, *inner, *own.frame.after]])
     both = vectors_of(folders[family], [text], layers=(1, 2))
     for layer, found in zip((1, 2), both, strict=True):
-        transformers.utils.logging.set_verbosity_error()
         config = transformers.AutoConfig.from_pretrained(folders[family])
         config.num_hidden_layers = layer
         if getattr(config, "layer_types", None):
             config.layer_types = config.layer_types[:layer]
-        shallow = transformers.AutoModel.from_pretrained(folders[family], config=config).eval()
+        with quiet_loading(transformers):
+            shallow = transformers.AutoModel.from_pretrained(folders[family], config=config).eval()
         with torch.no_grad():
             states = shallow(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
         np.testing.assert_allclose(found[0], states[0].mean(0), atol=1e-5)

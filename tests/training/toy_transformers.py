@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tests.training.toy_runs import ProbeScore, graded_pairs, word_pairs
+from vecsmith.training import info_nce, matryoshka
 from vecsmith.training.batching import Batch
 from vecsmith.training.losses import EmbeddingLoss
 from vecsmith.training.pair_run import TokenizedPairs, run_folder, stream_of
@@ -86,7 +87,7 @@ def first_batch(base: Base, settings: TransformerSettings, rows: Any, folder: Pa
             unk_id_dropped=None,
             show_progress_bar=False,
         ).store(sources, None)
-    return next(stream_of(store, {"rows": lambda: None}, settings))
+    return next(stream_of(store, {"rows": info_nce}, settings))
 
 
 def gradients_of(
@@ -138,7 +139,6 @@ def run_in_parts(out: Path, base: Path, steps: int, **changes: Any) -> None:
 
 def write_gradients(folder: Path, base: Path, mini_batch: int) -> None:
     """Writes the gradients of a first step, as every process of a group finds them."""
-    from vecsmith.training import info_nce, matryoshka
     from vecsmith.training.distributed import processes
 
     opened_base, settings = opened(base, mini_batch=mini_batch, batch_size=40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -148,6 +149,9 @@ def transformer(
     gradient_checkpointing: Annotated[
         bool, typer.Option("--gradient-checkpointing", help="Compute activations again.")
     ] = False,
+    train_dense: Annotated[
+        bool, typer.Option("--train-dense", help="Train Dense modules after the pooling too.")
+    ] = False,
     device: Annotated[
         str | None, typer.Option(help="Torch device, as in cuda (default: cuda if there is one).")
     ] = None,
@@ -192,6 +196,9 @@ def transformer(
     """
     from vecsmith.cli._transformer_training import TransformerJob, finish_transformer
 
+    # of several processes one speaks
+    is_first = os.environ.get("RANK", "0") == "0"
+    quiet = quiet or not is_first
     given = {
         "dims": parse_dims(dims),
         "epochs": epochs,
@@ -211,6 +218,7 @@ def transformer(
         "max_length": max_length,
         "dropout": dropout,
         "gradient_checkpointing": gradient_checkpointing,
+        "train_dense": train_dense,
         "device": device,
         "seed": seed,
         "evaluate_every": evaluate_every,
@@ -218,6 +226,11 @@ def transformer(
         "checkpoint_every": checkpoint_every,
         "checkpoint_minutes": checkpoint_minutes,
     }
+    if mine and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise typer.BadParameter(
+            "--mine in several processes, expected it in one: mine beforehand, by "
+            "vecsmith.training.mine_hard_negatives, and give the pairs with their negatives"
+        )
     job = TransformerJob(
         base=base,
         layers=parse_layers(layers),
@@ -243,11 +256,12 @@ def transformer(
             if text
         },
         restart=restart,
+        is_first=is_first,
         show_progress_bar=not quiet and sys.stderr.isatty(),
         quiet=quiet,
     )
     result = finish_transformer(job)
-    if as_json:
+    if as_json and is_first:
         print_json(result)
     elif not quiet:
         print_result(result)

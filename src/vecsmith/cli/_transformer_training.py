@@ -46,6 +46,7 @@ class TransformerJob(PairsJob):
     pooling: Literal["mean", "cls", "last"] | None
     precision: Literal["auto", "float32", "bfloat16"]
     trust_remote_code: bool
+    is_first: bool
 
 
 def finish_transformer(job: TransformerJob) -> dict[str, Any]:
@@ -116,8 +117,9 @@ def _finish(job: TransformerJob) -> dict[str, Any]:
         note(str(report), quiet=job.quiet)
     if cleaner is not None:
         tell_contamination(cleaner, job)
-    draw_curve(trained.fitted.state.curve, job, trained.fitted.state.best_step)
-    shutil.rmtree(job.work / MINING_FOLDER, ignore_errors=True)
+    if job.is_first:
+        draw_curve(trained.fitted.state.curve, job, trained.fitted.state.best_step)
+        shutil.rmtree(job.work / MINING_FOLDER, ignore_errors=True)
     facts = _facts(trained, job, time.perf_counter() - started)
     groups = {name: results[0].average(name) for name in results[0].groups} if results else {}
     return {**facts, "groups": groups, "layers": base.encoder.n_layers}

@@ -152,6 +152,8 @@ class TransformerSettings(RunSettings):
             a gradient cache; 0 for those of the whole batch.
         dropout: Share of activations dropped everywhere in training; None for what the model says.
         gradient_checkpointing: Whether activations of a layer are computed again instead of held.
+        train_dense: Whether Dense modules after the pooling are trained too; else they stay as they
+            are, as a rotation should.
     """
 
     batch_size: int = 128
@@ -163,6 +165,7 @@ class TransformerSettings(RunSettings):
     mini_batch: int = 0
     dropout: float | None = None
     gradient_checkpointing: bool = False
+    train_dense: bool = False
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {

@@ -91,6 +91,7 @@ def train_transformer(
     dropout: float | None = None,
     precision: Precision = "auto",
     gradient_checkpointing: bool | None = None,
+    train_dense: bool | None = None,
     sampling: Literal["proportional", "round_robin", "temperature"] | None = None,
     alpha: float | None = None,
     unique: bool | None = None,
@@ -156,6 +157,7 @@ def train_transformer(
         precision: Of products: "bfloat16", "float32", or "auto" for bfloat16 where the device is
             fast at it. Weights, sums and the loss are float32.
         gradient_checkpointing: Whether activations are computed again instead of held.
+        train_dense: Whether Dense modules after the pooling are trained too.
         sampling: How batches are drawn from several sets.
         alpha: Power of sampling by "temperature".
         unique: Whether no text stands twice in a batch.
@@ -193,6 +195,7 @@ def train_transformer(
         "dropout": dropout,
         "precision": chosen_precision(precision, chosen_device(device)),
         "gradient_checkpointing": gradient_checkpointing,
+        "train_dense": train_dense,
         "sampling": sampling,
         "alpha": alpha,
         "unique": unique,

@@ -89,6 +89,7 @@ def open_base(
         pooling=pooling,
         dropout=settings.dropout,
         gradient_checkpointing=settings.gradient_checkpointing,
+        train_dense=settings.train_dense,
         device=settings.device,
         seed=settings.seed,
         trust_remote_code=trust_remote_code,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vecsmith.transformer.depth import count_layers, final_norm
 from vecsmith.transformer.loading import count_positions, count_rows, load_model, parameters_of
-from vecsmith.transformer.pooling import Head, pool, read_head
+from vecsmith.transformer.pooling import Dense, Head, pool, read_head
 from vecsmith.transformer.source import TeacherSource
 
 TrainedPooling = Literal["mean", "cls", "last"]
@@ -33,11 +33,18 @@ class TransformerEncoder(nn.Module):
         n_rows: Rows of its input table; None if that cannot be told.
     """
 
-    def __init__(self, model: Any, head: Head) -> None:
-        """Takes a transformer in memory, and what comes after it."""
+    def __init__(self, model: Any, head: Head, *, train_dense: bool = False) -> None:
+        """Takes a transformer in memory, and what comes after it.
+
+        Args:
+            model: The transformer.
+            head: What comes after it; its Dense modules are changed if they are trained.
+            train_dense: Whether their weights are trained too.
+        """
         super().__init__()
         self.model = model
         self.head = head
+        self.dense = nn.ModuleList(_as_parameters(each) for each in _dense_of(head) if train_dense)
         self._takes_types = "token_type_ids" in parameters_of(model)
         self.n_layers = count_layers(model)
         self.n_positions = count_positions(model)
@@ -56,6 +63,7 @@ class TransformerEncoder(nn.Module):
         pooling: TrainedPooling | None = None,
         dropout: float | None = None,
         gradient_checkpointing: bool = False,
+        train_dense: bool = False,
         device: str = "cpu",
         seed: int = 0,
         trust_remote_code: bool = False,
@@ -69,6 +77,7 @@ class TransformerEncoder(nn.Module):
             dropout: Share of activations dropped everywhere; None for what its configuration says.
             gradient_checkpointing: Whether activations of a layer are computed again for the
                 gradients instead of held.
+            train_dense: Whether Dense modules after the pooling are trained too.
             device: A torch device.
             seed: Of weights that the folder does not have and no vector depends on.
             trust_remote_code: Whether code in the folder may run.
@@ -82,12 +91,21 @@ class TransformerEncoder(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = load_model(source, "float32", trust_remote_code, "pooler" in head.modes)
-        encoder = cls(model.to(device), head)
+        encoder = cls(model.to(device), head, train_dense=train_dense).to(device)
         if gradient_checkpointing:
             encoder._checkpoint_gradients(source)
         if dropout is not None:
             _set_dropout(model, dropout)
         return encoder
+
+    def dense_tensors(self) -> list[dict[str, Tensor]] | None:
+        """Tensors of the Dense modules in their order, None where they are as they were."""
+        if not len(self.dense):
+            return None
+        return [
+            {name: tensor.detach() for name, tensor in each.tensors.items()}
+            for each in _dense_of(self.head)
+        ]
 
     @property
     def device(self) -> torch.device:
@@ -178,6 +196,18 @@ class TransformerEncoder(nn.Module):
         # the name it has from transformers 5 on, else the one before
         enable = getattr(self.model, "activation_checkpointing_enable", None)
         (enable or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
+
+
+def _dense_of(head: Head) -> list[Dense]:
+    return [layer for layer in head.layers if isinstance(layer, Dense)]
+
+
+def _as_parameters(dense: Dense) -> nn.ParameterDict:
+    """The weights of `dense`, which reads them from here from now on."""
+    # a name of a parameter has no dot
+    own = {name: nn.Parameter(tensor.clone()) for name, tensor in dense.tensors.items()}
+    dense.tensors = own
+    return nn.ParameterDict({name.replace(".", "_"): tensor for name, tensor in own.items()})
 
 
 def _set_dropout(model: nn.Module, share: float) -> None:

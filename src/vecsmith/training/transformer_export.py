@@ -61,6 +61,7 @@ class Exporter:
             self._base.source,
             out,
             pooling=self._base.pooling,
+            dense=self._encoder.dense_tensors(),
             prompts=self._prompts,
             dims=self._settings.dims or tuple(halved_prefixes(self._encoder.dim)),
             layers=self._depths,

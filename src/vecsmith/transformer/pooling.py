@@ -6,7 +6,7 @@ The one rule: as sentence-transformers does it, whole batches at a time.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,33 @@ _POOLING_FLAGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "last",
 }
+
+
+@dataclass(slots=True, kw_only=True)
+class Dense:
+    """A Dense module of sentence-transformers, to be called with vectors [..., D].
+
+    Attributes:
+        tensors: "linear.weight" and what else there is of "linear.bias" and "residual.weight",
+            float32, as its file has them; training puts parameters in their place.
+        activation: What the product goes through.
+        adds_input: Whether what comes in is added to what goes out.
+    """
+
+    tensors: Mapping[str, Tensor]
+    activation: Layer
+    adds_input: bool = False
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        """The vectors behind it, [..., E]."""
+        torch = require("torch", extra="distill", purpose="run the teacher")
+        own = {name: tensor.to(vectors.device) for name, tensor in self.tensors.items()}
+        product = torch.nn.functional.linear(vectors, own["linear.weight"], own.get("linear.bias"))
+        output = self.activation(product)
+        if not self.adds_input:
+            return output
+        residual = own.get("residual.weight")
+        return output + (vectors if residual is None else vectors @ residual.T)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,8 +188,7 @@ def _read_layer(module: Module) -> Layer | None:
     )
 
 
-def _read_dense(folder: Path) -> Layer:
-    torch = require("torch", extra="distill", purpose="run the teacher")
+def _read_dense(folder: Path) -> Dense:
     config = read_json(folder / "config.json")
     path = folder / "model.safetensors"
     if not path.is_file():
@@ -173,27 +199,11 @@ def _read_dense(folder: Path) -> Layer:
     tensors = _load_tensors(path)
     if "linear.weight" not in tensors or not isinstance(config, dict):
         raise FormatError(f"{path}: tensors {sorted(tensors)}, expected linear.weight")
-    weight = tensors["linear.weight"].float()
-    bias = tensors["linear.bias"].float() if "linear.bias" in tensors else None
-    activation = _read_activation(config.get("activation_function"), folder / "config.json")
-    residual: Tensor | None = None
-    if config.get("use_residual") and "residual.weight" in tensors:
-        residual = tensors["residual.weight"].float()
-
-    def apply(vectors: Tensor) -> Tensor:
-        output: Tensor = activation(
-            torch.nn.functional.linear(
-                vectors,
-                weight.to(vectors.device),
-                None if bias is None else bias.to(vectors.device),
-            )
-        )
-        if config.get("use_residual"):
-            through = vectors if residual is None else vectors @ residual.to(vectors.device).T
-            output = output + through
-        return output
-
-    return apply
+    return Dense(
+        tensors={name: tensor.float() for name, tensor in tensors.items()},
+        activation=_read_activation(config.get("activation_function"), folder / "config.json"),
+        adds_input=bool(config.get("use_residual")),
+    )
 
 
 def _read_activation(name: object, path: Path) -> Layer:
