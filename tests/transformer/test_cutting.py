@@ -175,6 +175,19 @@ def test_a_model_that_repeats_one_layer_repeats_it_less(tmp_path: Path) -> None:
     assert final_norm(model) is None
 
 
+def test_a_final_normalisation_behind_a_change_of_shape_is_found() -> None:
+    config = transformers.GPT2Config(
+        vocab_size=60, n_embd=16, n_layer=3, n_head=2, bos_token_id=0, eos_token_id=0
+    )
+    torch.manual_seed(0)
+    model = transformers.GPT2Model(config).eval()
+    assert final_norm(model) is model.ln_f
+    with torch.no_grad():
+        states = model(input_ids=IDS, output_hidden_states=True).hidden_states[2]
+        found = first_layers(model, 2)(input_ids=IDS).last_hidden_state
+        torch.testing.assert_close(found, model.ln_f(states))
+
+
 def test_what_was_recorded_is_told_of_what_is_left(tmp_path: Path) -> None:
     source = find_teacher(save_teacher(tmp_path / "base", "bert", n_layers=N_LAYERS))
     model = load_model(source, "float32", False, False)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -203,6 +204,40 @@ def test_a_failed_write_leaves_the_old_model(
         save_encoder(model, source, tmp_path / "out")
     assert before == {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir() if p.is_file()}
     assert {p.name for p in tmp_path.iterdir()} == {"bert", "out"}
+
+
+def test_the_encoder_of_a_model_with_a_decoder_is_written_alone(tmp_path: Path) -> None:
+    base = save_teacher(tmp_path / "base", "xlm-roberta")
+    size = json.loads((base / "config.json").read_text())["vocab_size"]
+    torch.manual_seed(0)
+    config = transformers.T5Config(
+        vocab_size=size, d_model=16, d_kv=8, d_ff=32, num_layers=3, num_heads=2, pad_token_id=1
+    )
+    transformers.T5Model(config).save_pretrained(base)
+    source = find_teacher(base)
+    model = trained(base)
+    save_encoder(model, source, tmp_path / "out")
+    save_encoder(model, source, tmp_path / "small", n_layers=2, dim=4)
+    for name, layers in (("out", 3), ("small", 2)):
+        with safe_open(tmp_path / name / "model.safetensors", framework="pt") as file:
+            assert not any("decoder" in key for key in file.keys())  # noqa: SIM118
+        encoder = TextEncoder.from_pretrained(tmp_path / name)
+        assert encoder.teacher.n_layers == layers
+        # as sentence-transformers opens it, whose tokens of this tiny vocabulary are others
+        theirs = transformers.T5EncoderModel.from_pretrained(tmp_path / name).eval()
+        ids = torch.tensor([encoder._tokenizer.encode(TEXTS[5]).ids])
+        with torch.no_grad():
+            expected = theirs(input_ids=ids).last_hidden_state[0].mean(dim=0).numpy()
+        found = encoder.encode(TEXTS[5])
+        np.testing.assert_allclose(found, expected[: encoder.dim], atol=1e-5)
+    whole = TextEncoder.from_pretrained(tmp_path / "out").encode(TEXTS[5])
+    ids = torch.tensor([encoder._tokenizer.encode(TEXTS[5]).ids])
+    with torch.no_grad():
+        expected = model(input_ids=ids).last_hidden_state[0].mean(dim=0).numpy()
+    np.testing.assert_allclose(whole, expected, atol=1e-5)
+    again = TextEncoder.from_pretrained(tmp_path / "out", n_layers=2, dim=4)
+    small = TextEncoder.from_pretrained(tmp_path / "small")
+    np.testing.assert_allclose(small.encode(TEXTS), again.encode(TEXTS), atol=1e-6)
 
 
 def test_a_static_model_is_not_seen_in_a_written_transformer(bert: Path, tmp_path: Path) -> None:

@@ -94,13 +94,13 @@ def final_norm(model: Any) -> Any | None:
     if last is None:
         return None
     outputs: dict[str, Any] = {}
-    candidates: list[tuple[Any, Any, Any]] = []
+    candidates: list[tuple[Any, Any]] = []
 
     def seen(module: Any, inputs: tuple[Any, ...], output: Any) -> None:
         if module is last:
             outputs["last"] = output[0] if isinstance(output, tuple) else output
-        elif "last" in outputs and inputs and inputs[0] is outputs["last"]:
-            candidates.append((module, inputs[0], output))
+        elif "last" in outputs and inputs and _is_same(inputs[0], outputs["last"]):
+            candidates.append((module, output))
 
     hooks = [module.register_forward_hook(seen) for module in model.modules()]
     was_training = model.training
@@ -114,7 +114,7 @@ def final_norm(model: Any) -> Any | None:
         model.train(was_training)
         for hook in hooks:
             hook.remove()
-    return next((module for module, _, output in candidates if output is states), None)
+    return next((module for module, output in candidates if _is_same(output, states)), None)
 
 
 def _last_layer(model: Any) -> Any | None:
@@ -125,6 +125,14 @@ def _last_layer(model: Any) -> Any | None:
         if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers:
             return module[-1]
     return None
+
+
+def _is_same(tensor: Any, other: Any) -> bool:
+    """Whether two tensors are the same numbers at the same place, perhaps in another shape."""
+    torch = require("torch", extra="distill", purpose=_PURPOSE)
+    if not (torch.is_tensor(tensor) and torch.is_tensor(other)):
+        return False
+    return bool(tensor.data_ptr() == other.data_ptr() and tensor.numel() == other.numel())
 
 
 def _shallower(config: Any, n_layers: int) -> Any:

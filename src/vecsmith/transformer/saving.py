@@ -329,9 +329,12 @@ def _write_body(
     safetensors = require("safetensors", extra="distill", purpose=_PURPOSE)
     body = transformer_folder(source.folder)
     try:
-        with quiet_loading(transformers):
-            tensors = _kept_tensors(model, body)
-            model.save_pretrained(new, state_dict=tensors, max_shard_size="1000GB")
+        if read_object(body / "config.json").get("is_encoder_decoder"):
+            _write_encoder_half(new, model, body)
+        else:
+            with quiet_loading(transformers):
+                tensors = _kept_tensors(model, body)
+                model.save_pretrained(new, state_dict=tensors, max_shard_size="1000GB")
     except safetensors.SafetensorError as error:  # what a full disk is called there
         raise OSError(errno.EIO, f"{error}, nothing was written", str(new)) from error
     config = read_json(new / "config.json")
@@ -345,6 +348,24 @@ def _write_body(
     asked = next((each["max_seq_length"] for each in stored if each.get("max_seq_length")), None)
     limits = {"max_seq_length": asked if max_length is None else max_length}
     _write(new / "sentence_bert_config.json", {**limits, "do_lower_case": said.lowercase})
+
+
+def _write_encoder_half(new: Path, model: Any, body: Path) -> None:
+    """The encoder of a model that has a decoder too, under the names it has in the whole."""
+    writer = require("safetensors.torch", extra="distill", purpose=_PURPOSE)
+    inputs = model.get_input_embeddings().weight
+    tensors = {
+        f"encoder.{name}": tensor.contiguous()
+        for name, tensor in model.state_dict().items()
+        if tensor.data_ptr() != inputs.data_ptr()
+    }
+    tensors["shared.weight"] = inputs.detach()
+    writer.save_file(tensors, new / "model.safetensors", metadata={"format": "pt"})
+    config = read_object(body / "config.json")
+    for name in ("num_layers", "encoder_layers", "num_hidden_layers"):
+        if name in config:
+            config[name] = count_layers(model)
+    _write(new / "config.json", config)
 
 
 def _kept_tensors(model: Any, body: Path) -> dict[str, Tensor]:
