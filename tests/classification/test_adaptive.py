@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from vecsmith.classification.adaptive import AdaptiveClassifier
 from vecsmith.classification.cascade import confidence_of
+from vecsmith.classification.fitting import fit_heads
 from vecsmith.classification.holdout import held_out, row_hashes
 from vecsmith.classification.rotation import discriminant_rotation
 
@@ -53,6 +54,18 @@ def test_most_digits_need_few_dimensions_and_lose_nothing(digits: AdaptiveClassi
     assert digits.validation_accuracy_ == pytest.approx(accuracy, abs=0.05)
     low, high = digits.validation_loss_[1:]
     assert low <= digits.validation_loss_[0] <= high
+
+
+def test_rows_are_decided_alike_however_many_come_at_a_time(
+    digits: AdaptiveClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels, dims = digits.predict_with_dims(TEST_X)
+    probabilities = digits.predict_proba(TEST_X)
+    monkeypatch.setattr("vecsmith.classification.cascaded._MOST_SCORES", 70)  # seven rows
+    again, same_dims = digits.predict_with_dims(TEST_X)
+    assert (again == labels).all()
+    assert (same_dims == dims).all()
+    assert digits.predict_proba(TEST_X) == pytest.approx(probabilities, abs=1e-12)
 
 
 def test_dimensions_of_all_heads_asked_are_summed(digits: AdaptiveClassifier) -> None:
@@ -107,12 +120,12 @@ def test_with_one_prefix_and_no_rotation_it_is_a_logistic_regression() -> None:
 @pytest.mark.parametrize("heads", ["untied", "tied"])
 def test_several_labels_a_row_are_decided_together(heads: Any) -> None:
     x, y = make_multilabel_classification(
-        300, n_features=20, n_classes=4, n_labels=2, random_state=1
+        240, n_features=20, n_classes=4, n_labels=2, random_state=1
     )
     adaptive = AdaptiveClassifier(dims=[4, 8, 20], heads=heads, C=1.0).fit(x[:200], y[:200])
     predicted, dims = adaptive.predict_with_dims(x[200:])
     probabilities = adaptive.predict_proba(x[200:])
-    assert predicted.shape == probabilities.shape == (100, 4)
+    assert predicted.shape == probabilities.shape == (40, 4)
     assert (predicted == (probabilities > 0.5)).all()
     sure = np.maximum(probabilities, 1 - probabilities).min(axis=1)
     stopped = dims == 4
@@ -121,7 +134,7 @@ def test_several_labels_a_row_are_decided_together(heads: Any) -> None:
         LogisticRegression(max_iter=1000).fit(x[:200], y[:200, c]).score(x[200:], y[200:, c])
         for c in range(4)
     ]
-    assert (predicted == y[200:]).mean() > np.mean(apart) - 0.05
+    assert (predicted == y[200:]).mean() > np.mean(apart) - 0.08
 
 
 def test_labels_may_be_text_numbers_or_booleans_and_come_back_as_they_were() -> None:
@@ -213,7 +226,7 @@ def test_halves_are_read_as_they_are() -> None:
 def test_a_fit_that_ends_too_soon_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     from vecsmith.classification import cascade_fit
 
-    whole = cascade_fit.fit_heads
+    whole = fit_heads
     monkeypatch.setattr(cascade_fit, "fit_heads", lambda *a, **k: whole(*a, **k, max_iter=2))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

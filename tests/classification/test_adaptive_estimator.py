@@ -9,6 +9,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from vecsmith.classification.adaptive import AdaptiveClassifier
 
 
-@parametrize_with_checks([AdaptiveClassifier(C=1.0)])
+@parametrize_with_checks([AdaptiveClassifier(C=1.0)])  # type: ignore[untyped-decorator]
 def test_it_is_an_estimator(estimator: AdaptiveClassifier, check: Any) -> None:
     check(estimator)

@@ -74,11 +74,12 @@ def test_an_opened_classifier_says_the_same_bit_for_bit(
 
 def test_arguments_come_back_so_that_it_can_be_fitted_again(tmp_path: Path) -> None:
     weights = {0: 1.0, 1: 2.5, 2: 1.0}
+    dims: Any = [np.int64(2), np.int64(12)]
     saved = AdaptiveClassifier(
-        dims=np.array([2, 12]),
+        dims=dims,
         C=1.0,
         class_weight=weights,
-        max_dim=12,  # type: ignore[arg-type]
+        max_dim=12,
     ).fit(X, Y)
     saved.save(tmp_path / "new")
     opened = AdaptiveClassifier.open(tmp_path / "new")
@@ -91,6 +92,7 @@ def test_the_reference_library_reads_the_arrays(folder: Path) -> None:
     opened = AdaptiveClassifier.open(folder)
     assert sorted(arrays) == ["biases", "center", "matrix", "weights"]
     assert (arrays["weights"] == opened.heads_.weights).all()
+    assert opened.rotation_ is not None
     assert (arrays["matrix"] == opened.rotation_.matrix).all()
 
 

@@ -50,9 +50,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def run_command(*arguments: str | int | Path, stdin: bytes = b"") -> CompletedProcess[str]:
         monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(stdin)))
-        code = main([str(argument) for argument in arguments])
+        given = [str(argument) for argument in arguments]
+        code = main(given)
         printed = capsys.readouterr()
-        return CompletedProcess(arguments, code, printed.out, printed.err)
+        return CompletedProcess(given, code, printed.out, printed.err)
 
     return run_command
 

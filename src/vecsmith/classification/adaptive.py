@@ -204,8 +204,7 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: If the embeddings do not fit.
         """
-        decisions = self.decide(X)
-        return self.cascaded_.labels_of(decisions.probabilities), decisions.dims
+        return self.cascaded_.predict(self._rows(X), max_dim=self.max_dim)
 
     def decide(self, X: ArrayLike) -> Decisions:
         """Probabilities, dimensions of the head that decided, and of all asked, of each row.
@@ -213,9 +212,7 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: If the embeddings do not fit.
         """
-        check_is_fitted(self)
-        rows = validate_data(self, X, dtype=_DTYPES, reset=False)
-        return self.cascaded_.decide(rows, max_dim=self.max_dim)
+        return self.cascaded_.decide(self._rows(X), max_dim=self.max_dim)
 
     def save(self, folder: PathLike, *, about: Mapping[str, Any] | None = None) -> None:
         """Writes the classifier as `folder`, whole or not at all: JSON and safetensors, no pickle.
@@ -269,6 +266,12 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+    def _rows(self, X: ArrayLike) -> NDArray[Any]:
+        """Embeddings to classify, checked."""
+        check_is_fitted(self)
+        rows: NDArray[Any] = validate_data(self, X, dtype=_DTYPES, reset=False)
+        return rows
 
     def _keep(self, cascaded: CascadedHeads) -> None:
         self.cascaded_ = cascaded

@@ -5,6 +5,7 @@ The one rule: a row's coordinates are made as far as it needs them and no furthe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,8 @@ from vecsmith.classification.rotation import Rotation
 
 FloatMatrix = NDArray[np.floating[Any]]
 
-# Rows at a time: their probabilities under all heads are small beside the embeddings.
-_BLOCK = 8192
+# Rows at a time, and probabilities: with ten thousand classes these are what fills the memory.
+_MOST_ROWS, _MOST_SCORES = 8192, 2**22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,18 +95,12 @@ class CascadedHeads:
             ValueError: If the embeddings are not N rows of D finite numbers, or no head has so few
                 dimensions as `max_dim`.
         """
-        rows = np.asarray(x)
-        if rows.ndim != 2 or rows.shape[1] != self.n_features or rows.dtype.kind not in "fiu":
-            raise ValueError(
-                f"embeddings are {rows.dtype} of shape {list(rows.shape)}, expected numbers "
-                f"[N, {self.n_features}]"
-            )
+        rows = self._checked(x)
         dtype = np.float64 if rows.dtype == np.float64 else np.float32
         probabilities = np.empty((len(rows), len(self.heads.classes)), dtype)
         places = np.empty(len(rows), np.intp)
         asked = self.cascade.asked(max_dim)
-        for start in range(0, len(rows), _BLOCK):
-            block = slice(start, start + _BLOCK)
+        for block in self._blocks(len(rows)):
             self._decide_block(rows[block], asked, probabilities[block], places[block])
         totals = self.cascade.total_dims(max_dim=max_dim)
         return Decisions(
@@ -113,6 +108,28 @@ class CascadedHeads:
             dims=np.asarray(self.heads.dims, np.int64)[places],
             total_dims=totals[places],
         )
+
+    def predict(
+        self, x: ArrayLike, *, max_dim: int | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Labels as `labels_of` gives them and dimensions of the head that decided, [N].
+
+        As `decide`, holding no more probabilities than those of some rows.
+
+        Args:
+            x: Embeddings [N, D].
+            max_dim: The longest prefix to use; None: all.
+
+        Raises:
+            ValueError: As for `decide`.
+        """
+        rows = self._checked(x)
+        labels, dims = [], []
+        for block in [*self._blocks(len(rows))] or [slice(0, 0)]:
+            decisions = self.decide(rows[block], max_dim=max_dim)
+            labels.append(self.labels_of(decisions.probabilities))
+            dims.append(decisions.dims)
+        return np.concatenate(labels), np.concatenate(dims)
 
     def labels_of(self, probabilities: FloatMatrix) -> NDArray[Any]:
         """Labels [N] that probabilities [N, C] stand for; with several a row 0 or 1, [N, C]."""
@@ -135,8 +152,7 @@ class CascadedHeads:
         multilabel = self.heads.kind == "multilabel"
         confidences = np.empty((len(self.heads.dims), len(x)))
         correct = np.empty_like(confidences)
-        for start in range(0, len(x), _BLOCK):
-            block = slice(start, start + _BLOCK)
+        for block in self._blocks(len(x)):
             rows = self.coordinates(x[block], 0, self.heads.dims[-1])
             for m, dim in enumerate(self.heads.dims):
                 probabilities = self.heads.probabilities(rows, dim)
@@ -146,6 +162,20 @@ class CascadedHeads:
                 else:
                     correct[m, block] = probabilities.argmax(axis=1) == targets[block]
         return HeadOutcomes.of(self.heads.dims, confidences, correct, weights)
+
+    def _checked(self, x: ArrayLike) -> NDArray[Any]:
+        rows = np.asarray(x)
+        if rows.ndim != 2 or rows.shape[1] != self.n_features or rows.dtype.kind not in "fiu":
+            raise ValueError(
+                f"embeddings are {rows.dtype} of shape {list(rows.shape)}, expected numbers "
+                f"[N, {self.n_features}]"
+            )
+        return rows
+
+    def _blocks(self, n_rows: int) -> Iterator[slice]:
+        step = max(1, min(_MOST_ROWS, _MOST_SCORES // len(self.heads.classes)))
+        for start in range(0, n_rows, step):
+            yield slice(start, start + step)
 
     def _decide_block(
         self, rows: NDArray[Any], asked: tuple[int, ...], probabilities: FloatMatrix, places: Places

@@ -4,8 +4,8 @@ At a price of so much accuracy for each dimension, a cascade's value is a sum ov
 best threshold of one head, the others held, is found exactly; heads are gone over until none
 changes. Lower prices give dearer, more accurate cascades. Which price keeps the asked loss is seen
 by cross-fitting: thresholds learnt on some folds of the held-out rows judge the others, so that no
-row is judged by thresholds that it helped to choose, and what is told of a fold is of the price
-that the other folds chose. The one rule: a head that is not worth its dimensions is left out.
+row is judged by thresholds that it helped to choose. The one rule: a head that is not worth its
+dimensions is left out.
 """
 
 from __future__ import annotations
@@ -61,10 +61,6 @@ class _Judged:
     dims: Floats
     total_dims: Floats
 
-    def rows(self, places: NDArray[np.intp]) -> _Judged:
-        """Of some of the rows."""
-        return _Judged(self.correct[places], self.dims[places], self.total_dims[places])
-
 
 def learn_cascade(
     outcomes: HeadOutcomes,
@@ -78,7 +74,8 @@ def learn_cascade(
     """The cascade of least cost whose cross-fitted loss of accuracy is what was asked, or less.
 
     The cost is the mean of all dimensions asked, summed. If no cascade keeps within the loss, all
-    rows go to the last head.
+    rows go to the last head. What is told of it is cross-fitted for its thresholds; that its price
+    is the best of 25 on the same rows is not taken off, save where `sure` asks for certainty.
 
     Args:
         outcomes: Of held-out rows; of more than 131,072 that many are drawn.
@@ -111,17 +108,9 @@ def learn_cascade(
     tried = [
         _judge(outcomes, folds, [path[place] for path in paths]) for place in range(len(paths[0]))
     ]
-
-    def cheapest(part: HeadOutcomes, judged: Sequence[_Judged]) -> int:
-        return _cheapest(part, judged, max_loss, sure=sure, confidence=confidence)
-
-    chosen = [
-        path[cheapest(outcomes.rows(rest), [judged.rows(rest) for judged in tried])]
-        for path, rest in zip(paths, others, strict=True)
-    ]
-    place = cheapest(outcomes, tried)
+    place = _cheapest(outcomes, tried, max_loss, sure=sure, confidence=confidence)
     cascade = last if place == len(PRICES) else _path(outcomes, PRICES[: place + 1])[place]
-    return _told(outcomes, cascade, _judge(outcomes, folds, chosen), confidence)
+    return _told(outcomes, cascade, tried[place], confidence)
 
 
 def cheapest_cascade(

@@ -9,7 +9,7 @@ that it does not learn from stop gaining, so with few rows it stays what it was.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -36,7 +36,8 @@ _STEPS_BETWEEN_LOOKS: Final = 5
 _PATIENCE: Final = 4
 # A map of 256 x 64 numbers is known well from so many rows; more take longer.
 _MAX_ROWS: Final = 50_000
-_BLOCK = 8192
+# Rows at a time, and scores: with ten thousand classes these are what fills the memory.
+_MOST_ROWS, _MOST_SCORES = 8192, 2**22
 _TEMPERATURES: Final = tuple(2.0 ** (step / 2) for step in range(-6, 5))
 
 
@@ -152,8 +153,7 @@ class _Problem:
         of_change = _PULL * moved
         of_biases = np.zeros_like(biases)
         share = 1 / self.rows.weight
-        for first in range(0, len(self.rows.values), _BLOCK):
-            block = self.rows.values[first : first + _BLOCK]
+        for first, block in self._blocks(self.rows):
             coordinates = block @ change
             of_coordinates = np.zeros_like(coordinates)
             for m, dim in enumerate(self.dims):
@@ -171,12 +171,19 @@ class _Problem:
     def held_loss(self, flat: Floats, held: _Rows) -> float:
         """Mean loss of other rows, summed over prefixes, each at its best temperature."""
         change, *weights, biases = self.parts(flat)
-        coordinates = held.values @ change
-        total = 0.0
-        for m, dim in enumerate(self.dims):
-            scores = (coordinates[:, :dim] @ weights[m].T + biases[m]).astype(np.float64)
-            total += min(held.targets.loss(scores / t, 0)[0] for t in _TEMPERATURES)
-        return total / held.weight
+        losses = np.zeros((len(self.dims), len(_TEMPERATURES)))
+        for first, block in self._blocks(held):
+            coordinates = block @ change
+            for m, dim in enumerate(self.dims):
+                scores = (coordinates[:, :dim] @ weights[m].T + biases[m]).astype(np.float64)
+                losses[m] += [held.targets.loss(scores / t, first)[0] for t in _TEMPERATURES]
+        return float(losses.min(axis=1).sum()) / held.weight
+
+    def _blocks(self, rows: _Rows) -> Iterator[tuple[int, FloatArray]]:
+        """Some rows at a time, and the place of the first of them."""
+        step = max(1, min(_MOST_ROWS, _MOST_SCORES // self.rows.targets.n_rows_of_weights))
+        for first in range(0, len(rows.values), step):
+            yield first, rows.values[first : first + step]
 
     def _fitted(self, heads: LinearHeads, dim: int) -> FloatArray:
         weights, _ = heads.head(dim)

@@ -130,11 +130,16 @@ def _moments(
         rows = rows - center  # squares of far rows would leave nothing of their spread
         labels = present[first : first + len(rows)]
         first += len(rows)
-        members = np.eye(n_classes)[labels] if single else labels.astype(np.float64)
-        members = members * counts[:, None]
-        sums += members.T @ rows
-        totals += members.sum(axis=0)
-        squares += (rows * counts[:, None]).T @ rows
+        weighted = rows * counts[:, None]
+        squares += weighted.T @ rows
+        if single:
+            order = np.argsort(labels, kind="stable")
+            there, starts = np.unique(labels[order], return_index=True)
+            sums[there] += np.add.reduceat(weighted[order], starts)
+            totals += np.bincount(labels, weights=counts, minlength=n_classes)
+        else:
+            sums += labels.T @ weighted
+            totals += counts @ labels
     counted = np.maximum(totals, np.finfo(float).tiny)
     offsets = sums / counted[:, None]
     spread = squares / weights.sum()
