@@ -31,6 +31,9 @@ NAMES = [
     "cpu_level",
     "mean_rows",
     "nested_info_nce",
+    "prefix_squares",
+    "rescore",
+    "top_k",
 ]
 
 
