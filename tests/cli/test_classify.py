@@ -24,6 +24,7 @@ from tests.cli.running import write_lines
 from vecsmith import StaticModel
 from vecsmith.classification import AdaptiveClassifier
 from vecsmith.cli import main
+from vecsmith.cli._classifying import FittedModel
 
 Run = Callable[..., "CompletedProcess[str]"]
 
@@ -130,6 +131,36 @@ def test_a_file_holds_texts_labels_and_how_they_were_decided(
     assert first == pytest.approx(decisions.probabilities[:, 0].tolist(), abs=1e-6)
     sure = decisions.probabilities.max(axis=1).tolist()
     assert [row["confidence"] for row in told] == pytest.approx(sure, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["told.jsonl", "told.parquet"])
+def test_an_interrupted_run_goes_on_and_writes_the_same(
+    name: str, run: Run, fitted: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vecsmith.cli import _predictions
+
+    monkeypatch.setattr(_predictions, "MAX_ROWS", 50)
+    arguments = ["classify", "predict", fitted, table, "--explain", "--probabilities", "-q"]
+    assert run(*arguments, "--out", f"whole-{name}").returncode == 0
+    decide, calls = FittedModel.decide, []
+
+    def interrupted(self: FittedModel, texts: list[str]) -> Any:
+        calls.append(len(texts))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return decide(self, texts)
+
+    monkeypatch.setattr(FittedModel, "decide", interrupted)
+    stopped = run(*arguments, "--out", name)
+    assert stopped.returncode == 130
+    assert "the same command goes on from here" in stopped.stderr
+    assert not (tmp_path / name).exists()
+    other = run(*arguments, "--max-dim", "64", "--out", name)
+    assert "an unfinished run of 100 texts does not fit this command" in other.stderr
+    assert run(*arguments, "--out", name).returncode == 0
+    assert (tmp_path / name).read_bytes() == (tmp_path / f"whole-{name}").read_bytes()
+    assert sum(calls[3:]) == 140  # of 240: what was done is not done again
+    assert not [entry for entry in os.listdir(tmp_path) if entry.endswith(".part")]
 
 
 def test_scores_are_those_of_scikit_learn(

@@ -47,11 +47,13 @@ class FittedModel:
         saved: The classifier.
         encoder: Its model.
         labels: Names of its labels where rows have several, else None.
+        folder: Where it was saved.
     """
 
     saved: SavedClassifier
     encoder: Encoder
     labels: list[Any] | None
+    folder: Path
 
     def decide(self, texts: Sequence[str]) -> Decisions:
         """What the classifier says of texts."""
@@ -193,7 +195,7 @@ def open_fitted(folder: Path, model: str | None, *, max_dim: int | None = None) 
             learnt=saved.learnt,
             about=saved.about,
         )
-    return FittedModel(saved=saved, encoder=encoder, labels=labels)
+    return FittedModel(saved=saved, encoder=encoder, labels=labels, folder=folder)
 
 
 def _encoder_block(

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from vecsmith.cli._console import AsJson, Quiet, count, note, print_json
+from vecsmith.cli.encode import InputFormat
 from vecsmith.cli.eval import ComputeDtype, parse_dims
 
 HeadsName = Literal["untied", "tied"]
@@ -137,6 +138,10 @@ def predict(
         typer.Option("--out", help="A .jsonl or .parquet to write (default: printed)."),
     ] = None,
     text_column: TextColumn = "text",
+    input_format: Annotated[
+        InputFormat | None,
+        typer.Option("--format", help="Format of INPUT if its name does not say."),
+    ] = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Tell the probability of every class.")
     ] = False,
@@ -146,41 +151,43 @@ def predict(
     ] = False,
     max_dim: MaxDim = None,
     model: ModelPlace = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Discard an unfinished run instead of going on.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Predict the label of each text, one a line.
+
+    After a kill, the same command goes on with its --out where it stopped.
 
     Examples:
       vecsmith classify predict intent/ texts.txt
       vecsmith classify predict intent/ questions.parquet --out labels.parquet --explain
     """
-    from vecsmith.cli._classifying import MAX_ROWS, open_fitted
-    from vecsmith.cli._predictions import (
-        Shown,
-        Tally,
-        check_output,
-        opened_output,
-        predictions,
-    )
-    from vecsmith.cli._texts import read_chunks, text_file
+    from vecsmith.cli import _predictions
+    from vecsmith.cli._classifying import open_fitted
+    from vecsmith.cli._texts import text_file
 
-    check_output(out)
-    source = text_file(texts)
+    if out is not None:
+        _predictions.check_output(out)
+    source = text_file(texts, text_format=input_format)
+    if out is not None and source.path is not None and out.exists() and out.samefile(source.path):
+        raise ValueError(f"--out {out} is the input itself, expected another file")
     fitted = open_fitted(classifier, model, max_dim=max_dim)
-    shown, tally, started = (
-        Shown(probabilities=probabilities, explain=explain),
-        Tally(),
-        time.time(),
-    )
-    with opened_output(out, shown) as write:
-        for chunk in read_chunks(source, column=text_column, max_rows=MAX_ROWS):
-            if chunk.texts:
-                write(chunk.texts, predictions(fitted, chunk.texts, shown, tally))
+    shown = _predictions.Shown(probabilities=probabilities, explain=explain)
+    started = time.perf_counter()
+    if out is None:
+        tally = _predictions.print_predictions(fitted, source, shown, column=text_column)
+    else:
+        tally = _predictions.write_predictions(
+            fitted, source, out, shown, column=text_column, restart=restart, quiet=quiet
+        )
     if tally.n_texts and (out is not None or explain):
-        n, seconds = tally.n_texts, time.time() - started
+        n, seconds = tally.n_texts, time.perf_counter() - started
+        before = f", {count(tally.n_before)} from the run before" if tally.n_before else ""
         note(
-            f"{count(n)} texts in {seconds:.1f} s; decided with {tally.dims / n:.1f} dims on "
-            f"average, {tally.total_dims / n:.1f} with all heads asked",
+            f"{count(n)} texts in {seconds:.1f} s{before}; decided with {tally.dims / n:.1f} dims "
+            f"on average, {tally.total_dims / n:.1f} with all heads asked",
             quiet=quiet,
         )
 
