@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -265,8 +266,15 @@ def _times(
         "single": {
             name: {
                 "milliseconds": 1000 * single.median(name) / n,
+                "processor_milliseconds": 1000
+                * statistics.median(single.processor_seconds[name])
+                / n,
                 "times_faster_than": {
                     other: single.ratio(other, name) for other in (OURS_EXACT, FLAT, GRAPH)
+                },
+                "times_less_work_than": {
+                    other: single.processor_ratio(other, name)
+                    for other in (OURS_EXACT, FLAT, GRAPH)
                 },
             }
             for name in sides
