@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecsmith.errors import FormatError
-from vecsmith.retrieval import ids as ids_module
-from vecsmith.retrieval.ids import Ids, one_kind
+from vecsmith.retrieval.storage import ids as ids_module
+from vecsmith.retrieval.storage.ids import Ids, one_kind
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 NUMBERS = st.integers(-(2**63), 2**63 - 1)

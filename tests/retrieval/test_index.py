@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vecsmith.retrieval import AdaptiveIndex, SearchPlan, Similarity, Stage, segments
+from vecsmith.retrieval import AdaptiveIndex, SearchPlan, Similarity, Stage
+from vecsmith.retrieval.storage import segments
 
 N, D = 3000, 64
 

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from vecsmith._files import lock_file
 from vecsmith.errors import FormatError, RunFailed
-from vecsmith.retrieval import AdaptiveIndex, SearchPlan, array_files, segments
+from vecsmith.retrieval import AdaptiveIndex, SearchPlan
+from vecsmith.retrieval.storage import array_files, segments
 
 N, D = 400, 16
 PLAN = SearchPlan.single_shot(8, D, shortlist=50, kind="int8")

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecsmith.errors import FormatError
-from vecsmith.retrieval.mapped_texts import TextWriter
 from vecsmith.retrieval.texts import TextStore, TextStoreWriter
+from vecsmith.retrieval.texts.mapped import TextWriter
 
 TEXTS = ["파이썬에서 예외를 던지는 법", "", "line one\nline two", "null \0 inside", "é", "a" * 5000]
 

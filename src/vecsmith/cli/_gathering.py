@@ -31,8 +31,8 @@ from vecsmith.corpora.texts import texts_of
 from vecsmith.errors import FormatError, RunFailed
 from vecsmith.evaluation.encoding import encode_role
 from vecsmith.retrieval.text_index import TEXTS_FOLDER, TextIndex, is_text_index
-from vecsmith.retrieval.text_parts import MANIFEST, NameKind
 from vecsmith.retrieval.texts import TextStore, TextStoreWriter
+from vecsmith.retrieval.texts.parts import MANIFEST, NameKind
 
 if TYPE_CHECKING:
     from vecsmith._typing import Encoder

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith._typing import FloatArray
-from vecsmith.retrieval.ids import IdKind, one_kind, shown
 from vecsmith.retrieval.learning import exact_plan
-from vecsmith.retrieval.manifest import Settings
 from vecsmith.retrieval.plan import SearchCost, SearchPlan
 from vecsmith.retrieval.searching import Places, Rows, Searcher
+from vecsmith.retrieval.storage.ids import IdKind, one_kind, shown
+from vecsmith.retrieval.storage.manifest import Settings
 
 # A filter that leaves fewer rows than this is answered from whole vectors: to score so few takes
 # less than a scan

@@ -12,16 +12,22 @@ from numpy.typing import NDArray
 from vecsmith._progress import Advance, progress_bar
 from vecsmith._typing import FloatArray
 from vecsmith.retrieval.approximate import Approximation
-from vecsmith.retrieval.blocks import length_of, query_rows, vector_blocks
 from vecsmith.retrieval.exact import Similarity
-from vecsmith.retrieval.ids import Ids, checked_ids
 from vecsmith.retrieval.learning import default_dims, exact_plan, learnt, trimmed
-from vecsmith.retrieval.manifest import Settings
 from vecsmith.retrieval.plan import SearchPlan
 from vecsmith.retrieval.planning import Choice
 from vecsmith.retrieval.searching import Rows, Segment
-from vecsmith.retrieval.segments import Arrays, Layout, StoreDtype, array_names, kept_vectors
-from vecsmith.retrieval.stores import Store
+from vecsmith.retrieval.storage.blocks import length_of, query_rows, vector_blocks
+from vecsmith.retrieval.storage.ids import Ids, checked_ids
+from vecsmith.retrieval.storage.manifest import Settings
+from vecsmith.retrieval.storage.segments import (
+    Arrays,
+    Layout,
+    StoreDtype,
+    array_names,
+    kept_vectors,
+)
+from vecsmith.retrieval.storage.stores import Store
 
 
 def built(

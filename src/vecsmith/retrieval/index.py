@@ -21,20 +21,20 @@ from numpy.typing import NDArray
 
 from vecsmith._typing import FloatArray, PathLike
 from vecsmith.errors import RunFailed
-from vecsmith.retrieval import saving
 from vecsmith.retrieval.approximate import Approximation
 from vecsmith.retrieval.asking import allowed_places, chosen_plan, found
-from vecsmith.retrieval.blocks import query_rows, vector_blocks
 from vecsmith.retrieval.building import built, check_asked, planned
 from vecsmith.retrieval.exact import Similarity
-from vecsmith.retrieval.growing import Tail
-from vecsmith.retrieval.ids import checked_ids, shown
 from vecsmith.retrieval.learning import trimmed
-from vecsmith.retrieval.manifest import Settings
 from vecsmith.retrieval.plan import SearchCost, SearchPlan
 from vecsmith.retrieval.searching import Places, Rows, Searcher, prepared, usable_cores
-from vecsmith.retrieval.segments import StoreDtype
-from vecsmith.retrieval.stores import Memory
+from vecsmith.retrieval.storage import saving
+from vecsmith.retrieval.storage.blocks import query_rows, vector_blocks
+from vecsmith.retrieval.storage.growing import Tail
+from vecsmith.retrieval.storage.ids import checked_ids, shown
+from vecsmith.retrieval.storage.manifest import Settings
+from vecsmith.retrieval.storage.segments import StoreDtype
+from vecsmith.retrieval.storage.stores import Memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from vecsmith.retrieval.near import near_dim, near_stages, with_near
 from vecsmith.retrieval.plan import RowKind, SearchPlan, Stage
 from vecsmith.retrieval.planning import Choice, choose_plan, halvings
 from vecsmith.retrieval.searching import Found, Places, Rows, Searcher, Segment, prepared
-from vecsmith.retrieval.segments import (
+from vecsmith.retrieval.storage.segments import (
     Arrays,
     Layout,
     Part,
@@ -28,7 +28,7 @@ from vecsmith.retrieval.segments import (
     part_names,
     row_blocks,
 )
-from vecsmith.retrieval.stores import Store
+from vecsmith.retrieval.storage.stores import Store
 
 # Below so many rows an exact search takes less than a millisecond: there is nothing to gain
 FEWEST_ROWS: Final = 2000

@@ -14,7 +14,7 @@ import numpy as np
 from vecsmith.retrieval.approximate import TRAINING_ROWS, ApproximateRows, Approximation
 from vecsmith.retrieval.plan import Stage
 from vecsmith.retrieval.searching import Segment
-from vecsmith.retrieval.segments import row_blocks
+from vecsmith.retrieval.storage.segments import row_blocks
 
 # To scan fewer takes less than to walk a graph
 FEWEST_ROWS: Final = 20_000

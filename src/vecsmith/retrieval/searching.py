@@ -23,9 +23,9 @@ from vecsmith._typing import FloatArray
 from vecsmith.retrieval import _kernels
 from vecsmith.retrieval.approximate import ApproximateRows
 from vecsmith.retrieval.exact import Similarity
-from vecsmith.retrieval.ids import IdKind, RowIds
 from vecsmith.retrieval.plan import SearchPlan, Stage
-from vecsmith.retrieval.segments import Arrays, Layout
+from vecsmith.retrieval.storage.ids import IdKind, RowIds
+from vecsmith.retrieval.storage.segments import Arrays, Layout
 
 Places = NDArray[np.int64]
 Found = tuple[Places, FloatArray]

@@ -2,7 +2,7 @@
 
     index/
     ├── index.json, g000001-*     the vectors: an AdaptiveIndex, which opens from this very folder
-    ├── texts/                    the texts and their ids, see texts.py
+    ├── texts/                    the texts and their ids, see texts/store.py
     └── model.json                which model made the vectors
 
 The vectors are known by the numbers of their texts, whatever ids the texts have. So one step
@@ -24,7 +24,7 @@ from vecsmith._files import read_json, write_json
 from vecsmith._typing import FloatArray, PathLike
 from vecsmith.errors import FormatError
 from vecsmith.retrieval.index import AdaptiveIndex, Hits
-from vecsmith.retrieval.manifest import MANIFEST
+from vecsmith.retrieval.storage.manifest import MANIFEST
 from vecsmith.retrieval.texts import TextStore
 
 TEXTS_FOLDER, MODEL_FILE = "texts", "model.json"

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith.errors import FormatError
-from vecsmith.retrieval.mapped_texts import MappedTexts, digest_of, mapped_array
+from vecsmith.retrieval.texts.mapped import MappedTexts, digest_of, mapped_array
 
 KEYS, PLACES = ".keys", ".places"
 _KEY, _PLACE = np.dtype("<u8"), np.dtype("<i8")

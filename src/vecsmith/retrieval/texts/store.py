@@ -2,8 +2,8 @@
 
     texts/
     ├── texts.json                     which parts there are: written last, so it is always whole
-    ├── part-000000.offsets, .utf8     the texts of the first part, see mapped_texts.py
-    ├── part-000000-names.*            their names and where to find them, see text_names.py
+    ├── part-000000.offsets, .utf8     the texts of the first part, see mapped.py
+    ├── part-000000-names.*            their names and where to find them, see names.py
     └── part-000001.*                  what was added later
 
 Texts are numbered from 0 in the order in which they came. A number is never given to another text:
@@ -24,8 +24,8 @@ from pathlib import Path
 
 from vecsmith._typing import PathLike
 from vecsmith.errors import FormatError, RunFailed
-from vecsmith.retrieval.mapped_texts import TextWriter
-from vecsmith.retrieval.text_parts import (
+from vecsmith.retrieval.texts.mapped import TextWriter
+from vecsmith.retrieval.texts.parts import (
     MANIFEST,
     NameKind,
     Part,

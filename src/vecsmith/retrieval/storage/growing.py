@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith._typing import FloatArray
-from vecsmith.retrieval.ids import IdKind, Ids
 from vecsmith.retrieval.searching import Segment
-from vecsmith.retrieval.segments import Arrays, Layout, array_names, derived
+from vecsmith.retrieval.storage.ids import IdKind, Ids
+from vecsmith.retrieval.storage.segments import Arrays, Layout, array_names, derived
 
 _FIRST_ROOM = 64
 

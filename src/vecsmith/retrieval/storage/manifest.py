@@ -14,11 +14,11 @@ from typing import Any, Final, get_args
 from vecsmith._files import read_json
 from vecsmith.errors import FormatError
 from vecsmith.retrieval.approximate import ApproximateFile
-from vecsmith.retrieval.array_files import ArrayFile
 from vecsmith.retrieval.exact import Similarity
-from vecsmith.retrieval.ids import IdKind
 from vecsmith.retrieval.plan import SearchPlan
-from vecsmith.retrieval.segments import Layout, StoreDtype
+from vecsmith.retrieval.storage.array_files import ArrayFile
+from vecsmith.retrieval.storage.ids import IdKind
+from vecsmith.retrieval.storage.segments import Layout, StoreDtype
 
 MANIFEST: Final = "index.json"
 FORMAT: Final = "vecsmith index"

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from vecsmith._files import read_json, sync_folder, write_json
 from vecsmith.errors import FormatError
-from vecsmith.retrieval.mapped_texts import MappedTexts, TextsRecord, TextWriter
-from vecsmith.retrieval.text_names import NameIndex, NamesRecord, write_names
+from vecsmith.retrieval.texts.mapped import MappedTexts, TextsRecord, TextWriter
+from vecsmith.retrieval.texts.names import NameIndex, NamesRecord, write_names
 
 NameKind = Literal["str", "int"]
 

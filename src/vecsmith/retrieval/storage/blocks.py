@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith._typing import FloatArray
-from vecsmith.retrieval.segments import row_blocks
+from vecsmith.retrieval.storage.segments import row_blocks
 
 
 def vector_blocks(vectors: Any, *, dim: int | None = None) -> Iterator[FloatArray]:

@@ -15,13 +15,19 @@ from numpy.typing import NDArray
 from vecsmith._files import lock_file, write_json
 from vecsmith.errors import FormatError, RunFailed
 from vecsmith.retrieval.approximate import ApproximateRows
-from vecsmith.retrieval.array_files import ArrayFile, map_array, write_array
-from vecsmith.retrieval.ids import Ids, ids_of_both
-from vecsmith.retrieval.manifest import MANIFEST, Manifest, SegmentFiles, Settings, read_manifest
 from vecsmith.retrieval.near import with_near
 from vecsmith.retrieval.searching import Rows, Segment, usable_cores
-from vecsmith.retrieval.segments import Arrays, Layout, array_names, row_blocks
-from vecsmith.retrieval.stores import Folder
+from vecsmith.retrieval.storage.array_files import ArrayFile, map_array, write_array
+from vecsmith.retrieval.storage.ids import Ids, ids_of_both
+from vecsmith.retrieval.storage.manifest import (
+    MANIFEST,
+    Manifest,
+    SegmentFiles,
+    Settings,
+    read_manifest,
+)
+from vecsmith.retrieval.storage.segments import Arrays, Layout, array_names, row_blocks
+from vecsmith.retrieval.storage.stores import Folder
 
 _LOCK: Final = ".lock"
 # What `save` may take away: files of generations that no manifest names any more

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vecsmith.retrieval.array_files import ArrayFile, ArrayWriter, map_array
-from vecsmith.retrieval.growing import GrowingArray
+from vecsmith.retrieval.storage.array_files import ArrayFile, ArrayWriter, map_array
+from vecsmith.retrieval.storage.growing import GrowingArray
 
 Shapes = Mapping[str, tuple[np.dtype[Any], int | None]]
 Blocks = Iterable[Mapping[str, NDArray[Any]]]

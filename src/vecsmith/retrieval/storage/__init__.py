@@ -1,0 +1,1 @@
+"""Rows of an index: their arrays, ids and files, in memory and in folders."""
