@@ -2,6 +2,7 @@
 
     python recipes/nested_transformer.py --data ../shared/data            # the record and the table
     python recipes/nested_transformer.py --data ../shared/data --pairs 4000 --only prefixes
+    python recipes/nested_transformer.py --table                          # the table of the record
 
 The base's vectors are turned to their principal directions (`rotate_encoder`), then all weights are
 trained on shared pairs: each prefix is to choose among a batch's texts, mined neighbours among
@@ -54,6 +55,7 @@ N_PAIRS = 24_000
 N_NEIGHBOURS = 2
 N_ROTATION_TEXTS = 8_000
 SETTINGS: dict[str, Any] = {"batch_size": 64, "lr": 1e-4, "temperature": 0.05}
+_BEGIN, _END = "<!-- nested: recipes/nested_transformer.py -->", "<!-- /nested -->"
 PACKAGES = ("numpy", "torch", "transformers", "tokenizers")
 
 
@@ -80,6 +82,9 @@ class Remembered:
 def main() -> None:
     """Makes the models, scores them, writes the record."""
     options = _options()
+    if options.table:
+        _write_table(json.loads(RECORD.read_text(encoding="utf-8")))
+        return
     folder = options.work
     folder.mkdir(parents=True, exist_ok=True)
     pairs = _part_of(write_sets(options.data, folder / "sets")[1], folder, options.pairs)
@@ -112,7 +117,8 @@ def main() -> None:
         },
         folder=RESULTS,
     )
-    print(f"wrote {path}")
+    _write_table(json.loads(path.read_text(encoding="utf-8")))
+    print(f"wrote {path} and the table of {GUIDE}")
 
 
 class _Training:
@@ -229,9 +235,29 @@ def _tell(row: Mapping[str, Any]) -> None:
         )
 
 
+def _write_table(record: Mapping[str, Any]) -> None:
+    """The mean of the sets by model, depth and dims, into the guide."""
+    dims = [str(dim) for dim in record["settings"]["dims"]]
+    lines = [
+        "| model | layers | minutes | " + " | ".join(f"{dim} dims" for dim in dims) + " |",
+        "|---|--:|--:|" + "--:|" * len(dims),
+    ]
+    for row in record["rows"]:
+        means = [float(np.mean(list(row["scores"][dim].values()))) for dim in dims]
+        cells = [f"{100 * mean:.1f} ({mean / means[0]:.1%})" for mean in means]
+        cells[0] = f"{100 * means[0]:.1f}"
+        minutes = f"{row['minutes']:.0f}" if row["minutes"] else ""
+        lines.append(f"| {row['model']} | {row['layers']} | {minutes} | {' | '.join(cells)} |")
+    text = GUIDE.read_text(encoding="utf-8")
+    before, rest = text.split(_BEGIN)
+    after = rest.split(_END)[1]
+    GUIDE.write_text("\n".join((before + _BEGIN, *lines, _END + after)), encoding="utf-8")
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder of the sets")
+    parser.add_argument("--data", type=Path, help="folder of the sets")
+    parser.add_argument("--table", action="store_true", help="write the table again, no more")
     parser.add_argument("--work", type=Path, default=LOCAL_RESULTS / "nested_transformer")
     parser.add_argument("--pairs", type=int, default=N_PAIRS, help="pairs to train on")
     parser.add_argument("--only", nargs="*", default=[], help="models to make, by name")
