@@ -20,8 +20,8 @@ from benchmarks._retrieval_material import DIM
 
 K = 10
 LINKS, BUILD_EFFORT = 32, 40  # of faiss's graph; the second is faiss's default
-EFFORTS = (16, 32, 64, 128, 256, 512, 1024, 2048)
-REFINED_DIM, REFINED = 256, (1, 2, 4, 8, 16, 32, 64, 128, 256)
+EFFORTS = (64, 128, 256, 512, 1024, 2048, 4096)
+REFINED_DIM, REFINED = 256, (8, 16, 32, 64, 128, 256)
 PANORAMA_LEVELS = 16
 FLAT, GRAPH = "faiss flat", f"faiss HNSW M={LINKS}"
 PANORAMA, REFINE = "faiss Panorama flat", f"faiss refine, first {REFINED_DIM} dims"
@@ -209,6 +209,13 @@ def _walk(faiss: Any, graph: Any, effort: int) -> Search:
         return np.asarray(graph.search(queries, K, params=parameters)[1])
 
     return search
+
+
+def _bytes_walked(faiss: Any, walk: Search, asked: Asked) -> int:
+    """Bytes of vectors that a query reads, as a mean over all."""
+    faiss.cvar.hnsw_stats.reset()
+    walk(asked.queries, 1)
+    return int(faiss.cvar.hnsw_stats.ndis) * DIM * 4 // len(asked.queries)
 
 
 def _refine(faiss: Any, refined: _Refined, factor: int) -> Search:

@@ -323,11 +323,16 @@ def _draw(record: Mapping[str, Any], path: Path) -> None:
         by_time[name] = [
             (record["single"][name]["milliseconds"], record["sides"][name]["recall"]["achieved"])
         ]
-    by_work = {OURS: [(p["multiply_adds"] / 1e6, p["recall"]) for p in curves[OURS]]}
+    by_bytes = {
+        name: [(p["n_bytes"] / 1e6, p["recall"]) for p in points]
+        for name, points in curves.items()
+        if "n_bytes" in points[0]
+    }
+    by_bytes[FLAT] = [(record["rows"] * DIM * 4 / 1e6, 1.0)]
     figure = recall_cost_figure(
         {
             "milliseconds of a query, one thread": by_time,
-            "million multiply-adds of a query, rescoring included": by_work,
+            "megabytes of rows that a query reads": by_bytes,
         },
         title=f"Recall@{K} among {record['rows']:,} sentences of {DIM} dims",
         subtitle="against exact search; the dashed line is what the index was asked for",

@@ -9,13 +9,13 @@ from vecsmith.reporting.pictures.drawing import png_bytes, svg_bytes
 from vecsmith.reporting.pictures.recall_cost import recall_cost_figure
 
 CURVES = {
-    "funnels": [(30.0, 0.999), (4.0, 0.9), (9.0, 0.99)],
+    "funnels": [(4.0, 0.9), (9.0, 0.99), (30.0, 0.999)],
     "graph": [(2.0, 0.93), (8.0, 0.985)],
     "exact": [(300.0, 1.0)],
 }
 
 
-def test_every_point_is_drawn_by_rising_cost_and_a_single_one_without_a_line() -> None:
+def test_points_are_joined_by_rising_effort_and_a_single_one_has_no_line() -> None:
     figure = recall_cost_figure(
         {"milliseconds": CURVES, "million multiply-adds": {"funnels": [(50.0, 0.9)]}},
         title="Search", subtitle="one thread", asked=0.99,

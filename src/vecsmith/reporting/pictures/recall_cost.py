@@ -47,7 +47,7 @@ def recall_cost_figure(
     """Recall by cost, a panel for each way to count the cost; None where there is no point.
 
     Args:
-        costs: By what is counted ("milliseconds of a query"): the curves.
+        costs: By what is counted ("milliseconds of a query"): the curves, by rising effort.
         title: Of the picture.
         subtitle: Under it.
         asked: Recall that was asked for, a dashed line.
@@ -56,7 +56,7 @@ def recall_cost_figure(
         MissingExtraError: If matplotlib is not installed.
     """
     counted = {
-        label: {name: sorted(curve) for name, curve in curves.items() if curve}
+        label: {name: curve for name, curve in curves.items() if curve}
         for label, curves in costs.items()
     }
     counted = {label: curves for label, curves in counted.items() if curves}
