@@ -9,6 +9,7 @@ them, by the estimator itself, the same settings for every set. Test rows are sc
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -16,11 +17,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from _record import LOCAL_RESULTS, load_average, versions, write_record
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks._record import LOCAL_RESULTS, load_average, versions, write_record
 from vecsmith import StaticModel
 from vecsmith.classification import AdaptiveClassifier
 from vecsmith.classification.paired import paired_loss, share_interval

@@ -69,7 +69,8 @@ def vectors_of(model: SentenceTransformer, layers: Sequence[int]) -> tuple[Tenso
     for texts in (QUERIES, CANDIDATES):
         features = model.preprocess(texts)
         inputs = {name: features[name] for name in ("input_ids", "attention_mask")}
-        states = model[0].auto_model(**inputs, output_hidden_states=True).hidden_states
+        transformer: Any = model[0].auto_model
+        states = transformer(**inputs, output_hidden_states=True).hidden_states
         mask = features["attention_mask"][..., None].double()
         sides.append(torch.stack([(states[i] * mask).sum(1) / mask.sum(1) for i in layers]))
     return sides[0], sides[1]
@@ -77,7 +78,7 @@ def vectors_of(model: SentenceTransformer, layers: Sequence[int]) -> tuple[Tenso
 
 def gradients_of(model: SentenceTransformer, value: Tensor) -> dict[str, Tensor]:
     model.zero_grad()
-    value.backward()
+    value.backward()  # type: ignore[no-untyped-call]
     return {
         name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
         for name, p in model.named_parameters()

@@ -101,7 +101,7 @@ _STAGES = st.lists(
 def test_a_plan_comes_back_from_its_json(drawn: list[Any], is_graph: bool) -> None:
     dims = sorted(dim for dim, _, _ in drawn)
     keeps = sorted((keep for _, keep, _ in drawn), reverse=True)
-    first = {"how": "hnsw", "effort": 9} if is_graph else {}
+    first: dict[str, Any] = {"how": "hnsw", "effort": 9} if is_graph else {}
     stages = tuple(
         Stage(dim=dim, keep=keep, kind=kind, **(first if i == 0 else {}))
         for i, (dim, keep, (_, _, kind)) in enumerate(zip(dims, keeps, drawn, strict=True))

@@ -65,7 +65,8 @@ def loss_by_hand(sides: tuple[Tensor, Tensor], layer: int, dim: int = DIM) -> fl
 
 def softmax(values: Vectors) -> Vectors:
     powers = np.exp(values)
-    return powers / powers.sum(axis=-1, keepdims=True)
+    shares: Vectors = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
 
 
 def divergence(targets: Vectors, vectors: Vectors, temperature: float) -> float:
@@ -242,7 +243,7 @@ def test_the_last_layer_is_drawn_to_the_others_only_where_the_variant_is_like_th
     if variant == "ese":  # whose alignments are weighted as the losses of their layers
         assert not value.requires_grad
         return
-    value.backward()
+    value.backward()  # type: ignore[no-untyped-call]
     assert sides[0].grad is not None
     assert bool(sides[0].grad[:-1].any())
     assert bool(sides[0].grad[-1].any()) == (variant in ("angle", "sentence-transformers-v5"))

@@ -167,7 +167,8 @@ def test_a_model_that_repeats_one_layer_repeats_it_less(tmp_path: Path) -> None:
         intermediate_size=32,
     )
     torch.manual_seed(0)
-    model = transformers.AlbertModel(config).eval()
+    model: Any = transformers.AlbertModel(config)
+    model.eval()
     with torch.no_grad():
         states = model(input_ids=IDS, output_hidden_states=True).hidden_states
         found = first_layers(model, 2)(input_ids=IDS).last_hidden_state
@@ -180,12 +181,14 @@ def test_a_final_normalisation_behind_a_change_of_shape_is_found() -> None:
         vocab_size=60, n_embd=16, n_layer=3, n_head=2, bos_token_id=0, eos_token_id=0
     )
     torch.manual_seed(0)
-    model = transformers.GPT2Model(config).eval()
-    assert final_norm(model) is model.ln_f
+    model: Any = transformers.GPT2Model(config)
+    model.eval()
+    norm: Any = final_norm(model)
+    assert norm is model.ln_f
     with torch.no_grad():
         states = model(input_ids=IDS, output_hidden_states=True).hidden_states[2]
         found = first_layers(model, 2)(input_ids=IDS).last_hidden_state
-        torch.testing.assert_close(found, model.ln_f(states))
+        torch.testing.assert_close(found, norm(states))
 
 
 def test_what_was_recorded_is_told_of_what_is_left(tmp_path: Path) -> None:
@@ -209,7 +212,7 @@ def test_what_was_recorded_is_told_of_what_is_left(tmp_path: Path) -> None:
 def test_prefixes_and_depths_of_one_model_have_fingerprints_of_their_own(
     folders: dict[str, Path],
 ) -> None:
-    asked: list[dict[str, int]] = [{}, {"n_layers": 2}, {"n_layers": 3}, {"dim": 2}, {"dim": 3}]
+    asked: list[dict[str, Any]] = [{}, {"n_layers": 2}, {"n_layers": 3}, {"dim": 2}, {"dim": 3}]
     prints = [TextEncoder.from_pretrained(folders["bert"], **each).fingerprint for each in asked]
     assert len(set(prints)) == len(asked)
 
@@ -242,7 +245,7 @@ def test_the_packaged_model_cut_in_half_is_its_third_layer(
     ({"dim": 0}, "dim is 0, expected 1 to 16"),
 ])  # fmt: skip
 def test_what_a_model_has_not_cannot_be_cut(
-    options: dict[str, int], message: str, folders: dict[str, Path], tmp_path: Path
+    options: dict[str, Any], message: str, folders: dict[str, Path], tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=message):
         cut(folders["bert"], tmp_path / "small", **options)

@@ -224,7 +224,8 @@ def test_the_encoder_of_a_model_with_a_decoder_is_written_alone(tmp_path: Path) 
         encoder = TextEncoder.from_pretrained(tmp_path / name)
         assert encoder.teacher.n_layers == layers
         # as sentence-transformers opens it, whose tokens of this tiny vocabulary are others
-        theirs = transformers.T5EncoderModel.from_pretrained(tmp_path / name).eval()
+        theirs: Any = transformers.T5EncoderModel.from_pretrained(tmp_path / name)
+        theirs.eval()
         ids = torch.tensor([encoder._tokenizer.encode(TEXTS[5]).ids])
         with torch.no_grad():
             expected = theirs(input_ids=ids).last_hidden_state[0].mean(dim=0).numpy()

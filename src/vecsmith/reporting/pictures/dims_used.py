@@ -75,7 +75,7 @@ def dims_used_figure(
     ordered = sorted(shares, key=lambda name: (means[name], name))
     if len(ordered) > most:
         half = most // 2
-        subtitle += f"; of {len(ordered)} classes the {half} with the fewest and the {half} most"
+        subtitle += f"; of {len(ordered)} classes the {half} with the fewest and with the most"
         ordered = [*ordered[:half], *ordered[-half:]]
     looks = [_LOOKS[place % len(_LOOKS)] for place in range(len(dims))]
     with own_style():
