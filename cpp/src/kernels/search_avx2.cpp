@@ -287,7 +287,7 @@ void group_bits(const std::uint64_t* queries, std::size_t /*n_queries*/, std::si
   for (std::size_t i = 0; i < n; ++i, rows += stride, out += kGroup) {
     __m256i sums[4];
 #pragma GCC unroll 4
-    for (std::size_t k = 0; k < 4; ++k) sums[k] = _mm256_setzero_si256();
+    for (__m256i& sum : sums) sum = _mm256_setzero_si256();
     for (std::size_t w = 0; w * kWordBits < dim; ++w) {
       std::int64_t word;
       __builtin_memcpy(&word, rows + 8 * w, sizeof word);

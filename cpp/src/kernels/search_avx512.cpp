@@ -250,7 +250,7 @@ inline void multiply_tile(const float* queries, std::size_t dim, const std::uint
                           std::size_t stride, float* out) {
   __m512 sums[16];
 #pragma GCC unroll 16
-  for (std::size_t i = 0; i < 16; ++i) sums[i] = _mm512_setzero_ps();
+  for (__m512& sum : sums) sum = _mm512_setzero_ps();
   for (std::size_t j = 0; j < dim; j += 16) {
     __m512 x[kRows];
 #pragma GCC unroll 4
