@@ -14,6 +14,7 @@ read. What was made is kept in benchmarks/results/local/nested_transformer.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import time
@@ -91,11 +92,11 @@ def main() -> None:
     if options.table:
         _write_table(json.loads(RECORD.read_text(encoding="utf-8")))
         return
-    folder = options.work
+    folder = options.work / _key(options)
     folder.mkdir(parents=True, exist_ok=True)
-    pairs = _part_of(write_sets(options.data, folder / "sets")[1], folder, options.pairs)
+    pairs = _part_of(write_sets(options.data, options.work / "sets")[1], folder, options.pairs)
     base = TextEncoder.from_pretrained(BASE, compute_dtype=options.precision)
-    taught = _Training(options, base, pairs)
+    taught = _Training(options, folder, base, pairs)
     makers: dict[str, Callable[[], tuple[TextEncoder, float]]] = {
         "as it is": lambda: (base, 0.0),
         "rotated": taught.rotated,
@@ -129,6 +130,7 @@ def main() -> None:
                 **SETTINGS,
             },
             "sets": list(DEV_SETS),
+            "mining_minutes": json.loads((folder / "mining.minutes.json").read_text()),
             "rows": rows,
             "versions": versions(PACKAGES),
         },
@@ -141,8 +143,10 @@ def main() -> None:
 class _Training:
     """The runs, and what they share: the teacher's vectors and the mined pairs."""
 
-    def __init__(self, options: argparse.Namespace, base: TextEncoder, pairs: Path) -> None:
-        self._options, self._folder, self._pairs = options, options.work, pairs
+    def __init__(
+        self, options: argparse.Namespace, folder: Path, base: TextEncoder, pairs: Path
+    ) -> None:
+        self._options, self._folder, self._pairs = options, folder, pairs
         self._base = base
         self._teacher = Remembered(
             TextEncoder.from_pretrained(
@@ -157,14 +161,21 @@ class _Training:
 
     def with_prefixes(self) -> tuple[TextEncoder, float]:
         """Trained with prefixes of the last layer's vectors."""
+        self.rotated()
+        self._mine()
         return self._timed("prefixes", partial(self._train, layers=None))
 
     def with_depths(self) -> tuple[TextEncoder, float]:
         """Trained with the same prefixes after half the layers too."""
+        self.rotated()
+        self._mine()
         return self._timed("depths", partial(self._train, layers=[HALF, LAYERS]))
 
     def _timed(self, name: str, make: Callable[[Path], object]) -> tuple[TextEncoder, float]:
-        """What `make` writes, and the minutes it took, of an earlier run if it is there."""
+        """What `make` writes, and the minutes it took, of an earlier run if it is there.
+
+        Of a run that was killed and went on the minutes are those of its last part.
+        """
         out, told = self._folder / name, self._folder / f"{name}.minutes.json"
         if not told.is_file():
             start = time.perf_counter()
@@ -179,16 +190,23 @@ class _Training:
                                       strict=True) for text in pair]  # fmt: skip
         rotate_encoder(self._base, texts, out, max_texts=N_ROTATION_TEXTS, show_progress_bar=True)
 
+    def _mine(self) -> None:
+        """Mines neighbours once; the minutes it takes are kept beside the models."""
+        if self._mined is not None:
+            return
+        start = time.perf_counter()
+        self._mined = mine_hard_negatives(
+            open_pairs(self._pairs),
+            self._teacher,
+            n_negatives=N_NEIGHBOURS,
+            relative_margin=None,  # whose share a neighbour gets the base says
+            show_progress_bar=True,
+        )
+        told = self._folder / "mining.minutes.json"
+        if not told.is_file():
+            told.write_text(json.dumps((time.perf_counter() - start) / 60), encoding="utf-8")
+
     def _train(self, out: Path, *, layers: Sequence[int] | None) -> None:
-        self.rotated()
-        if self._mined is None:
-            self._mined = mine_hard_negatives(
-                open_pairs(self._pairs),
-                self._teacher,
-                n_negatives=N_NEIGHBOURS,
-                relative_margin=None,  # whose share a neighbour gets the base says
-                show_progress_bar=True,
-            )
         train_transformer(
             self._folder / "rotated",
             pairs={"pairs": self._mined.pairs},
@@ -208,6 +226,20 @@ class _Training:
             precision=self._options.precision,
             show_progress_bar=True,
         )
+
+
+def _key(options: argparse.Namespace) -> str:
+    """A name of all that decides what is made: nothing of other settings is taken for it."""
+    settings = {
+        **SETTINGS,
+        "pairs": options.pairs,
+        "precision": options.precision,
+        "max_length": MAX_LENGTH,
+        "neighbours": N_NEIGHBOURS,
+        "rotation_texts": N_ROTATION_TEXTS,
+    }
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    return f"{options.pairs}-{digest[:8]}"
 
 
 def _part_of(pairs: Path, folder: Path, n_pairs: int) -> Path:

@@ -100,7 +100,7 @@ def compress(
       vecsmith compress minilm-256 --dtype int4 --dim 128 --out small --eval my-tasks/
       vecsmith compress minilm-256 --vocabulary 20000 --counts texts.txt --out smaller
       vecsmith compress minilm-256 --clusters 8192 --counts texts.txt --dtype int4 --out smallest
-      vecsmith compress nested/model --layers 3 --dim 96 --out small --eval my-tasks/
+      vecsmith compress nested --layers 3 --dim 96 --out small --eval my-tasks/
     """
     asked = _Asked(
         dim=dim,

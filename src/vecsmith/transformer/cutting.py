@@ -73,7 +73,7 @@ def cut(
         ValueError: If neither is given, or the model has not as many.
 
     Example:
-        >>> cut("nested/model", "small", n_layers=3, dim=96)
+        >>> cut("nested", "small", n_layers=3, dim=96)
     """
     if n_layers is None and dim is None:
         raise ValueError("n_layers and dim are None, expected one of them: nothing is to be cut")
