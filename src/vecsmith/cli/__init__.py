@@ -72,12 +72,13 @@ def _vecsmith(
         ),
     ] = False,
 ) -> None:
-    """Static text embeddings: distil a sentence transformer into a table, encode text with it.
+    """Small, fast text embeddings: distil, train, nest, compress; encode, search, classify.
 
     Examples:
       vecsmith distill sentence-transformers/all-MiniLM-L6-v2 --dim 256 --out minilm-256
       vecsmith encode minilm-256 texts.txt --out vectors.npy
-      vecsmith info minilm-256
+      vecsmith index minilm-256 texts.txt --out index
+      vecsmith search index "how do I raise an exception"
     """
 
 

@@ -90,7 +90,7 @@ def compress(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a static model in fewer bytes: fewer dims, tokens, rows, or bits a number.
+    """Write a model in fewer bytes: fewer dims, tokens, rows, bits a number, or layers.
 
     The steps are taken in this order and, with --eval, each is scored beside the model as it was.
     Of a transformer it writes the first layers and dims, for which it should have been trained.
