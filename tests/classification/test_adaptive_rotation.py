@@ -115,6 +115,33 @@ def test_held_out_rows_may_lack_a_class() -> None:
     assert n_steps > 5
 
 
+def test_of_very_many_rows_some_are_drawn_and_a_rare_class_keeps_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # a class of one row in the middle of the codes, which a draw of 400 of 1300 rows misses
+    monkeypatch.setattr(learnt_rotation, "_MAX_ROWS", 400)
+    labels = np.where(TRAIN_Y > 4, TRAIN_Y + 1, TRAIN_Y)
+    order = np.random.default_rng(0).permutation(len(labels))
+    labels[order[-1]] = 5
+    drawn = learnt_rotation._drawn(labels)
+    assert len(drawn) == 401
+    assert np.array_equal(np.unique(labels[drawn]), np.arange(11))
+    assert (np.diff(drawn) > 0).all()
+    start = discriminant_rotation(TRAIN_X, labels, np.ones(len(labels)), 64, single=True)
+    held = TEST_X, np.where(TEST_Y > 4, TEST_Y + 1, TEST_Y), np.ones(len(TEST_Y))
+    learnt, n_steps = learn_rotation(
+        start, TRAIN_X, labels, np.ones(len(labels)), (2, 64), held=held, n_steps=40
+    )
+    # held-out labels of the later classes are judged as what they are: learning helps them
+    assert n_steps >= 10
+    sure = [
+        fit_heads(r.coordinates(TRAIN_X, 0, 2), labels, dims=[2], strength=100.0, scaling="none")
+        .predict(r.coordinates(TEST_X, 0, 2), 2)
+        for r in (start, learnt)
+    ]  # fmt: skip
+    assert (sure[1] == held[1]).mean() > (sure[0] == held[1]).mean()
+
+
 def test_prefixes_as_long_as_the_embeddings_leave_nothing_to_learn() -> None:
     start = discriminant_rotation(TRAIN_X, TRAIN_Y, np.ones(len(TRAIN_X)), 64, single=True)
     learnt, n_steps = learn_rotation(start, TRAIN_X, TRAIN_Y, np.ones(len(TRAIN_X)), (64,))

@@ -70,8 +70,9 @@ def learn_rotation(
 
     Args:
         start: Discriminants with all D coordinates.
-        x: Rows [N, D]; of more than 50,000 that many are drawn.
-        y: Classes of the rows as places [N], or 0 and 1 for each, [N, C].
+        x: Rows [N, D]; of more than 50,000 that many are drawn, and a row of each class they lack.
+        y: Classes of the rows as places from 0 on, none without a row, [N]; or 0 and 1 for each,
+            [N, C].
         weights: How much each row counts, [N].
         dims: Prefix lengths, ascending.
         held: Rows, classes and weights that say when to stop; None: after `n_steps`.
@@ -84,7 +85,7 @@ def learn_rotation(
     short = tuple(dim for dim in dims if dim < len(start.center))
     if not short or n_steps == 0:
         return start, 0
-    drawn = _drawn(len(x))
+    drawn = _drawn(y)
     single = y.ndim == 1
     _, targets = make_targets(
         y[drawn], len(drawn), kind="softmax" if single else "multilabel", classes=None,
@@ -245,7 +246,14 @@ def _alike(targets: Targets, y: NDArray[Any], weights: Floats) -> Targets:
     )
 
 
-def _drawn(n_rows: int) -> NDArray[np.intp]:
-    if n_rows <= _MAX_ROWS:
-        return np.arange(n_rows)
-    return np.sort(np.random.default_rng(0).permutation(n_rows)[:_MAX_ROWS])
+def _drawn(y: NDArray[Any]) -> NDArray[np.intp]:
+    """Places of the rows to learn from; each class keeps one, so that places of classes stay."""
+    if len(y) <= _MAX_ROWS:
+        return np.arange(len(y))
+    order = np.random.default_rng(0).permutation(len(y))
+    drawn, others = order[:_MAX_ROWS], order[_MAX_ROWS:]
+    if y.ndim == 1:
+        classes, firsts = np.unique(y[others], return_index=True)
+        lacking = ~np.isin(classes, y[drawn])
+        drawn = np.append(drawn, others[firsts[lacking]])
+    return np.sort(drawn)
