@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vecsmith.errors import FormatError, RunFailed
 from vecsmith.retrieval import AdaptiveIndex, TextIndex
+from vecsmith.retrieval.storage.saving import writing
 from vecsmith.retrieval.text_index import MODEL_FILE, ModelRecord
 from vecsmith.retrieval.texts import TextStore, TextStoreWriter
 
@@ -93,6 +94,77 @@ def test_two_writers_do_not_overwrite_each_other(tmp_path: Path) -> None:
     assert content_of(TextIndex.open(tmp_path / "index", verify=True)) == {
         "b": "two", "c": "three",
     }  # fmt: skip
+
+
+def test_an_addition_that_is_refused_leaves_the_texts_as_they_are(tmp_path: Path) -> None:
+    made(tmp_path / "index", {"a": "one", "b": "two", "c": "three"})
+    first, second = (TextIndex.open(tmp_path / "index") for _ in range(2))
+    new, other = (stored(tmp_path / name, [f"of {name}"], [name]) for name in ("new", "other"))
+    first.add(new, vectors_of(["of new"]), np.array([0]))
+    for _ in range(2):
+        with pytest.raises(RunFailed, match="another process has saved since"):
+            second.add(other, vectors_of(["of other"]), np.array([0]))
+    expected = {"a": "one", "b": "two", "c": "three", "new": "of new"}
+    assert content_of(first) == expected
+    assert content_of(TextIndex.open(tmp_path / "index", verify=True)) == expected
+    assert list(TextStore.open(tmp_path / "new", verify=True)) == ["of new"]
+    assert list(TextStore.open(tmp_path / "other", verify=True)) == ["of other"]
+
+
+def test_a_change_waits_for_no_other_writer_and_spoils_nothing_of_it(tmp_path: Path) -> None:
+    index = made(tmp_path / "index", {"a": "one", "b": "two"})
+    before = {path: path.read_bytes() for path in (tmp_path / "index" / "texts").iterdir()}
+    with writing(tmp_path / "index" / "texts"):
+        with pytest.raises(RunFailed, match="another process is writing"):
+            index.add(stored(tmp_path / "n", ["x"], ["x"]), vectors_of(["x"]), np.array([0]))
+        with pytest.raises(RunFailed, match="another process is writing"):
+            index.delete([0])
+    assert {path: path.read_bytes() for path in before} == before
+    assert content_of(TextIndex.open(tmp_path / "index")) == {"a": "one", "b": "two"}
+
+
+def test_texts_that_a_killed_writer_left_do_not_shift_the_numbers(tmp_path: Path) -> None:
+    index = made(tmp_path / "index", {"a": "one", "b": "two"})
+    TextStore.open(tmp_path / "index" / "texts").adopt(stored(tmp_path / "n", ["lost"], ["n"]))
+    index.add(stored(tmp_path / "m", ["new"], ["m"]), vectors_of(["new"]), np.array([0]))
+    assert content_of(index) == {"a": "one", "b": "two", "m": "new"}
+
+
+def test_a_reader_never_sees_texts_that_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(tmp_path / "index", {"a": "one", "b": "two", "c": "three"})
+    writer, opened = TextIndex.open(tmp_path / "index"), TextStore.open
+    numbers = iter([0, 2])
+
+    def deleted_meanwhile(folder: Path, *, verify: bool = False) -> TextStore:
+        monkeypatch.setattr(TextStore, "open", opened)  # the writer's own look is no reader's
+        number = next(numbers, None)
+        if number is not None:
+            writer.delete([number])
+            monkeypatch.setattr(TextStore, "open", deleted_meanwhile)
+        return opened(folder, verify=verify)
+
+    monkeypatch.setattr(TextStore, "open", deleted_meanwhile)
+    reader = TextIndex.open(tmp_path / "index")
+    assert content_of(reader) == {"b": "two"}
+    _, (hits,) = reader.search(vectors_of(["one"]), 3, exact=True)
+    assert [hit.text for hit in hits] == ["two"]
+
+
+@pytest.mark.parametrize("names", [["a", "b", "c"], None])
+def test_hits_whose_text_was_forgotten_are_left_out(
+    tmp_path: Path, names: list[str] | None
+) -> None:
+    texts = ["one", "two", "three"]
+    (tmp_path / "index").mkdir()
+    with TextStoreWriter(tmp_path / "index" / "texts", name_kind=names and "str") as writer:
+        writer.append(texts, names)
+        writer.commit()
+    index = TextIndex.make(tmp_path / "index", vectors_of(texts), np.arange(3), MODEL)
+    index.texts = index.texts.forget([1])
+    _, (hits,) = index.search(vectors_of(["two"]), 3, exact=True)
+    assert {hit.text for hit in hits} == {"one", "three"}
 
 
 def test_texts_that_the_vectors_do_not_name_are_not_there(tmp_path: Path) -> None:

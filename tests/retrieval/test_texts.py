@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from vecsmith.errors import FormatError
 from vecsmith.retrieval.texts import TextStore, TextStoreWriter
 from vecsmith.retrieval.texts.mapped import TextWriter
+from vecsmith.retrieval.texts.parts import link_part
 
 TEXTS = ["파이썬에서 예외를 던지는 법", "", "line one\nline two", "null \0 inside", "é", "a" * 5000]
 
@@ -157,6 +159,35 @@ def test_the_parts_of_another_store_are_adopted(tmp_path: Path) -> None:
     assert list(TextStore.open(tmp_path / "b", verify=True)) == ["y", "z"]
     with pytest.raises(ValueError, match="names of kind None for a store with 'str'"):
         both.adopt(written(tmp_path / "c", ["w"]))
+
+
+def test_a_file_that_two_stores_share_is_never_written_to(tmp_path: Path) -> None:
+    store = written(tmp_path / "a", ["x"])
+    other = written(tmp_path / "b", ["theirs"])
+    link_part(tmp_path / "b", "part-000000", tmp_path / "a", "part-000001")  # and then killed
+    with pytest.raises(FileExistsError):
+        link_part(
+            written(tmp_path / "c", ["others"]).folder, "part-000000",
+            tmp_path / "a", "part-000001",
+        )  # fmt: skip
+    assert list(store.forget([0])) == [""]
+    assert list(TextStore.open(other.folder, verify=True)) == ["theirs"]
+
+
+def test_parts_are_copied_where_there_are_no_links_and_never_over_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EXDEV, "another disk")
+
+    monkeypatch.setattr(os, "link", no_links)
+    store, other = written(tmp_path / "a", ["x"]), written(tmp_path / "b", ["y"])
+    assert list(store.adopt(other)) == ["x", "y"]
+    assert not os.path.samefile(
+        tmp_path / "b" / "part-000000.utf8", tmp_path / "a" / "part-000001.utf8"
+    )
+    with pytest.raises(FileExistsError):
+        link_part(tmp_path / "b", "part-000000", tmp_path / "a", "part-000001")
 
 
 def test_many_small_additions_become_few_parts_and_stay_one_list(tmp_path: Path) -> None:

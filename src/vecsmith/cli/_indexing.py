@@ -21,6 +21,7 @@ from vecsmith.retrieval.text_index import TEXTS_FOLDER, TextIndex
 
 if TYPE_CHECKING:
     from vecsmith._typing import Encoder, FloatArray
+    from vecsmith.retrieval.texts import TextStore
 
 _MOST_QUERIES = 2000
 _BLOCK_OF_IDS = 2**15
@@ -271,12 +272,17 @@ def _add(index: TextIndex, gathered: Gathered, partial: PartialFolder) -> int:
         said = found.get("first") if isinstance(found, dict) else None
         if not isinstance(said, int) or not 0 <= said <= first:
             raise FormatError(f"{path}: broken, --restart discards the unfinished run")
-        first = said
-    else:
-        write_json(path, {"first": first})
-    if len(index.texts) > first:
-        return index.go_on_adding(first, gathered.vectors, gathered.places)
+        if _are_there(gathered.texts, index.texts, said):
+            return index.go_on_adding(said, gathered.vectors, gathered.places)
+    write_json(path, {"first": first})
     return index.add(gathered.texts, gathered.vectors, gathered.places)
+
+
+def _are_there(new: TextStore, texts: TextStore, first: int) -> bool:
+    """Whether the texts from `first` on begin with the new ones, not with another writer's."""
+    if len(texts) < first + len(new):
+        return False
+    return all(texts[first + i] == text for i, text in enumerate(new))
 
 
 def _check_out(out: Path) -> None:

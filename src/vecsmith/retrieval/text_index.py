@@ -13,6 +13,7 @@ or a deletion is never found.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,15 +23,17 @@ from numpy.typing import NDArray
 
 from vecsmith._files import read_json, write_json
 from vecsmith._typing import FloatArray, PathLike
-from vecsmith.errors import FormatError
+from vecsmith.errors import FormatError, RunFailed
 from vecsmith.retrieval.index import AdaptiveIndex, Hits
 from vecsmith.retrieval.storage.manifest import MANIFEST
+from vecsmith.retrieval.storage.saving import generation_of, writing
 from vecsmith.retrieval.texts import TextStore
 
 TEXTS_FOLDER, MODEL_FILE = "texts", "model.json"
 _FORMAT, _VERSION = "vecsmith text index", 1
 # Vectors are added some at a time, so that those being added fit in memory
 _BYTES_AT_A_TIME = 2**29
+_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,12 +135,19 @@ class TextIndex:
 
         Raises:
             FormatError: If it is no index with texts, or a file is missing, cut short or altered.
+            RunFailed: If it is changed faster than it can be opened.
         """
         folder = Path(folder)
         model = ModelRecord.read(folder)
-        # in this order: a writer adds texts first, so no vector is without its text
-        vectors = AdaptiveIndex.open(folder, verify=verify)
-        texts = TextStore.open(folder / TEXTS_FOLDER, verify=verify)
+        for _ in range(_TRIES):
+            # in this order: a writer adds texts first, so no vector is without its text
+            vectors = AdaptiveIndex.open(folder, verify=verify)
+            texts = TextStore.open(folder / TEXTS_FOLDER, verify=verify)
+            # and forgets texts last: those of vectors that are still the newest are all there
+            if generation_of(folder) == vectors.info["generation"]:
+                break
+        else:
+            raise RunFailed(f"{folder}: is changed faster than it can be opened; try again")
         if vectors.dim != model.dim:
             raise FormatError(
                 f"{folder}: vectors of {vectors.dim} dims, expected {model.dim} as {MODEL_FILE} "
@@ -193,9 +203,9 @@ class TextIndex:
         hits = self.vectors.search(queries, k, **options)
         found = [
             [
-                self._hit(number, score)
+                hit
                 for number, score in zip(numbers, scores, strict=True)
-                if number >= 0
+                if number >= 0 and (hit := self._hit(number, score)) is not None
             ]
             for numbers, scores in zip(hits.ids.tolist(), hits.scores.tolist(), strict=True)
         ]
@@ -222,9 +232,10 @@ class TextIndex:
             RunFailed: If another process is writing the index, or has since it was opened.
             OSError: If it cannot be written.
         """
-        self.vectors.delete(np.array(numbers, np.int64))
-        self.vectors.save(self.folder)
-        self.texts = self.texts.forget(numbers)
+        with self._writing():
+            self.vectors.delete(np.array(numbers, np.int64))
+            self.vectors.save(self.folder)
+            self.texts = self.texts.forget(numbers)
 
     def add(self, texts: TextStore, vectors: FloatArray, places: NDArray[np.int64]) -> int:
         """Adds texts; one whose id is in the index already takes the place of that one.
@@ -242,12 +253,37 @@ class TextIndex:
             RunFailed: If another process is writing the index, or has since it was opened.
             OSError: If it cannot be written; what was added until then stays.
         """
-        first = len(self.texts)
-        self.texts = self.texts.adopt(texts)
-        return self.go_on_adding(first, vectors, places)
+        with self._writing():
+            first = len(self.texts)
+            self.texts = self.texts.adopt(texts)
+            return self._add_vectors(first, vectors, places)
 
     def go_on_adding(self, first: int, vectors: FloatArray, places: NDArray[np.int64]) -> int:
         """Adds the vectors of texts that are there from number `first` on; see `add`."""
+        with self._writing():
+            return self._add_vectors(first, vectors, places)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Keeps other writers of texts out from the look at what there is to the last change.
+
+        The lock is one of its own in the folder of texts: the vectors take theirs when they save.
+
+        Raises:
+            RunFailed: If another process is writing the index, or has since it was opened.
+        """
+        with writing(self.folder / TEXTS_FOLDER):
+            found, own = generation_of(self.folder), self.vectors.info["generation"]
+            if found != own:
+                raise RunFailed(
+                    f"{self.folder}: generation {found} of the index, expected {own} as it was "
+                    "opened; another process has saved since: open it again and repeat the change"
+                )
+            # whoever was killed while adding may have left texts that no vector names
+            self.texts = TextStore.open(self.folder / TEXTS_FOLDER)
+            yield
+
+    def _add_vectors(self, first: int, vectors: FloatArray, places: NDArray[np.int64]) -> int:
         old: list[int] = []
         for numbers, rows in self._missing(first, vectors, places):
             replaced = [] if self.texts.name_kind is None else self._others(numbers)
@@ -279,7 +315,8 @@ class TextIndex:
         found = self.find(self.texts.names(numbers))
         return [number for every in found for number in every if number not in own]
 
-    def _hit(self, number: int, score: float) -> TextHit:
+    def _hit(self, number: int, score: float) -> TextHit | None:
+        """The text of a number; None if it was forgotten, which leaves nothing of it."""
         try:
             (name,), text = self.texts.names([number]), self.texts[number]
         except IndexError:
@@ -287,7 +324,8 @@ class TextIndex:
                 f"{self.folder}: text {number} is not among {len(self.texts)} texts; the files "
                 "are not of one index, build it again"
             ) from None
-        return TextHit(name, score, text, number)
+        is_forgotten = not text if self.texts.name_kind is None else name == ""
+        return None if is_forgotten else TextHit(name, score, text, number)
 
 
 def is_text_index(folder: PathLike) -> bool:

@@ -5,6 +5,7 @@ The one rule: the manifest is untrusted: a name in it becomes a path only if it 
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -30,6 +31,8 @@ _STEM = re.compile(r"part-\d{6,12}", re.ASCII)
 _MAX_MANIFEST_BYTES = 2**24
 _REMEDY = "build the index again"
 _NONE: NDArray[np.int64] = np.zeros(0, np.int64)
+# Another disk, a file system without links, or a file that has all the links it may
+_NO_LINKS = {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,13 +225,20 @@ def names_stem(stem: Path) -> Path:
 
 
 def link_part(source: Path, stem: str, target: Path, new_stem: str) -> None:
-    """Gives the files of a part a second name in another folder, or copies them there."""
+    """Gives the files of a part a second name in another folder, or copies them there.
+
+    Raises:
+        FileExistsError: If a file is there: another store may have it under another name.
+        OSError: If one can be neither linked nor copied.
+    """
     for path in (*source.glob(f"{stem}.*"), *source.glob(f"{stem}-names.*")):
         new = target / f"{new_stem}{path.name.removeprefix(stem)}"
         try:
             os.link(path, new)
-        except OSError:  # another disk, or a file system without links
-            with path.open("rb") as file, new.open("wb") as copy:
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            with path.open("rb") as file, new.open("xb") as copy:
                 shutil.copyfileobj(file, copy)
                 copy.flush()
                 os.fsync(copy.fileno())

@@ -153,6 +153,8 @@ class TextStore:
             which = bisect_right(self._firsts, number) - 1
             by_part.setdefault(which, set()).add(number - self._firsts[which])
         records = [part.record for part in self._parts]
+        # what a killed writer left may be other stores' files under a second name: never written to
+        remove_unnamed(self.folder, {record.stem for record in records})
         old = [records[which].stem for which in by_part]
         for which, gone in by_part.items():
             stem = next_stem(records)
