@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from vecsmith._files import lock_file
 from vecsmith.errors import FormatError, RunFailed
 from vecsmith.retrieval import AdaptiveIndex, SearchPlan
-from vecsmith.retrieval.storage import array_files, segments
+from vecsmith.retrieval.storage import array_files, saving, segments
 
 N, D = 400, 16
 PLAN = SearchPlan.single_shot(8, D, shortlist=50, kind="int8")
@@ -178,7 +178,7 @@ def test_the_second_of_two_writers_is_told_so(folder: Path) -> None:
     second.add(rows(1, 7), "second")
     first.save(folder)
     with pytest.raises(
-        RunFailed, match=r"generation 3 of the index, expected 2 .* has saved since"
+        RunFailed, match=r"generation 3 of the index, saved by another process, expected .* 2 as"
     ):
         second.save(folder)
     assert "second" not in AdaptiveIndex.open(folder).ids
@@ -187,6 +187,60 @@ def test_the_second_of_two_writers_is_told_so(folder: Path) -> None:
         pytest.raises(RunFailed, match="another process is writing this index"),
     ):
         first.save(folder)
+
+
+def test_an_index_that_took_the_place_of_another_is_not_overwritten(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    AdaptiveIndex.build(rows(60), out=folder)
+    stale = AdaptiveIndex.open(folder)
+    shutil.rmtree(folder)
+    AdaptiveIndex.build(rows(60, 1), out=folder)  # of as many rows, counted from one again
+    stale.add(rows(1, 2))
+    with pytest.raises(RunFailed, match="generation 1 of the index, saved by another process"):
+        stale.save(folder)
+    kept = AdaptiveIndex.open(folder, verify=True)
+    assert (kept.vectors(kept.ids) == rows(60, 1)).all()
+
+
+def test_an_index_is_saved_whole_where_its_folder_was_taken_away(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    index = AdaptiveIndex.build(rows(60), out=folder)
+    shutil.rmtree(folder)
+    index.add(rows(1, 2))
+    index.save(folder)
+    opened = AdaptiveIndex.open(folder, verify=True)
+    assert (opened.vectors(opened.ids) == np.concatenate([rows(60), rows(1, 2)])).all()
+
+
+def test_an_index_is_built_over_one_that_cannot_be_read(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    AdaptiveIndex.build(rows(60), out=folder)
+    manifest = folder / "index.json"
+    manifest.write_text(manifest.read_text(encoding="utf-8")[:100], encoding="utf-8")
+    AdaptiveIndex.build(rows(50, 1), out=folder)
+    opened = AdaptiveIndex.open(folder, verify=True)
+    assert (opened.vectors(opened.ids) == rows(50, 1)).all()
+    assert names(folder) == {".lock", "index.json", *index_files(folder)}
+
+
+def test_a_save_that_is_interrupted_when_all_is_written_counts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = AdaptiveIndex.open(folder)
+    index.add(rows(1, 6), "one")
+
+    def interrupted(folder: Path, names: set[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(saving, "clear", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        index.save(folder)
+    monkeypatch.undo()
+    index.add(rows(1, 7), "two")
+    index.save(folder)  # nobody else has saved since
+    opened = AdaptiveIndex.open(folder, verify=True)
+    assert (opened.vectors(["one", "two"]) == [rows(1, 6)[0], rows(1, 7)[0]]).all()
+    assert names(folder) == {".lock", "index.json", *index_files(folder)}
 
 
 def test_readers_go_on_while_a_writer_saves(folder: Path) -> None:
@@ -317,8 +371,11 @@ def test_a_broken_manifest_is_a_clear_error_whatever_is_wrong_in_it(folder: Path
 def test_a_newer_format_is_named(folder: Path) -> None:
     path = folder / "index.json"
     values = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**values, "version": 2}), encoding="utf-8")
+    path.write_text(json.dumps({**values, "version": 3}), encoding="utf-8")
     with pytest.raises(FormatError, match="written by a newer vecsmith"):
+        AdaptiveIndex.open(folder)
+    path.write_text(json.dumps({**values, "version": 1}), encoding="utf-8")
+    with pytest.raises(FormatError, match="an older vecsmith, build the index again"):
         AdaptiveIndex.open(folder)
 
 

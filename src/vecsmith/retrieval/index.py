@@ -32,7 +32,7 @@ from vecsmith.retrieval.storage import saving
 from vecsmith.retrieval.storage.blocks import query_rows, vector_blocks
 from vecsmith.retrieval.storage.growing import Tail
 from vecsmith.retrieval.storage.ids import checked_ids, shown
-from vecsmith.retrieval.storage.manifest import Settings
+from vecsmith.retrieval.storage.manifest import Settings, new_identity
 from vecsmith.retrieval.storage.segments import StoreDtype
 from vecsmith.retrieval.storage.stores import Memory
 
@@ -68,12 +68,19 @@ class AdaptiveIndex:
     """
 
     def __init__(
-        self, rows: Rows, settings: Settings, *, home: Path | None, generation: int
+        self,
+        rows: Rows,
+        settings: Settings,
+        *,
+        home: Path | None = None,
+        generation: int = 0,
+        identity: str = "",
     ) -> None:
         """Takes what `build` and `open` make; call one of these."""
         self._held = (rows, settings)
         self._home = home
         self._generation = generation
+        self._identity = identity
         self._tail: Tail | None = None
         self._changing = threading.RLock()
 
@@ -127,14 +134,17 @@ class AdaptiveIndex:
         }  # fmt: skip
         if out is None:
             rows, settings = built(vectors, store=Memory(), **options)
-            return cls(rows, settings, home=None, generation=0)
+            return cls(rows, settings)
         folder = Path(out)
         with saving.writing(folder):
-            generation = saving.generation_of(folder) + 1
+            generation = saving.next_generation(folder)
             with saving.new_files(folder, generation) as store:
                 rows, settings = built(vectors, store=store, **options)
-                rows = saving.write_rows(folder, generation, settings, saving.filed(rows, store))
-        return cls(rows, settings, home=folder.resolve(), generation=generation)
+                rows, identity = saving.write_rows(
+                    folder, generation, settings, saving.filed(rows, store)
+                )
+        home = folder.resolve()
+        return cls(rows, settings, home=home, generation=generation, identity=identity)
 
     @classmethod
     def open(cls, folder: PathLike, *, verify: bool = False) -> AdaptiveIndex:
@@ -149,8 +159,13 @@ class AdaptiveIndex:
             FormatError: If there is none, or a file is missing, cut short or altered.
         """
         manifest, rows = saving.open_rows(Path(folder), verify=verify)
-        home = Path(folder).resolve()
-        return cls(rows, manifest.settings, home=home, generation=manifest.generation)
+        return cls(
+            rows,
+            manifest.settings,
+            home=Path(folder).resolve(),
+            generation=manifest.generation,
+            identity=manifest.identity,
+        )
 
     def save(self, folder: PathLike) -> None:
         """Writes the index to `folder`, whole or not at all; readers of an older one go on.
@@ -159,26 +174,33 @@ class AdaptiveIndex:
         are left out once they are many, and small additions are joined.
 
         Raises:
-            RunFailed: If another process is writing there, or has saved since this was opened.
+            RunFailed: If another process is writing there, has saved since this was opened, or
+                has put another index in its place.
+            FormatError: If there is an index that cannot be read.
             OSError: If it cannot be written; what was there stays as it was.
         """
         target = Path(folder)
         with self._changing, saving.writing(target):
-            generation = saving.generation_of(target)
-            is_home = self._home is not None and self._home == target.resolve()
-            if is_home and generation != self._generation:
-                raise RunFailed(
-                    f"{target}: generation {generation} of the index, expected {self._generation} "
-                    "as it was opened; another process has saved since: open it again, repeat the "
-                    "changes, or save to another folder"
-                )
+            is_home = self._is_home(target)
             rows, settings = self._held
             rows = rows if is_home else saving.homeless(rows)
-            with saving.new_files(target, generation + 1):
-                rows = saving.write_rows(target, generation + 1, settings, rows)
+            generation, identity = saving.next_generation(target), new_identity()
+            try:
+                with saving.new_files(target, generation):
+                    rows, _ = saving.write_rows(
+                        target, generation, settings, rows, identity=identity
+                    )
+            except BaseException:
+                if saving.is_saved(target, identity):
+                    # Ctrl-C came when all was there but we had not noted it: it is ours, and what
+                    # we hold is written whole by the next save
+                    self._held = (saving.homeless(self._held[0]), settings)
+                    self._home, self._generation = target.resolve(), generation
+                    self._identity = identity
+                raise
             self._held = (rows, settings)
-            self._home, self._generation = target.resolve(), generation + 1
-            self._tail = None
+            self._home, self._generation = target.resolve(), generation
+            self._identity, self._tail = identity, None
 
     def search(
         self,
@@ -372,6 +394,23 @@ class AdaptiveIndex:
             "folder": None if self._home is None else str(self._home),
             "generation": self._generation,
         }
+
+    def _is_home(self, folder: Path) -> bool:
+        """Whether `folder` has the index that this one was opened from or saved as.
+
+        Raises:
+            RunFailed: If it was, and has another now.
+        """
+        if self._home is None or self._home != folder.resolve():
+            return False
+        found = saving.identity_of(folder)
+        if found is None or found == self._identity:
+            return found is not None  # of a folder taken away nothing is left to be kept
+        raise RunFailed(
+            f"{folder}: generation {saving.generation_of(folder)} of the index, saved by another "
+            f"process, expected generation {self._generation} as this one was opened or saved; "
+            "open it again, repeat the changes, or save to another folder"
+        )
 
     def _blocks(self, vectors: Any) -> list[FloatArray]:
         rows = np.asarray(vectors)

@@ -6,6 +6,8 @@ replaced. Whoever reads a manifest finds all its files, or a newer manifest; a c
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ from vecsmith.retrieval.storage.segments import Layout, StoreDtype
 
 MANIFEST: Final = "index.json"
 FORMAT: Final = "vecsmith index"
-VERSION: Final = 1
+VERSION: Final = 2
 _MOST_SEGMENTS: Final = 10_000
 _MOST_DIMS: Final = 2**20
 _REMEDY: Final = "restore the folder or build the index again"
@@ -164,11 +166,14 @@ class Manifest:
 
     Attributes:
         generation: Counts how often it was saved.
+        identity: Drawn for each save: a folder that was taken away and written by another counts
+            from one again.
         settings: Of the whole index.
         segments: In the order of their rows.
     """
 
     generation: int
+    identity: str
     settings: Settings
     segments: tuple[SegmentFiles, ...]
 
@@ -183,6 +188,7 @@ class Manifest:
             "format": FORMAT,
             "version": VERSION,
             "generation": self.generation,
+            "identity": self.identity,
             **self.settings.to_json(),
             "segments": [segment.to_json() for segment in self.segments],
         }
@@ -206,19 +212,40 @@ def read_manifest(folder: Path) -> Manifest:
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise FormatError(f"{source}: not the manifest of an index, expected format {FORMAT!r}")
     if values.get("version") != VERSION:
+        found = values.get("version")
+        is_older = type(found) is int and found < VERSION
         raise FormatError(
-            f"{source}: version {values.get('version')!r:.20} of the format, expected {VERSION}; "
-            "it was written by a newer vecsmith, update this one"
+            f"{source}: version {found!r:.20} of the format, expected {VERSION}; it was written by "
+            + (
+                "an older vecsmith, build the index again"
+                if is_older
+                else "a newer vecsmith, update this one"
+            )
         )
     segments = _array(values, "segments", source, most=_MOST_SEGMENTS)
     return Manifest(
         generation=_count(values, "generation", source),
+        identity=_identity(values, source),
         settings=Settings.from_json(values, source),
         segments=tuple(
             SegmentFiles.from_json(segment, f"{source}: segments[{i}]")
             for i, segment in enumerate(segments)
         ),
     )
+
+
+def new_identity() -> str:
+    """128 random bits, by which a save is known from every other."""
+    return secrets.token_hex(16)
+
+
+def _identity(values: Mapping[str, Any], source: str) -> str:
+    value = values.get("identity")
+    if not isinstance(value, str) or not re.fullmatch(r"[0-9a-f]{32}", value):
+        raise FormatError(
+            f"{source}: identity is {value!r:.60}, expected 32 hexadecimal digits; {_REMEDY}"
+        )
+    return value
 
 
 def _count(values: Mapping[str, Any], name: str, source: str, *, most: int = 2**48) -> int:

@@ -24,6 +24,7 @@ from vecsmith.retrieval.storage.manifest import (
     Manifest,
     SegmentFiles,
     Settings,
+    new_identity,
     read_manifest,
 )
 from vecsmith.retrieval.storage.segments import Arrays, Layout, array_names, row_blocks
@@ -34,6 +35,7 @@ _LOCK: Final = ".lock"
 _OWN_FILE: Final = re.compile(
     r"g\d{6,}-\d+\.[a-z0-9.-]+|\.g\d{6,}-.*\.part|\.index\.json\..*\.part"
 )
+_NUMBER: Final = re.compile(r"\.?g(\d{6,12})-\d")
 _ID_ARRAYS: Final = {
     "int": ("ids", "id-keys", "id-rows"),
     "str": ("ids", "id-ends", "id-keys", "id-rows"),
@@ -70,6 +72,33 @@ def generation_of(folder: Path) -> int:
     return read_manifest(folder).generation if (folder / MANIFEST).is_file() else 0
 
 
+def identity_of(folder: Path) -> str | None:
+    """Identity of what was saved in `folder` last, None where there is no index.
+
+    Raises:
+        FormatError: If there is one that cannot be read.
+    """
+    return read_manifest(folder).identity if (folder / MANIFEST).is_file() else None
+
+
+def is_saved(folder: Path, identity: str) -> bool:
+    """Whether the last save in `folder` is the one of this identity."""
+    with suppress(OSError, FormatError):
+        return identity_of(folder) == identity
+    return False
+
+
+def next_generation(folder: Path) -> int:
+    """Number of a generation that no file in `folder` has, whether its manifest can be read or not.
+
+    Files of one number would take each other's place under a reader that is opening them.
+    """
+    numbers = [int(found[1]) for path in folder.iterdir() if (found := _NUMBER.match(path.name))]
+    with suppress(FormatError):
+        numbers.append(generation_of(folder))
+    return max(numbers, default=0) + 1
+
+
 def open_rows(folder: Path, *, verify: bool = False) -> tuple[Manifest, Rows]:
     """The index in `folder`, its arrays mapped.
 
@@ -91,7 +120,7 @@ def open_rows(folder: Path, *, verify: bool = False) -> tuple[Manifest, Rows]:
             return manifest, Rows(layout, tuple(segments))
         except FileNotFoundError as error:
             newer = read_manifest(folder)
-            if newer.generation == manifest.generation:
+            if newer.identity == manifest.identity:
                 raise FormatError(
                     f"{error.filename}: there is no such file, expected one as {MANIFEST} names "
                     "it; restore it or build the index again"
@@ -186,14 +215,24 @@ def homeless(rows: Rows) -> Rows:
     return replace(rows, segments=tuple(replace(s, files=None) for s in rows.segments))
 
 
-def write_rows(folder: Path, generation: int, settings: Settings, rows: Rows) -> Rows:
-    """Writes what is not yet in `folder`, then the manifest; gives the rows as they are there.
+def write_rows(
+    folder: Path,
+    generation: int,
+    settings: Settings,
+    rows: Rows,
+    *,
+    identity: str | None = None,
+) -> tuple[Rows, str]:
+    """Writes what is not yet in `folder`, then the manifest.
+
+    Gives the rows as they are there, and the identity of what was saved.
 
     Args:
         folder: Locked by `writing`.
         generation: The new one.
         settings: Of the index.
         rows: Segments whose `files` are in this folder are not written again.
+        identity: Of this save; None draws one.
     """
     segments: list[Segment] = []
     for i, group in enumerate(_groups(rows.segments)):
@@ -205,11 +244,16 @@ def write_rows(folder: Path, generation: int, settings: Settings, rows: Rows) ->
             segments.append(_completed(folder, stem, rows.layout, group[0]))
         segments[-1] = _with_near_file(folder, stem, segments[-1])
     files = tuple(segment.files for segment in segments)
-    manifest = Manifest(generation=generation, settings=settings, segments=files)
+    manifest = Manifest(
+        generation=generation,
+        identity=identity or new_identity(),
+        settings=settings,
+        segments=files,
+    )
     write_json(folder / MANIFEST, manifest.to_json())
     with suppress(OSError):  # it is saved; what stays behind is the next save's work
         clear(folder, manifest.names)
-    return Rows(rows.layout, tuple(segments))
+    return Rows(rows.layout, tuple(segments)), manifest.identity
 
 
 def _with_near_file(folder: Path, stem: str, segment: Segment) -> Segment:
