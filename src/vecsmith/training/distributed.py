@@ -31,11 +31,12 @@ class Processes:
     Attributes:
         rank: Number of this one, from 0.
         n: How many there are.
+        device: Where its messages lie; None for the CPU, whatever tensors are on.
     """
 
-    def __init__(self, rank: int = 0, n: int = 1) -> None:
+    def __init__(self, rank: int = 0, n: int = 1, device: torch.device | None = None) -> None:
         """Takes this process's number and how many there are, joined to a group if more than 1."""
-        self.rank, self.n = rank, n
+        self.rank, self.n, self.device = rank, n, device
 
     @property
     def is_first(self) -> bool:
@@ -45,7 +46,8 @@ class Processes:
     def wait(self) -> None:
         """Returns when all processes have come here."""
         if self.n > 1:
-            dist.barrier()
+            # without its number nccl guesses a device, which others may guess too
+            dist.barrier(device_ids=None if self.device is None else [self.device.index])
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over all processes of `values`, which is changed; the same bits in each."""
@@ -58,7 +60,7 @@ class Processes:
         if self.n == 1:
             return value
         box = [value]
-        dist.broadcast_object_list(box, src=0)
+        dist.broadcast_object_list(box, src=0, device=self.device)
         return box[0]
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
@@ -93,25 +95,47 @@ def processes(device: str) -> Iterator[Processes]:
         device: Where tensors are; of several CUDA devices each process takes its own.
     """
     if dist.is_available() and dist.is_initialized():
-        yield Processes(dist.get_rank(), dist.get_world_size())
+        yield _joined()
         return
     n = int(os.environ.get("WORLD_SIZE", "1"))
     if n == 1 or "RANK" not in os.environ:
         yield Processes()
         return
-    backend = "nccl" if device.startswith("cuda") else "gloo"
-    dist.init_process_group(backend, timeout=_PATIENCE)
+    own = torch.device(own_device(device))
+    if own.type == "cuda":
+        # libraries that say "cuda" without a number mean this one from now on
+        torch.cuda.set_device(own)
+        dist.init_process_group("nccl", timeout=_PATIENCE, device_id=own)
+    else:
+        dist.init_process_group("gloo", timeout=_PATIENCE)
     try:
-        yield Processes(dist.get_rank(), dist.get_world_size())
+        yield _joined()
     finally:
         dist.destroy_process_group()
 
 
+def _joined() -> Processes:
+    """This process in the group that is there, whose nccl sends by way of the current device."""
+    is_nccl = dist.get_backend() == "nccl"
+    device = torch.device("cuda", torch.cuda.current_device()) if is_nccl else None
+    return Processes(dist.get_rank(), dist.get_world_size(), device)
+
+
 def own_device(device: str) -> str:
-    """`device`, with the number of this process's own where torchrun started several on CUDA."""
-    if device == "cuda" and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    return device
+    """`device`, with the number of this process's own where torchrun started several on CUDA.
+
+    Raises:
+        ValueError: If this machine has fewer CUDA devices than processes.
+    """
+    if device != "cuda" or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return device
+    own, n_devices = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if 0 < n_devices <= own:
+        raise ValueError(
+            f"process {own} of this machine, counted from 0, and {n_devices} CUDA devices, "
+            f"expected one for each process: torchrun --nproc-per-node {n_devices}"
+        )
+    return f"cuda:{own}"
 
 
 def score_of_first(score: Score | None, group: Processes) -> Score | None:

@@ -27,10 +27,13 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def chosen_device(asked: str | None) -> str:
-    """The torch device that is asked, or for None a CUDA device if there is one, else the CPU."""
-    if asked is not None:
-        return asked
-    return own_device("cuda") if torch.cuda.is_available() else "cpu"
+    """The torch device that is asked, or for None a CUDA device if there is one, else the CPU.
+
+    Of several processes each has a CUDA device of its own, unless a number is asked for.
+    """
+    if asked is None:
+        asked = "cuda" if torch.cuda.is_available() else "cpu"
+    return own_device(asked)
 
 
 def chosen_precision(asked: Precision, device: str) -> Literal["float32", "bfloat16"]:
@@ -81,7 +84,8 @@ def open_base(
         HubError: If it could not be fetched.
         ValueError: If it is none of the three, or cannot be trained as `settings` say.
     """
-    open_device(settings.device)
+    device = own_device(settings.device)
+    open_device(device)
     source = find_teacher(base)
     said = read_settings(source, trust_remote_code=trust_remote_code)
     encoder = TransformerEncoder.from_source(
@@ -90,7 +94,7 @@ def open_base(
         dropout=settings.dropout,
         gradient_checkpointing=settings.gradient_checkpointing,
         train_dense=settings.train_dense,
-        device=settings.device,
+        device=device,
         seed=settings.seed,
         trust_remote_code=trust_remote_code,
     )
