@@ -39,9 +39,15 @@ class Nesting:
     dims: tuple[int, ...] = ()
 
 
+def read_record(source: TeacherSource) -> dict[str, Any]:
+    """What config.json of the transformer at `source` says under "vecsmith"; {} for nothing."""
+    ours = read_object(transformer_folder(source.folder) / "config.json").get("vecsmith")
+    return dict(ours) if isinstance(ours, Mapping) else {}
+
+
 def read_nesting(source: TeacherSource) -> Nesting:
     """What the transformer at `source` was trained to be cut to."""
-    ours = _recorded(source)
+    ours = read_record(source)
     return Nesting(layers=_numbers(ours.get("layers")), dims=_numbers(ours.get("matryoshka_dims")))
 
 
@@ -85,8 +91,7 @@ def cut(
     whole = count_layers(model)
     if n_layers is not None:
         check_depth(n_layers, model)
-    ours = _recorded(source)
-    kept = {key: value for key, value in ours.items() if key not in _OF_THE_WHOLE}
+    kept = {key: value for key, value in read_record(source).items() if key not in _OF_THE_WHOLE}
     made: dict[str, Any] = {"of": source.name}
     if n_layers is not None:
         made["layers"] = f"{n_layers} of {whole}"
@@ -113,11 +118,6 @@ def _as_stored(model: Any, source: TeacherSource) -> Any:
     if "float16" in (config.get("dtype"), config.get("torch_dtype")):
         return model.to(torch.float16)
     return model
-
-
-def _recorded(source: TeacherSource) -> dict[str, Any]:
-    ours = read_object(transformer_folder(source.folder) / "config.json").get("vecsmith")
-    return dict(ours) if isinstance(ours, Mapping) else {}
 
 
 def _numbers(value: object) -> tuple[int, ...]:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from vecsmith._directions import principal_directions
 from vecsmith._extras import require
 from vecsmith._typing import PathLike
+from vecsmith.transformer.cutting import read_nesting, read_record
+from vecsmith.transformer.depth import count_layers
 from vecsmith.transformer.loading import load_model
 from vecsmith.transformer.saving import check_encoder_folder, save_encoder
 from vecsmith.transformer.text_encoder import TextEncoder
@@ -22,6 +24,10 @@ from vecsmith.transformer.text_encoder import TextEncoder
 # Assumed: fifty texts for each dimension of usual models
 MAX_TEXTS: Final = 20_000
 _BLOCK: Final = 4096
+# Poolings of token states, and what a folder calls them; without a frame "balanced" is the mean
+_POOLINGS: Final = {None: None, "balanced": "mean", "mean": "mean", "cls": "cls", "last": "last"}
+# Recorded of the vectors as they were and not true of turned ones
+_OF_THE_UNTURNED: Final = ("scores", "matryoshka_dims", "layers")
 
 
 def rotate_encoder(
@@ -39,7 +45,8 @@ def rotate_encoder(
     projections of every length that keep most of them (Pearson, 1901; not centred). Distances and
     cosines of whole vectors do not change.
 
-    It is where nested training may begin, and by itself the prefix to compare it with.
+    It is where nested training may begin, and by itself the prefix to compare it with. What `base`
+    was opened with holds for the rotated one too: its layers, its pooling, its length of texts.
 
     Example:
         >>> rotated = rotate_encoder(encoder, texts, "rotated")
@@ -54,8 +61,10 @@ def rotate_encoder(
     Raises:
         FileExistsError: If `out` holds something else, which would be lost.
         TypeError: If a text is not a str.
-        ValueError: If there are fewer texts than dimensions, or `out` is the base's own folder.
+        ValueError: If there are fewer texts than dimensions, `out` is the base's own folder, or
+            `base` was opened with a prefix or a pooling that no folder can say.
     """
+    _check_opened(base)
     torch = require("torch", extra="distill", purpose="rotate a transformer's vectors")
     check_encoder_folder(out, base.source)
     moment = np.zeros((base.dim, base.dim))
@@ -70,14 +79,47 @@ def rotate_encoder(
             f"{base.name}'s vectors"
         )
     directions, _ = principal_directions(moment, base.dim)
+    _write(base, torch.from_numpy(directions.astype(np.float32)), out, n_texts)
+    same = ("device", "compute_dtype", "trust_remote_code")
+    return TextEncoder.from_pretrained(out, **{name: base.opened[name] for name in same})
+
+
+def _check_opened(base: TextEncoder) -> None:
+    dim, pooling = base.opened["dim"], base.opened["pooling"]
+    if dim is not None:
+        raise ValueError(
+            f"{base.name} was opened with dim={dim}, expected its whole vectors, which a rotation "
+            "mixes: cut the rotated model"
+        )
+    if pooling not in _POOLINGS:
+        raise ValueError(
+            f"{base.name} was opened with pooling={pooling!r}, expected mean, cls or last, or its "
+            "own way"
+        )
+
+
+def _write(base: TextEncoder, rotation: Any, out: PathLike, n_texts: int) -> None:
+    """Writes the model as `base` runs it, times `rotation`."""
+    opened, source = base.opened, base.source
+    pooling, n_layers = _POOLINGS[opened["pooling"]], opened["n_layers"]
+    needs_pooler = pooling is None and "pooler" in base.teacher.head.modes
+    model = load_model(source, "float32", opened["trust_remote_code"], needs_pooler)
+    recorded = read_record(source)
+    told: dict[str, Any] = {k: v for k, v in recorded.items() if k not in _OF_THE_UNTURNED}
+    if n_layers is not None:
+        told["cut"] = {"of": source.name, "layers": f"{n_layers} of {count_layers(model)}"}
+    told["rotation"] = {"of": source.name, "to": "principal directions", "texts": n_texts}
     save_encoder(
-        load_model(base.source, "float32", False, "pooler" in base.teacher.head.modes),
-        base.source,
+        model,
+        source,
         out,
-        rotation=torch.from_numpy(directions.astype(np.float32)),
-        provenance={"recipe": {"rotation": "principal directions", "texts": n_texts}},
+        n_layers=n_layers,
+        rotation=rotation,
+        pooling=pooling,
+        max_length=opened["max_length"],
+        layers=read_nesting(source).layers,
+        provenance=told,
     )
-    return TextEncoder.from_pretrained(out)
 
 
 def _moment_of(vectors: NDArray[Any]) -> NDArray[np.float64]:

@@ -66,6 +66,7 @@ class TextEncoder:
         max_length: Tokens of a text that count, specials included; None for all.
         compute_dtype: "float32" or "bfloat16", what its forward pass runs in.
         n_bytes: Bytes of its weights in memory.
+        opened: What the constructor was asked for, by name.
     """
 
     def __init__(
@@ -121,6 +122,15 @@ class TextEncoder:
         self.compute_dtype = self._teacher.compute_dtype
         self.n_bytes = self._teacher.n_bytes
         asked = {"pooling": pooling, "n_layers": n_layers, "dim": dim}
+        self.opened: Mapping[str, Any] = MappingProxyType(
+            {
+                **asked,
+                "device": device,
+                "compute_dtype": compute_dtype,
+                "max_length": max_length,
+                "trust_remote_code": trust_remote_code,
+            }
+        )
         self._fingerprint = self._hash(hashed.result(), device.partition(":")[0], asked)
 
     @classmethod
