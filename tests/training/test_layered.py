@@ -341,6 +341,8 @@ def test_a_description_names_what_differs() -> None:
     ({"variant": "all", "kl_temperature": 0.0}, "kl_weight=0 leaves the divergence out"),
     ({"variant": "all", "prior_weight": -1.0}, "prior_weight is -1.0"),
     ({"pairs": [(0, 4)]}, "layers and prefix lengths of 1 or more"),
+    ({"pairs": [(4, 8), (2, 4), (4, 8)]}, "expected each once"),
+    ({"variant": "all", "weighting": "foo"}, r"weighting is 'foo', expected .* 'log', 'linear'"),
     ({"variant": "sentence-transformers-v6", "first_layer": 2}, "expected 0 or 1"),
     ({"variant": "sentence-transformers-v6", "n_layers_per_step": -1}, "expected 1 or more"),
 ])  # fmt: skip

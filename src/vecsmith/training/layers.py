@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 import torch
@@ -318,6 +318,11 @@ def _checked_pairs(pairs: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], .
     found = tuple(sorted((int(layer), int(dim)) for layer, dim in pairs))
     if not found or any(layer < 1 or dim < 1 for layer, dim in found):
         raise ValueError(f"pairs {list(pairs)}, expected layers and prefix lengths of 1 or more")
+    if len(set(found)) < len(found):
+        raise ValueError(
+            f"pairs {list(pairs)}, expected each once: the weights of a matryoshka make one count "
+            "for more"
+        )
     return found
 
 
@@ -330,6 +335,10 @@ def _check_settings(settings: LayerSettings) -> None:
         raise ValueError(
             f"kl_temperature is {settings.kl_temperature}, expected a positive number; "
             "kl_weight=0 leaves the divergence out"
+        )
+    if settings.weighting not in get_args(Weighting):
+        raise ValueError(
+            f"weighting is {settings.weighting!r:.60}, expected one of {list(get_args(Weighting))}"
         )
     if settings.first_layer not in (0, 1):
         raise ValueError(f"first_layer is {settings.first_layer}, expected 0 or 1")
