@@ -130,7 +130,7 @@ def test_no_pair_of_lengths_that_was_passed_over_is_cheaper_and_good_enough() ->
             plan = SearchPlan.funnel([4, 16, 32], [first, second, 5])
             if costs.seconds(plan, 800, machine=SLOW) < chosen * 0.9:
                 recalls = _recall(searcher, learning, plan)
-                margin = 1.645 * recalls.std(ddof=1) / np.sqrt(60)
+                margin = 2.326 * recalls.std(ddof=1) / np.sqrt(60)
                 assert recalls.mean() - margin < 0.9, plan
 
 
