@@ -15,6 +15,7 @@ from tests.cli.indexing import cosines, documents, write_rows
 from tests.cli.running import Run
 from vecsmith import StaticModel
 from vecsmith.cli import main
+from vecsmith.retrieval import SearchPlan, Stage, near
 from vecsmith.retrieval.index import AdaptiveIndex
 from vecsmith.retrieval.text_index import MODEL_FILE, TextIndex
 
@@ -97,6 +98,27 @@ def test_explain_tells_stages_costs_recall_and_time(call: Run, made: Path) -> No
     assert "multiply-adds of scoring all 401 texts" in done.stdout
     assert "ms to open index and model" in done.stdout
     assert "recall" in done.stdout
+
+
+def test_explain_counts_what_a_graph_scores(
+    call: Run, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(near, "FEWEST_ROWS", 100)
+    vectors = AdaptiveIndex.open(index)
+    graph = Stage(dim=16, keep=20, kind="int8", how="hnsw", effort=20)
+    vectors.use(SearchPlan(stages=(graph, Stage(dim=16, keep=10))))
+    vectors.save(index)
+    done = call("search", index, QUERY, "--explain")
+    assert done.returncode == 0, done.stderr
+    (line,) = [row for row in done.stdout.splitlines() if row.startswith("1 hnsw")]
+    cost = json.loads(call("search", index, QUERY, "--json").stdout)["cost"]
+    walk, last = cost["stages"]
+    assert line.split()[2:7] == ["16", "int8", "about", str(walk["rows"]), "20"]
+    assert 20 <= walk["rows"] < 401
+    assert (walk["is_estimated"], last["is_estimated"], last["rows"]) == (True, False, 20)
+    assert cost["multiply_adds"] == 16 * walk["rows"] + 16 * 20
+    assert "a query: about " in done.stdout
 
 
 def test_exact_is_told_to_find_all(call: Run, made: Path) -> None:

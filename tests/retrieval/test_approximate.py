@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -134,6 +136,61 @@ def test_a_file_of_something_else_is_refused_after_it_is_read(tmp_path: Path) ->
             ApproximateRows.open(tmp_path, other, similarity="cosine")
     with pytest.raises(FormatError, match="holds"):
         ApproximateRows.open(tmp_path, record, similarity="euclidean")
+
+
+def _altered(path: Path, record: ApproximateFile, old: bytes, new: bytes) -> ApproximateFile:
+    """The file with some bytes replaced, and a record that agrees with it."""
+    whole = path.read_bytes()
+    assert whole.count(old) >= 1
+    path.write_bytes(whole.replace(old, new, 1))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return dataclasses.replace(record, sha256=digest)
+
+
+def test_a_broken_graph_whose_digest_agrees_is_refused_as_a_broken_file(tmp_path: Path) -> None:
+    rows = _built("hnsw")
+    path = tmp_path / "g1.faiss"
+    record = rows.save(path)
+    links = faiss.vector_to_array(rows._native.hnsw.neighbors)
+    length = struct.pack("<q", len(links)) + links.tobytes()[:64]
+    for new in (
+        length[:8] + np.full(16, 2**30, np.int32).tobytes(),  # to rows that are not there
+        struct.pack("<q", 2**36) + length[8:],  # longer than the file and all memory
+    ):
+        rows.save(path)
+        altered = _altered(path, record, length, new)
+        with pytest.raises(FormatError, match=r"g1\.faiss: .*build the index again"):
+            ApproximateRows.open(tmp_path, altered, similarity="cosine")
+
+
+def test_rows_that_cells_claim_and_that_are_not_there_are_not_found(tmp_path: Path) -> None:
+    rows = _built("ivf")
+    record = rows.save(tmp_path / "g1.faiss")
+    lists = rows._native.invlists
+    cell = next(i for i in range(rows.n_cells) if lists.list_size(i) > 3)
+    n = lists.list_size(cell)
+    own = faiss.rev_swig_ptr(lists.get_ids(cell), n).copy()
+    far = np.resize(np.array([-(2**62), 2**62, len(ROWS)], np.int64), n)
+    altered = _altered(tmp_path / "g1.faiss", record, own.tobytes(), far.tobytes())
+    opened = ApproximateRows.open(tmp_path, altered, similarity="cosine")
+    found = opened.search(ROWS[own, :DIM], _stage("ivf"))
+    assert found.min() == -1
+    assert found.max() < len(ROWS)
+    allowed = np.ones(len(ROWS), bool)
+    assert opened.search(ROWS[own, :DIM], _stage("ivf"), allowed=allowed).max() < len(ROWS)
+
+
+def test_what_faiss_refuses_while_it_searches_is_told_as_a_broken_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = _built("ivf")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Error in search at IndexIVF.cpp: Error: 'is_trained' failed")
+
+    monkeypatch.setattr(rows._native, "search", refuse)
+    with pytest.raises(FormatError, match="faiss cannot take it: 'is_trained' failed"):
+        rows.search(QUERIES, _stage("ivf"))
 
 
 _GOOD = ApproximateFile(

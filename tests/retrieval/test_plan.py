@@ -52,6 +52,16 @@ def test_rows_that_a_graph_scores_are_counted_as_given() -> None:
         plan.cost(1_000_000)
 
 
+def test_of_two_graphs_each_hands_on_its_own_rows_and_what_was_estimated_says_so() -> None:
+    graph = Stage(dim=64, keep=50, how="hnsw", effort=80)
+    plan = SearchPlan(stages=(graph, Stage(dim=256, keep=10)))
+    cost = plan.cost(1_000_000, n_scored=1700, n_kept=100, is_estimated=True)
+    assert cost.multiply_adds == 1700 * 64 + 100 * 256
+    assert [stage.is_estimated for stage in cost.stages] == [True, False]
+    assert cost.is_estimated
+    assert not SearchPlan.exact(64).cost(100).is_estimated
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -125,9 +135,14 @@ _GOOD = SearchPlan.single_shot(8, 32, shortlist=40).to_json()
         ({**_GOOD, "stages": [{"dim": 8}]}, r"stages\[0\]: no field 'keep'"),
         ({**_GOOD, "stages": [{**_GOOD["stages"][0], "kind": ["int8"]}]}, "expected a string"),
         ({**_GOOD, "stages": [{**_GOOD["stages"][0], "dim": 1.5}]}, "dim is 1.5"),
+        ({**_GOOD, "stages": [{**_GOOD["stages"][0], "keep": 10**400}]}, "keep is 1000.*to 28147"),
+        ({**_GOOD, "stages": [{**_GOOD["stages"][0], "how": "hnsw", "effort": 2**48 + 1}]},
+         "effort of hnsw is 281474976710657"),
         ({**_GOOD, "recall": {"achieved": 1}}, "recall: no field 'low'"),
         ({**_GOOD, "recall": dict.fromkeys(
             ("achieved", "low", "high", "n_queries", "asked"), math.nan)}, "recall nan"),
+        ({**_GOOD, "recall": {**dict.fromkeys(("achieved", "low", "high", "asked"), 1),
+                              "n_queries": 10**400}}, "n_queries is 1000"),
     ],
 )  # fmt: skip
 def test_broken_json_of_a_plan_is_refused_by_name(broken: Any, message: str) -> None:

@@ -20,7 +20,7 @@ from vecsmith.cli._console import AsJson, Quiet, count, note, one_line, print_js
 if TYPE_CHECKING:
     from vecsmith._typing import Encoder
     from vecsmith.retrieval.index import Hits
-    from vecsmith.retrieval.plan import SearchPlan
+    from vecsmith.retrieval.plan import SearchCost, SearchPlan
     from vecsmith.retrieval.text_index import TextHit, TextIndex
 
 # Enough that rows are read once for many questions, few enough that answers come as they are made.
@@ -241,21 +241,22 @@ def _explained(seeker: _Seeker, answer: _Answer) -> str:
             f"{i + 1} {stage.stage.how}",
             f"{stage.stage.dim}",
             stage.stage.kind,
-            count(stage.n_rows),
-            count(min(stage.stage.keep, stage.n_rows)),
+            f"{'about ' if stage.is_estimated else ''}{count(stage.n_rows)}",
+            count(kept),
             count(stage.multiply_adds),
             size(stage.n_bytes),
         ]
-        for i, stage in enumerate(cost.stages)
+        for i, (stage, kept) in enumerate(zip(cost.stages, _kept(cost), strict=True))
     ]
     full = len(index) * index.model.dim
     share = cost.multiply_adds / max(full, 1)
+    about = "about " if cost.is_estimated else ""
     n_queries = len(answer.queries)
     told = [
         "",
         align(lines),
         "",
-        f"a query: {count(cost.multiply_adds)} multiply-adds, {size(cost.n_bytes)} read; "
+        f"a query: {about}{count(cost.multiply_adds)} multiply-adds, {size(cost.n_bytes)} read; "
         f"{100 * share:.3g} % of the multiply-adds of scoring all {count(len(index))} texts",
         _recall_told(seeker, answer, recall_words),
         f"time: {1000 * seeker.opened:.0f} ms to open index and model, "
@@ -264,6 +265,12 @@ def _explained(seeker: _Seeker, answer: _Answer) -> str:
         f"model: {index.model.name}",
     ]
     return "\n".join(told)
+
+
+def _kept(cost: SearchCost) -> list[int]:
+    """Rows that go on from each stage: those that the next one scores."""
+    last = cost.stages[-1]
+    return [stage.n_rows for stage in cost.stages[1:]] + [min(last.stage.keep, last.n_rows)]
 
 
 def _recall_told(
@@ -326,7 +333,7 @@ def _facts(
             "bytes": cost.n_bytes,
             "stages": [
                 {**asdict(stage.stage), "rows": stage.n_rows, "multiply_adds": stage.multiply_adds,
-                 "bytes": stage.n_bytes}
+                 "bytes": stage.n_bytes, "is_estimated": stage.is_estimated}
                 for stage in cost.stages
             ],
         },

@@ -3,6 +3,7 @@
 What it finds is a shortlist: later stages rescore it with exact prefixes, so it may store its rows
 coarsely, in a byte a dimension. It is built once; rows that come later are scanned beside it.
 The rule: a file reaches faiss only when its length and digest are those that the index wrote down.
+Whoever can alter both is met by faiss's own checks of a file, and no place of it is believed.
 Both kinds of first stage are after the Matryoshka paper's HNSW shortlists (Kusupati et al. 2022,
 section 4.3.1).
 """
@@ -13,8 +14,10 @@ import hashlib
 import io
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Final, Literal
 
@@ -25,7 +28,7 @@ from vecsmith._extras import require
 from vecsmith._files import atomic_file
 from vecsmith._similarity import unit_rows
 from vecsmith._typing import FloatArray
-from vecsmith.errors import FormatError
+from vecsmith.errors import FormatError, VecsmithError
 from vecsmith.retrieval.exact import Similarity
 from vecsmith.retrieval.plan import Stage
 
@@ -38,6 +41,9 @@ _BUILD_EFFORT: Final = 80
 # Rows that quantizers and cells are trained on
 TRAINING_ROWS: Final = 65_536
 _PIECE: Final = 2**24
+# Queries whose steps are counted for an estimate, and who may count: faiss has one place for all
+_COUNTED: Final = 16
+_COUNTING: Final = threading.Lock()
 _FILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9.-]{0,99}\.faiss")
 _MOST_BYTES: Final = 2**46
 _REMEDY: Final = "restore the folder or build the index again"
@@ -94,6 +100,10 @@ class ApproximateRows:
     """Prefixes of the rows with the first places, found without a look at all of them.
 
     Searches may run in any number of threads; nothing is added later.
+
+    Attributes:
+        how: Graph or cells.
+        similarity: What near means.
     """
 
     def __init__(self, native: Any, how: Approximation, similarity: Similarity) -> None:
@@ -101,6 +111,8 @@ class ApproximateRows:
         self._native = native
         self.how: Approximation = how
         self.similarity = similarity
+        self._source = "the graph or cells"
+        self._counted: dict[tuple[int, int], int] = {}
 
     @classmethod
     def build(
@@ -170,6 +182,7 @@ class ApproximateRows:
 
         Raises:
             ValueError: If the stage is another's.
+            FormatError: If faiss finds the file broken only now.
         """
         if (stage.how, stage.dim) != (self.how, self.dim):
             raise ValueError(
@@ -185,8 +198,12 @@ class ApproximateRows:
             selector = faiss.IDSelectorBitmap(len(self), faiss.swig_ptr(bits))
         parameters = self._parameters(faiss, stage, share, selector)
         prefixes = _prepared(queries[:, : self.dim], self.similarity)
-        _, places = self._native.search(prefixes, min(stage.keep, len(self)), params=parameters)
+        with _ours(self._source):
+            _, places = self._native.search(prefixes, min(stage.keep, len(self)), params=parameters)
         found: Places = places.astype(np.int64, copy=False)
+        # cells come with the numbers of their rows: those of an altered file may be any
+        if self.how == "ivf":
+            found[(found < 0) | (found >= len(self))] = -1
         missing = stage.keep - found.shape[1]
         return np.pad(found, ((0, 0), (0, missing)), constant_values=-1) if missing > 0 else found
 
@@ -197,9 +214,32 @@ class ApproximateRows:
         """
         faiss = _faiss()
         counts = faiss.cvar.hnsw_stats if self.how == "hnsw" else faiss.cvar.indexIVF_stats
-        counts.reset()
-        self.search(queries, stage)
-        return math.ceil(int(counts.ndis) / max(len(queries), 1)) + self.n_cells
+        with _COUNTING:
+            counts.reset()
+            self.search(queries, stage)
+            n_rows = int(counts.ndis)
+        # what other threads search meanwhile is counted too, but none scores more than there are
+        return min(math.ceil(n_rows / max(len(queries), 1)), len(self)) + self.n_cells
+
+    def estimated_scored(self, queries: FloatArray, stage: Stage, *, share: float = 1.0) -> int:
+        """Rows that a query of such a stage scores, counted once of a few queries and kept.
+
+        Args:
+            queries: Some at hand, [Q, D].
+            stage: As of `search`.
+            share: Of the rows, those that may be found: with fewer the effort grows.
+        """
+        if not len(queries):
+            return 0
+        effort = self._effort(stage, max(share, 1 / len(self)))
+        if share < 1:  # as many different ones as filters: told apart by powers of two
+            effort = 2 ** math.ceil(math.log2(effort))
+        keep = min(stage.keep, effort)  # more would raise the effort of a graph
+        known = (effort, keep if self.how == "hnsw" else 0)
+        if known not in self._counted:
+            counted = replace(stage, effort=effort, keep=keep)
+            self._counted[known] = self.n_scored(queries[:_COUNTED], counted)
+        return self._counted[known]
 
     def save(self, path: Path) -> ApproximateFile:
         """Writes the file, whole or not at all; gives its record.
@@ -243,25 +283,55 @@ class ApproximateRows:
         with path.open("rb") as file:
             _check(file, record, path)
             file.seek(0)
-            native = faiss.read_index(faiss.PyCallbackIOReader(file.read, _PIECE))
+            try:
+                with _ours(str(path)):
+                    native = faiss.read_index(faiss.PyCallbackIOReader(file.read, _PIECE))
+            except MemoryError as error:  # a length in the file may be any
+                raise FormatError(
+                    f"{path}: what its {record.n_bytes} bytes say takes more memory than there is; "
+                    f"free some, or {_REMEDY}"
+                ) from error
         found = (type(native).__name__, native.d, native.ntotal, native.metric_type)
         expected = (
             _CLASSES[record.how], record.dim, record.n_rows, _metric(faiss, similarity)
         )  # fmt: skip
         if found != expected:
             raise FormatError(f"{path}: holds {found}, expected {expected}; {_REMEDY}")
-        return cls(native, record.how, similarity)
+        opened = cls(native, record.how, similarity)
+        opened._source = str(path)
+        return opened
 
-    def _parameters(self, faiss: Any, stage: Stage, share: float, selector: Any) -> Any:
+    def _effort(self, stage: Stage, share: float) -> int:
         effort = math.ceil((stage.effort or 1) / share)
         if self.how == "ivf":
-            return faiss.SearchParametersIVF(nprobe=min(effort, self.n_cells), sel=selector)
+            return min(effort, self.n_cells)
         # a graph finds no more than it keeps in sight
-        effort = min(max(effort, stage.keep), len(self))
+        return min(max(effort, stage.keep), len(self))
+
+    def _parameters(self, faiss: Any, stage: Stage, share: float, selector: Any) -> Any:
+        effort = self._effort(stage, share)
+        if self.how == "ivf":
+            return faiss.SearchParametersIVF(nprobe=effort, sel=selector)
         return faiss.SearchParametersHNSW(efSearch=effort, sel=selector)
 
 
 _CLASSES: Final = {"hnsw": "IndexHNSWSQ", "ivf": "IndexIVFScalarQuantizer"}
+
+
+@contextmanager
+def _ours(source: str) -> Iterator[None]:
+    """What faiss says of a file that it cannot make sense of, said as the rest says it.
+
+    Raises:
+        FormatError: For faiss's RuntimeError.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, VecsmithError):
+            raise
+        said = str(error).rpartition("Error: ")[2]
+        raise FormatError(f"{source}: faiss cannot take it: {said:.200}; {_REMEDY}") from error
 
 
 class _Written:

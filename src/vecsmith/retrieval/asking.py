@@ -17,6 +17,7 @@ from vecsmith._typing import FloatArray
 from vecsmith.retrieval.learning import exact_plan
 from vecsmith.retrieval.plan import SearchCost, SearchPlan
 from vecsmith.retrieval.searching import Places, Rows, Searcher
+from vecsmith.retrieval.spending import spent
 from vecsmith.retrieval.storage.ids import IdKind, one_kind, shown
 from vecsmith.retrieval.storage.manifest import Settings
 
@@ -112,7 +113,7 @@ def found(
     if n_candidates <= plan.stages[0].keep:
         plan = exact_plan(rows.layout, k)
     best = searcher.run(queries, plan, allowed)
-    cost = plan.cost(len(rows), n_scored=n_candidates)
+    cost = spent(rows, queries, plan, allowed)
     return *searcher.decided(queries, best, k), cost
 
 

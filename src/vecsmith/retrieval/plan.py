@@ -19,6 +19,8 @@ How = Literal["exact", "hnsw", "ivf"]
 
 _BITS_A_DIM = {"float32": 32, "float16": 16, "int8": 8, "bits": 1}
 _MOST_STAGES = 16
+# More than any machine has of anything: a larger number in a file is a broken one
+_MOST = 2**48
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +42,8 @@ class Stage:
         """Refuses what makes no sense.
 
         Raises:
-            ValueError: If a number is below 1, a name is unknown, or `effort` does not go with
-                `how`.
+            ValueError: If a number is below 1 or above 2**48, a name is unknown, or `effort` does
+                not go with `how`.
         """
         for name in ("dim", "keep"):
             _check_count(name, getattr(self, name))
@@ -94,12 +96,16 @@ class RecallEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageCost:
-    """What one stage does for one query: rows scored, multiply-adds, bytes of rows read."""
+    """What one stage does for one query: rows scored, multiply-adds, bytes of rows read.
+
+    `is_estimated` is True where the rows were counted of other queries' walks, as those of a graph.
+    """
 
     stage: Stage
     n_rows: int
     multiply_adds: int
     n_bytes: int
+    is_estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +120,11 @@ class SearchCost:
     multiply_adds: int
     n_bytes: int
     stages: tuple[StageCost, ...]
+
+    @property
+    def is_estimated(self) -> bool:
+        """Whether a stage's rows were counted of other queries' walks."""
+        return any(stage.is_estimated for stage in self.stages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,13 +218,19 @@ class SearchPlan:
         """The same stages, with what they reached."""
         return replace(self, recall=recall)
 
-    def cost(self, n_rows: int, *, n_scored: int | None = None) -> SearchCost:
+    def cost(
+        self, n_rows: int, *, n_scored: int | None = None, n_kept: int | None = None,
+        is_estimated: bool = False,
+    ) -> SearchCost:  # fmt: skip
         """What one query costs among `n_rows` rows.
 
         Args:
             n_rows: Rows in the index.
             n_scored: Rows that the first stage scores; needed where that depends on the data, as
                 with "hnsw" and "ivf".
+            n_kept: Rows that go on from the first stage, where not as many as it says: of several
+                graphs each keeps its own.
+            is_estimated: Whether `n_scored` was counted of other queries.
 
         Raises:
             ValueError: If `n_scored` is missing.
@@ -225,9 +242,11 @@ class SearchPlan:
                 )
             n_scored = n_rows
         costs, given = [], n_scored
-        for stage in self.stages:
-            costs.append(_stage_cost(stage, min(given, n_rows)))
-            given = stage.keep
+        for i, stage in enumerate(self.stages):
+            # a walk scores cells' centres too: more than there are rows
+            n = given if i == 0 else min(given, n_rows)
+            costs.append(_stage_cost(stage, n, is_estimated=is_estimated and i == 0))
+            given = n_kept if i == 0 and n_kept is not None else stage.keep
         return SearchCost(
             multiply_adds=sum(cost.multiply_adds for cost in costs),
             n_bytes=sum(cost.n_bytes for cost in costs),
@@ -272,12 +291,13 @@ class SearchPlan:
 _RECALL_FIELDS = ("achieved", "low", "high", "n_queries", "asked")
 
 
-def _stage_cost(stage: Stage, n_rows: int) -> StageCost:
+def _stage_cost(stage: Stage, n_rows: int, *, is_estimated: bool) -> StageCost:
     return StageCost(
         stage=stage,
         n_rows=n_rows,
         multiply_adds=n_rows * stage.dim,
         n_bytes=n_rows * stage.row_bytes,
+        is_estimated=is_estimated,
     )
 
 
@@ -308,5 +328,5 @@ def _object(values: Any, names: Sequence[str], source: str) -> Mapping[str, Any]
 
 
 def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} is {value!r:.60}, expected a whole number from 1")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST:
+        raise ValueError(f"{name} is {value!r:.60}, expected a whole number from 1 to {_MOST}")
