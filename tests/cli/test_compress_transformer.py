@@ -14,6 +14,7 @@ from tests.cli.running import Run
 from tests.cli.test_compress import facts_of
 from tests.transformer.teachers import TEXTS, save_teacher
 from vecsmith.transformer.loading import load_model
+from vecsmith.transformer.rotation import rotate_encoder
 from vecsmith.transformer.saving import save_encoder
 from vecsmith.transformer.source import find_teacher
 from vecsmith.transformer.text_encoder import TextEncoder
@@ -113,3 +114,55 @@ def test_a_folder_that_is_neither_is_refused_as_before(call: Run, tmp_path: Path
     done = call("compress", "empty", "--dim", 2, "--out", "small")
     assert done.returncode == 1
     assert "expected a static model" in done.stderr
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    """A file of more texts than dimensions."""
+    lines = [f"{text} {i % 5} {'xyz'[i % 3] * (i % 4)}" for i, text in enumerate(TEXTS * 4)]
+    (tmp_path / "texts.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path / "texts.txt"
+
+
+def test_dims_are_put_in_order_between_both_cuts(
+    call: Run, nested: Path, texts: Path, sets: Path, tmp_path: Path
+) -> None:
+    asked = ("--layers", 2, "--rotate", texts, "--dim", 8, "--eval", sets)
+    facts = facts_of(call("compress", nested, *asked, "--out", "small", "--json"))
+    names = ["as it was", "2 layers", "rotated", "8 dims"]
+    assert [step["step"] for step in facts["steps"]] == names
+    scores = [step["scores"]["similarity"] for step in facts["steps"]]
+    assert scores[2] == pytest.approx(scores[1], abs=1e-9)  # by ranks of cosines, which stay
+    lines = texts.read_text(encoding="utf-8").splitlines()
+    rotate_encoder(TextEncoder.from_pretrained(nested, n_layers=2), lines, tmp_path / "rotated")
+    expected = TextEncoder.from_pretrained(tmp_path / "rotated", dim=8).encode(TEXTS)
+    found = TextEncoder.from_pretrained(tmp_path / "small").encode(TEXTS)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert not list(tmp_path.glob(".small*"))  # what was in between is gone
+
+
+def test_a_rotation_alone_keeps_the_whole_vectors(
+    call: Run, nested: Path, texts: Path, tmp_path: Path
+) -> None:
+    done = call("compress", nested, "--rotate", texts, "--out", "turned")
+    assert done.returncode == 0, done.stderr
+    before, after = (
+        TextEncoder.from_pretrained(folder).encode(TEXTS)
+        for folder in (nested, tmp_path / "turned")
+    )
+    np.testing.assert_allclose(after @ after.T, before @ before.T, atol=1e-4)
+    assert np.abs(after - before).max() > 1e-3
+
+
+def test_too_few_texts_or_too_many_dims_leave_nothing_behind(
+    call: Run, nested: Path, texts: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "few.txt").write_text("one\ntwo\n", encoding="utf-8")
+    for arguments, message in (
+        (("--rotate", "few.txt", "--dim", 8), "2 texts, expected at least 16"),
+        (("--rotate", texts, "--dim", 99), "dim is 99, expected 1 to 16"),
+    ):
+        done = call("compress", nested, *arguments, "--out", "small")
+        assert done.returncode == 1
+        assert message in " ".join(done.stderr.split())
+        assert not list(tmp_path.glob("*small*"))

@@ -76,9 +76,7 @@ def test_what_is_recorded_of_the_base_is_kept_but_for_its_prefixes_and_scores(
     source = find_teacher(save_teacher(tmp_path / "bert", "bert", n_layers=4))
     told = {"recipe": {"method": "by hand"}, "scores": [{"score": 1.0}]}
     model = load_model(source, "float32", False, False)
-    save_encoder(
-        model, source, tmp_path / "nested", dims=[4, 8], layers=[1, 2, 3], provenance=told
-    )
+    save_encoder(model, source, tmp_path / "nested", dims=[4, 8], layers=[1, 2, 3], provenance=told)
     nested = find_teacher(tmp_path / "nested")
     rotate_encoder(TextEncoder(nested, n_layers=3), MANY, tmp_path / "rotated")
     config = json.loads((tmp_path / "rotated" / "config.json").read_text(encoding="utf-8"))

@@ -36,6 +36,7 @@ class _Asked:
     counts: str | None
     text_column: str | None
     layers: int | None
+    rotate: str | None
     scoring: Scoring
 
 
@@ -64,6 +65,13 @@ def compress(
         int | None,
         typer.Option(metavar="N", min=1, help="First layers of a transformer to keep."),
     ] = None,
+    rotate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXTS",
+            help="Texts like yours, by which dims of a transformer are put in order, best first.",
+        ),
+    ] = None,
     vocabulary: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Tokens to keep, the most used ones.")
     ] = None,
@@ -77,7 +85,7 @@ def compress(
         ),
     ] = None,
     text_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column of the texts of --counts.")
+        str | None, typer.Option(metavar="NAME", help="Column of the texts of --counts, --rotate.")
     ] = None,
     eval_folder: Annotated[
         list[Path] | None,
@@ -93,7 +101,8 @@ def compress(
     """Write a model in fewer bytes: fewer dims, tokens, rows, bits a number, or layers.
 
     The steps are taken in this order and, with --eval, each is scored beside the model as it was.
-    Of a transformer it writes the first layers and dims, for which it should have been trained.
+    Of a transformer it writes the first layers and dims, for which it should have been trained, or
+    with --rotate dims that hold most of the others.
 
     Examples:
       vecsmith compress minilm-256 --dtype int4 --out minilm-256-int4
@@ -101,6 +110,7 @@ def compress(
       vecsmith compress minilm-256 --vocabulary 20000 --counts texts.txt --out smaller
       vecsmith compress minilm-256 --clusters 8192 --counts texts.txt --dtype int4 --out smallest
       vecsmith compress nested --layers 3 --dim 96 --out small --eval my-tasks/
+      vecsmith compress intfloat/e5-small-v2 --rotate texts.txt --dim 96 --out small
     """
     asked = _Asked(
         dim=dim,
@@ -110,6 +120,7 @@ def compress(
         counts=counts,
         text_column=text_column,
         layers=layers,
+        rotate=rotate,
         scoring=Scoring(
             folders=tuple(eval_folder or ()),
             suite=suite,
@@ -119,13 +130,14 @@ def compress(
         ),
     )
     _check_asked(asked)
-    source = find_transformer(model, is_sure=layers is not None)
+    source = find_transformer(model, is_sure=layers is not None or rotate is not None)
     if source is None:
         _check_out(out)
         result = _compress_to(out, model, asked)
     else:
         _check_cut(asked, model)
-        result = cut_to(out, source, n_layers=layers, dim=dim, asked=asked.scoring)
+        texts = None if rotate is None else _texts_to_rotate_by(rotate, text_column)
+        result = cut_to(out, source, n_layers=layers, dim=dim, texts=texts, asked=asked.scoring)
     if as_json:
         print_json(result)
     elif not quiet:
@@ -133,18 +145,20 @@ def compress(
 
 
 def _check_asked(asked: _Asked) -> None:
-    wishes = (asked.dim, asked.layers, asked.vocabulary, asked.clusters, asked.dtype)
-    if all(wish is None for wish in wishes):
+    of_either = (asked.dim, asked.layers, asked.rotate)
+    if all(wish is None for wish in (*of_either, asked.vocabulary, asked.clusters, asked.dtype)):
         raise typer.BadParameter(
-            "nothing to do, expected --dtype, --dim, --vocabulary or --clusters; --layers or --dim "
-            "of a transformer"
+            "nothing to do, expected --dtype, --dim, --vocabulary or --clusters; --layers, --dim "
+            "or --rotate of a transformer"
         )
     if asked.counts is not None and asked.vocabulary is None and asked.clusters is None:
         raise typer.BadParameter(
             "--counts without --vocabulary or --clusters, which would use them"
         )
-    if asked.text_column is not None and asked.counts is None:
-        raise typer.BadParameter("--text-column without --counts, whose column it would name")
+    if asked.text_column is not None and asked.counts is None and asked.rotate is None:
+        raise typer.BadParameter(
+            "--text-column without --counts or --rotate, whose column it would name"
+        )
     if asked.scoring.suite is not None and not asked.scoring.folders:
         raise typer.BadParameter("--suite without --eval, expected a folder of sets")
     for folder in asked.scoring.folders:
@@ -162,9 +176,15 @@ def _check_cut(asked: _Asked, model: str) -> None:
     for option, value in tables.items():
         if value is not None:
             raise typer.BadParameter(
-                f"{option} of {model}, which is a transformer, expected --layers or --dim; "
-                "vecsmith distill makes a static model of it"
+                f"{option} of {model}, which is a transformer, expected --layers, --dim or "
+                "--rotate; vecsmith distill makes a static model of it"
             )
+
+
+def _texts_to_rotate_by(given: str, column: str | None) -> Iterator[str]:
+    from vecsmith.corpora import texts_of
+
+    return (text for batch in texts_of(given, column=column).batches() for text in batch)
 
 
 def _check_out(out: Path) -> None:
