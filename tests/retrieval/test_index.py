@@ -324,6 +324,57 @@ def test_a_plan_may_begin_with_a_graph_or_cells(
     assert len(AdaptiveIndex.open(tmp_path / "index", verify=True)) == N - 90
 
 
+def graph_plan(how: Any, dim: int) -> SearchPlan:
+    return SearchPlan(
+        stages=(Stage(dim=dim, keep=64, kind="int8", how=how, effort=64), Stage(dim=D, keep=10))
+    )
+
+
+@pytest.mark.parametrize(("how", "dim"), [("hnsw", D), ("ivf", 32)])
+def test_another_graph_takes_the_place_of_the_one_that_was_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Any, dim: int
+) -> None:
+    pytest.importorskip("faiss", reason="faiss-cpu is not installed (extra index)")
+    monkeypatch.setattr("vecsmith.retrieval.near.FEWEST_ROWS", 1000)
+    index = AdaptiveIndex.build(VECTORS[:1900], dims=[32, D], n_threads=1)
+    index.use(graph_plan("hnsw", 32))
+    index.save(tmp_path / "index")
+    index = AdaptiveIndex.open(tmp_path / "index")
+    index.use(graph_plan(how, dim))
+    expected = index.search(QUERIES, 10, exact=True, n_threads=1).ids
+    for opened in (index, None):
+        found = opened or AdaptiveIndex.open(tmp_path / "index", verify=True)
+        assert recall(found.search(QUERIES, 10, n_threads=1).ids, expected) > 0.6
+        index.save(tmp_path / "index")
+    assert [path.name[-len(f"{how}-{dim}.faiss") :] for path in tmp_path.rglob("*.faiss")] == [
+        f"{how}-{dim}.faiss"
+    ]
+    near = AdaptiveIndex.open(tmp_path / "index")._held[0].segments[0].near
+    assert near is not None
+    assert (near.how, near.dim, len(near)) == (how, dim, 1900)
+    index.use(SearchPlan.single_shot(16, D, shortlist=50))
+    index.save(tmp_path / "index")
+    assert not list(tmp_path.rglob("*.faiss"))
+    AdaptiveIndex.open(tmp_path / "index")
+
+
+def test_a_plan_given_takes_the_place_of_the_one_given_before(index: AdaptiveIndex) -> None:
+    other = AdaptiveIndex.build(VECTORS[:50], n_threads=1)
+    exact = other.plan
+    for shortlist in range(20, 40):
+        other.use(SearchPlan.single_shot(16, D, shortlist=shortlist))
+    assert other.plans == (exact, SearchPlan.single_shot(16, D, shortlist=39))
+    for k in range(10, 20):
+        other.use(SearchPlan.exact(D, k=k))
+    assert other.plans == (exact, SearchPlan.exact(D, k=19))
+    other.use(exact)
+    assert (other.plans, other.plan) == ((exact,), exact)
+    learnt = AdaptiveIndex.build(VECTORS, recall=0.95, k=5, n_threads=1)
+    learnt.use(learnt.plans[-1])
+    assert learnt.plans == index.plans  # those that were learnt stay
+    assert learnt.plan == index.plans[-1]
+
+
 BAD_BUILDS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"ids": [1, 2]}, ValueError, "2 ids for 4 vectors"),
     ({"ids": [1, 2, 2, 3]}, ValueError, "id 2 is there twice"),

@@ -325,16 +325,16 @@ class AdaptiveIndex:
     def use(self, plan: SearchPlan) -> None:
         """Makes `plan` the one that searches carry out, and keeps what it reads.
 
+        It takes the place of one that was given before. Rows have one graph (or cells) at most:
+        plans that begin with another one than `plan` go.
+
         Raises:
             ValueError: If it does not decide by all dims of the index, or reads signs for a
                 distance.
         """
         with self._changing:
             rows, settings = self._held
-            fitted = settings.layout.fitted(plan)
-            settings = replace(
-                settings, plans=(*settings.plans, fitted), chosen=len(settings.plans)
-            )
+            settings = settings.using(settings.layout.fitted(plan))
             self._held = (trimmed(rows, settings.layout, Memory()), settings)
             self._tail = None
 

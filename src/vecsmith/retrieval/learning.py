@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vecsmith._typing import FloatArray
 from vecsmith.retrieval.approximate import Approximation
-from vecsmith.retrieval.near import near_dim, near_stages, with_near
+from vecsmith.retrieval.near import fits, near_dim, near_stages, with_near
 from vecsmith.retrieval.plan import RowKind, SearchPlan, Stage
 from vecsmith.retrieval.planning import Choice, choose_plan, halvings
 from vecsmith.retrieval.searching import Found, Places, Rows, Searcher, Segment, prepared
@@ -145,7 +145,7 @@ def trimmed(rows: Rows, layout: Layout, store: Store) -> Rows:
     segments = [
         replace(
             segment,
-            near=segment.near if layout.near is not None else None,
+            near=segment.near if fits(segment, layout.near) else None,
             arrays=Arrays(layout, {name: segment.arrays.by_name[name] for name in kept}),
         )
         for segment in rows.segments

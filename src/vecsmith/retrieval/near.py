@@ -45,6 +45,12 @@ def near_stages(how: Approximation, dim: int) -> list[Stage]:
     ]
 
 
+def fits(segment: Segment, asked: tuple[Approximation, int] | None) -> bool:
+    """Whether the segment has the graph or cells of this kind and dim, over all of its rows."""
+    near = segment.near
+    return near is not None and (near.how, near.dim, len(near)) == (*(asked or ()), len(segment))
+
+
 def with_near(
     segment: Segment, how: Approximation, dim: int, *, n_threads: int, seed: int = 0
 ) -> Segment:
@@ -53,8 +59,7 @@ def with_near(
     Raises:
         MissingExtraError: If faiss is not installed.
     """
-    near = segment.near
-    if len(segment) < FEWEST_ROWS or (near is not None and (near.how, near.dim) == (how, dim)):
+    if len(segment) < FEWEST_ROWS or fits(segment, (how, dim)):
         return segment
     arrays = segment.arrays
     n = min(len(arrays), TRAINING_ROWS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -58,6 +58,24 @@ class Settings:
     def layout(self) -> Layout:
         """The arrays that the plans read."""
         return Layout(self.dim, self.dtype, self.similarity).for_plans(self.plans)
+
+    def using(self, plan: SearchPlan) -> Settings:
+        """The settings with `plan` chosen, in the place of one that was given before it.
+
+        Plans over another graph go: rows have one at most.
+        """
+        near = _near(plan)
+        kept = [
+            other
+            for i, other in enumerate(self.plans)
+            # what was learnt, the exact search that stands for it below some rows, and this one
+            if (other.recall is not None or other == plan or (not i and len(other.stages) == 1))
+            and (near is None or _near(other) in (None, near))
+        ]
+        if plan not in kept:
+            plan = replace(plan, recall=None)  # measured over other rows, if it was
+            kept = [*(other for other in kept if other != plan), plan]
+        return replace(self, plans=tuple(kept), chosen=kept.index(plan))
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON holds them."""
@@ -232,6 +250,11 @@ def read_manifest(folder: Path) -> Manifest:
             for i, segment in enumerate(segments)
         ),
     )
+
+
+def _near(plan: SearchPlan) -> tuple[str, int] | None:
+    first = plan.stages[0]
+    return None if first.how == "exact" else (first.how, first.dim)
 
 
 def new_identity() -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vecsmith._files import lock_file, write_json
 from vecsmith.errors import FormatError, RunFailed
 from vecsmith.retrieval.approximate import ApproximateRows
-from vecsmith.retrieval.near import with_near
+from vecsmith.retrieval.near import fits, with_near
 from vecsmith.retrieval.searching import Rows, Segment, usable_cores
 from vecsmith.retrieval.storage.array_files import ArrayFile, map_array, write_array
 from vecsmith.retrieval.storage.ids import Ids, ids_of_both
@@ -262,9 +262,8 @@ def _with_near_file(folder: Path, stem: str, segment: Segment) -> Segment:
     if layout.near is None or files.near is not None:
         return segment
     how, dim = layout.near
-    if segment.near is None:
-        segment = with_near(segment, how, dim, n_threads=usable_cores())
-    if segment.near is None:
+    segment = with_near(segment, how, dim, n_threads=usable_cores())
+    if segment.near is None or not fits(segment, layout.near):
         return segment
     record = segment.near.save(folder / f"{stem}.{how}-{dim}.faiss")
     return replace(segment, files=replace(files, near=record))
@@ -354,6 +353,8 @@ def _completed(folder: Path, stem: str, layout: Layout, segment: Segment) -> Seg
     alive = None
     if segment.alive is not None:
         alive = write_array(folder / f"{stem}.alive.safetensors", segment.alive.view(np.uint8))
-    near = old.near if layout.near is not None else None
+    near = old.near
+    if near is not None and (near.how, near.dim, near.n_rows) != (*(layout.near or ()), old.n_rows):
+        near = None  # of plans that are no more
     files = SegmentFiles(n_rows=old.n_rows, arrays=arrays, alive=alive, near=near)
     return replace(segment, files=files)
