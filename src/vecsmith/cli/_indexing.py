@@ -177,6 +177,7 @@ def search_facts(index: TextIndex) -> dict[str, Any]:
     return {
         "plan": str(index.vectors.plan),
         "recall": None if recall is None else asdict(recall),
+        "caution": "" if recall is None else recall.caution,
     }
 
 

@@ -161,11 +161,15 @@ def _built(result: dict[str, Any]) -> list[str]:
 
 
 def recall_words(recall: Mapping[str, Any]) -> str:
-    """What recall a plan reached, in words."""
-    return (
+    """What recall a plan reached, in words, and what speaks against relying on it."""
+    from vecsmith.retrieval.plan import RecallEstimate
+
+    caution = RecallEstimate(**recall).caution
+    told = (
         f"recall of {recall['achieved']:.4f} ({recall['low']:.4f} to {recall['high']:.4f}, 95 % "
         f"interval over {count(recall['n_queries'])} held-out queries), {recall['asked']:g} asked"
     )
+    return f"{told}; {caution}" if caution else told
 
 
 def _added(result: dict[str, Any]) -> str:

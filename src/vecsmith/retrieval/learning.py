@@ -17,7 +17,7 @@ from vecsmith._typing import FloatArray
 from vecsmith.retrieval.approximate import Approximation
 from vecsmith.retrieval.near import fits, near_dim, near_stages, with_near
 from vecsmith.retrieval.plan import RowKind, SearchPlan, Stage
-from vecsmith.retrieval.planning import Choice, choose_plan, halvings
+from vecsmith.retrieval.planning import Choice, choose_plan, even_halvings
 from vecsmith.retrieval.searching import Found, Places, Rows, Searcher, Segment, prepared
 from vecsmith.retrieval.storage.segments import (
     Arrays,
@@ -73,7 +73,7 @@ class _Trial:
 
 def default_dims(dim: int) -> tuple[int, ...]:
     """Prefix lengths that plans may use where none are named: halvings, longest first."""
-    return tuple(halvings(dim))
+    return tuple(even_halvings(dim))
 
 
 def exact_plan(layout: Layout, k: int) -> SearchPlan:

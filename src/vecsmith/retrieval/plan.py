@@ -19,6 +19,8 @@ How = Literal["exact", "hnsw", "ivf"]
 
 _BITS_A_DIM = {"float32": 32, "float16": 16, "int8": 8, "bits": 1}
 _MOST_STAGES = 16
+# Fewer queries than these tell of a recall hardly more than that it is not small
+FEWEST_JUDGES = 25
 # More than any machine has of anything: a larger number in a file is a broken one
 _MOST = 2**48
 
@@ -92,6 +94,16 @@ class RecallEstimate:
         if not self.low <= self.achieved <= self.high:
             raise ValueError(f"recall {self.achieved} outside its interval {self.low}-{self.high}")
         _check_count("n_queries", self.n_queries)
+
+    @property
+    def caution(self) -> str:
+        """What speaks against relying on it, in words; "" for nothing."""
+        said = []
+        if self.achieved < self.asked:
+            said.append("less than asked: give other or more held-out queries, or ask for more")
+        if self.n_queries < FEWEST_JUDGES:
+            said.append(f"few queries: give {2 * FEWEST_JUDGES} or more, half of them judge")
+        return "; ".join(said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,7 +97,8 @@ def choose_plan(
 
     Args:
         searcher: Runs stages over the rows.
-        queries: Held-out queries, [Q, D]; 200 or more tell 0.99 from 0.98.
+        queries: Held-out queries, [Q, D]; 200 or more tell 0.99 from 0.98. Of fewer than 50 the
+            estimates say that they are few, and what cannot be told of them is searched exactly.
         n_rows: Rows there are.
         k: True neighbours of a query, those of exact search by all dims.
         recall: Share of them to find, as a mean over queries.
@@ -117,7 +118,7 @@ def choose_plan(
     """
     _check(queries, recall, k, n_rows)
     dim = queries.shape[1]
-    asked_dims = sorted({*(halvings(dim) if dims is None else dims)})
+    asked_dims = sorted({*(even_halvings(dim) if dims is None else dims)})
     most = min(most, n_rows - (own is not None))
     exact = SearchPlan.exact(dim, k=k, kind=full)
     setting = _Setting(
@@ -147,8 +148,8 @@ def choose_plan(
     )
 
 
-def halvings(dim: int, *, least: int = 16) -> list[int]:
-    """`dim`, half of it, and so on down to `least`, longest first."""
+def even_halvings(dim: int, *, least: int = 16) -> list[int]:
+    """`dim`, half of it, and so on down to `least` or the first odd one, longest first."""
     found = [dim]
     while found[-1] % 2 == 0 and found[-1] // 2 >= least:
         found.append(found[-1] // 2)
@@ -167,9 +168,7 @@ def recall_estimate(recalls: NDArray[np.float64], *, asked: float) -> RecallEsti
         asked: What was asked for.
     """
     n, mean = len(recalls), float(recalls.mean())
-    spread = float(recalls.var(ddof=1)) if n > 1 else 0.0
-    trials = n * mean * (1 - mean) / spread if spread > 0 else n
-    low, high = _wilson(mean, trials, _TWO_SIDED)
+    low, high = _wilson(mean, _trials(recalls, n), _TWO_SIDED)
     return RecallEstimate(
         achieved=mean, low=min(low, mean), high=max(high, mean), n_queries=n, asked=asked
     )
@@ -350,10 +349,24 @@ def _shortest(ranks: Places, truth: Places, recall: float, longest: int) -> int 
 
 
 def _reaches(ranks: Places, truth: Places, keep: int, recall: float) -> bool:
+    """Whether a shortlist of `keep` is sure to hold the asked share: the lower end of its interval.
+
+    Where none is missed the share counts as if one neighbour had been: that few queries find all
+    of theirs says little.
+    """
     recalls = _shares(ranks < keep, truth)
-    n = len(recalls)
-    error = float(recalls.std(ddof=1)) / math.sqrt(n) if n > 1 else 0.0
-    return float(recalls.mean()) - _MARGIN * error >= recall
+    n_true = max(int((truth >= 0).sum()), 1)
+    mean = min(float(recalls.mean()), 1 - 1 / n_true)
+    return _wilson(mean, min(_trials(recalls, n_true), n_true), _MARGIN)[0] >= recall
+
+
+def _trials(recalls: NDArray[np.float64], at_most: int) -> float:
+    """Independent trials that queries are worth: their neighbours are found or missed together."""
+    n, mean = len(recalls), float(recalls.mean())
+    spread = float(recalls.var(ddof=1)) if n > 1 else 0.0
+    if spread > 0:
+        return n * mean * (1 - mean) / spread
+    return at_most if mean == 1 else n
 
 
 def _shares(is_found: NDArray[np.bool_], truth: Places) -> NDArray[np.float64]:
