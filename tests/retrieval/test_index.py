@@ -97,6 +97,27 @@ def test_small_distances_survive_far_from_the_origin() -> None:
     assert np.allclose(-hits.scores, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("offset", [0, 30, 1000, 10_000, 1_000_000])
+def test_exact_distances_are_exact_however_far_from_the_origin(
+    offset: float, dtype: segments.StoreDtype, tmp_path: Path
+) -> None:
+    offset = min(offset, 1000) if dtype == "float16" else offset
+    drawn = np.random.default_rng(0).normal(size=(1520, D)) + offset
+    rows, queries = np.split(drawn.astype(np.float32), [1500])
+    AdaptiveIndex.build(rows, similarity="euclidean", dtype=dtype).save(tmp_path)
+    index = AdaptiveIndex.open(tmp_path)
+    kept = index.vectors(index.ids)
+    expected = -np.sort(-similarities(queries, kept, "euclidean"), axis=1)[:, :10]
+    plan = SearchPlan.single_shot(48, D, shortlist=400, kind="int8")
+    for options in ({"exact": True}, {"filter": np.ones(1500, bool)}):
+        hits = index.search(queries, 10, n_threads=1, **options)
+        assert np.allclose(hits.scores, expected, rtol=1e-6)
+    if dtype == "float32" and offset <= 10_000:
+        hits = with_plan(index, plan).search(queries, 10, n_threads=1)
+        assert recall(hits.scores, index.search(queries, 10, exact=True).scores) > 0.95
+
+
 @pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean"])
 @pytest.mark.parametrize("kind", ["float32", "int8"])
 def test_a_shortlist_is_by_the_similarity_of_prefixes_alone(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vecsmith._typing import FloatArray
 from vecsmith.retrieval.learning import exact_plan
 from vecsmith.retrieval.plan import SearchCost, SearchPlan
-from vecsmith.retrieval.searching import Places, Rows, Searcher
+from vecsmith.retrieval.searching import Found, Places, Rows, Searcher, prepared
 from vecsmith.retrieval.spending import spent
 from vecsmith.retrieval.storage.ids import IdKind, one_kind, shown
 from vecsmith.retrieval.storage.manifest import Settings
@@ -24,6 +24,9 @@ from vecsmith.retrieval.storage.manifest import Settings
 # A filter that leaves fewer rows than this is answered from whole vectors: to score so few takes
 # less than a scan
 _FEW_ALLOWED: Final = 2000
+_CANDIDATE_BYTES: Final = 2**26
+# Places and scores of a candidate, of two stages and while they are joined
+_BYTES_EACH: Final = 64
 
 
 def chosen_plan(
@@ -96,25 +99,46 @@ def found(
 
     Args:
         searcher: Over the rows.
-        queries: As `searching.prepared` gives them.
+        queries: As given, [Q, D].
         plan: Of layout and k as asked for.
         allowed: Which places may be found; None for all.
     """
     rows, k = searcher.rows, plan.k
     n_candidates = rows.n_alive
+    few: Places | None = None
     if allowed is not None:
         allowed &= rows.alive()
-        places = np.flatnonzero(allowed).astype(np.int64)
-        n_candidates = len(places)
+        n_candidates = int(np.count_nonzero(allowed))
         if n_candidates <= max(_FEW_ALLOWED, plan.stages[0].keep):
-            whole = exact_plan(rows.layout, k)
-            best = searcher.among(queries, places, k)
-            return *searcher.decided(queries, best, k), whole.cost(n_candidates)
-    if n_candidates <= plan.stages[0].keep:
+            few = np.flatnonzero(allowed).astype(np.int64)
+    if few is not None or n_candidates <= plan.stages[0].keep:
         plan = exact_plan(rows.layout, k)
-    best = searcher.run(queries, plan, allowed)
-    cost = spent(rows, queries, plan, allowed)
-    return *searcher.decided(queries, best, k), cost
+    # so that what is held for candidates does not grow with the queries
+    widest = max(min(plan.stages[0].keep, len(rows)), 0 if few is None else len(few))
+    step = max(1, _CANDIDATE_BYTES // (_BYTES_EACH * widest + 64 * (k + 16) * rows.layout.dim + 1))
+    places, scores = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
+    for start in range(0, len(queries), step):
+        block = slice(start, start + step)
+        places[block], scores[block] = _found(searcher, queries[block], plan, allowed, few)
+    if few is not None:
+        return places, scores, plan.cost(n_candidates)
+    some = prepared(queries[:step][:16], rows.layout)  # a walk is counted of a few
+    return places, scores, spent(rows, some, plan, allowed)
+
+
+def _found(
+    searcher: Searcher,
+    given: FloatArray,
+    plan: SearchPlan,
+    allowed: NDArray[np.bool_] | None,
+    few: Places | None,
+) -> Found:
+    queries = prepared(given, searcher.rows.layout)
+    if few is not None:
+        return searcher.among(queries, few, plan.k, given)
+    if plan == exact_plan(searcher.rows.layout, plan.k):
+        return searcher.exact(queries, plan.k, allowed, given)
+    return searcher.decided(queries, searcher.run(queries, plan, allowed), plan.k, given)
 
 
 def _own(settings: Settings, plan: SearchPlan) -> SearchPlan:

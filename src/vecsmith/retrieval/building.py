@@ -104,7 +104,8 @@ def planned(
         dims=dims,
         plans=plans,
         chosen=chosen,
-        n_learnt=len(rows),
+        n_learnt=rows.n_alive,
+        centre=rows.layout.centre,
     )
     return settings, trimmed(rows, settings.layout, store)
 
@@ -143,7 +144,8 @@ def _kept(
     advance: Advance,
 ) -> Rows:  # fmt: skip
     """The vectors as the index keeps them, without anything beside them."""
-    blocks = vector_blocks(vectors)
+    mean = _Mean()
+    blocks = map(mean.seen, vector_blocks(vectors))
     first = next(blocks, None)
     if first is None:
         layout = Layout(_dim_of_none(vectors), dtype, similarity)
@@ -158,8 +160,35 @@ def _kept(
             advance(len(block))
 
     arrays = store.keep(array_names(layout), kept(), n_rows=n_rows)
+    layout = replace(layout, centre=mean.centre(similarity))
     no_ids = Ids.of(np.zeros(0, dtype=np.int64))
     return Rows(layout, (Segment(Arrays(layout, arrays), no_ids),))
+
+
+class _Mean:
+    """The mean of rows that go by."""
+
+    def __init__(self) -> None:
+        self._sums: NDArray[np.float64] | None = None
+        self._squares = 0.0
+        self._n = 0
+
+    def seen(self, rows: FloatArray) -> FloatArray:
+        """The rows, counted in."""
+        sums = rows.sum(axis=0, dtype=np.float64)
+        self._sums = sums if self._sums is None else self._sums + sums
+        self._squares += float(np.einsum("nd,nd->", rows, rows, dtype=np.float64))
+        self._n += len(rows)
+        return rows
+
+    def centre(self, similarity: Similarity) -> tuple[float, ...] | None:
+        """The mean where it is longer than rows are away from it, None where products may do."""
+        if similarity != "euclidean" or self._sums is None or not self._n:
+            return None
+        mean = self._sums / self._n
+        if 2 * float(mean @ mean) <= self._squares / self._n:
+            return None
+        return tuple(mean.astype(np.float32).tolist())
 
 
 def _dim_of_none(vectors: Any) -> int:

@@ -27,7 +27,7 @@ from vecsmith.retrieval.building import built, check_asked, planned
 from vecsmith.retrieval.exact import Similarity
 from vecsmith.retrieval.learning import trimmed
 from vecsmith.retrieval.plan import SearchCost, SearchPlan
-from vecsmith.retrieval.searching import Places, Rows, Searcher, prepared, usable_cores
+from vecsmith.retrieval.searching import Places, Rows, Searcher, usable_cores
 from vecsmith.retrieval.storage import saving
 from vecsmith.retrieval.storage.blocks import query_rows, vector_blocks
 from vecsmith.retrieval.storage.growing import Tail
@@ -233,10 +233,10 @@ class AdaptiveIndex:
         check_asked(1.0 if recall is None else recall, k)
         rows, settings = self._held
         taken = chosen_plan(settings, int(k), recall=recall, plan=plan, exact=exact)
-        vectors = prepared(query_rows(queries, settings.dim), settings.similarity)
+        given = query_rows(queries, settings.dim)
         allowed = None if filter is None else allowed_places(rows, filter, settings.id_kind)
         searcher = Searcher(rows, n_threads or usable_cores())
-        places, scores, cost = found(searcher, vectors, taken, allowed)
+        places, scores, cost = found(searcher, given, taken, allowed)
         ids = rows.ids_at(places, settings.id_kind)
         return Hits(ids=ids, scores=scores, cost=cost, plan=taken)
 
@@ -391,6 +391,7 @@ class AdaptiveIndex:
             "ids": settings.id_kind,
             "plan": str(self.plan),
             "recall": None if recall is None else asdict(recall),
+            "caution": "" if recall is None else recall.caution,
             "folder": None if self._home is None else str(self._home),
             "generation": self._generation,
         }

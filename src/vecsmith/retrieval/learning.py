@@ -119,7 +119,7 @@ def learnt(
     trial = _Trial(with_part(rows, rows.layout.whole, store), store, n_threads)
     choice = choose_plan(
         trial,
-        prepared(queries, rows.layout.similarity),
+        prepared(queries, rows.layout),
         n_rows=len(rows),
         k=k,
         recall=recall,
@@ -187,7 +187,7 @@ def _with_near(
 
 def _n_scored(rows: Rows, queries: FloatArray, stage: Stage) -> int:
     """Rows that a walk scores, with those of segments that are scanned, as a mean over some."""
-    sample = prepared(queries[:_WALKS], rows.layout.similarity)
+    sample = prepared(queries[:_WALKS], rows.layout)
     return sum(
         len(segment) if segment.near is None else segment.near.n_scored(sample, stage)
         for segment in rows.segments

@@ -65,8 +65,8 @@ def with_near(
     n = min(len(arrays), TRAINING_ROWS)
     sample = np.sort(np.random.default_rng(seed).choice(len(arrays), size=n, replace=False))
     built = ApproximateRows.build(
-        (arrays.prefixes(places, dim) for places in row_blocks(len(arrays), arrays.layout.dim)),
-        arrays.prefixes(sample, dim),
+        (arrays.centred(places, dim) for places in row_blocks(len(arrays), arrays.layout.dim)),
+        arrays.centred(sample, dim),
         how=how,
         similarity=arrays.layout.similarity,
         n_rows=len(arrays),

@@ -25,13 +25,15 @@ from vecsmith.retrieval.approximate import ApproximateRows
 from vecsmith.retrieval.exact import Similarity
 from vecsmith.retrieval.plan import SearchPlan, Stage
 from vecsmith.retrieval.storage.ids import IdKind, RowIds
-from vecsmith.retrieval.storage.segments import Arrays, Layout
+from vecsmith.retrieval.storage.segments import Arrays, Layout, row_blocks
 
 Places = NDArray[np.int64]
 Found = tuple[Places, FloatArray]
 # Rows beyond those asked for whose scores are taken again in float64, where float32 or rounded
 # products may have put near ones into another order
 _SPARE: Final = 16
+# How many times as many are looked at where these may not be enough
+_WIDER: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +178,21 @@ class Searcher:
             places, scores = self.rescore(queries, places, stage)
         return places, scores
 
-    def among(self, queries: FloatArray, places: Places, k: int) -> Found:
+    def among(
+        self, queries: FloatArray, places: Places, k: int, given: FloatArray | None = None
+    ) -> Found:
         """The best `k` of the places [K] by whole vectors, for every query."""
         layout = self.rows.layout
+        if _is_bounded(layout):
+            originals = self._originals(queries, given)
+            none = np.full((len(queries), k), -1), np.full((len(queries), k), -np.inf, np.float32)
+            for i, query in enumerate(originals):
+                none[0][i], none[1][i] = self._by_difference(query, places, k)
+            return none
         stage = Stage(dim=layout.dim, keep=k + _SPARE, kind=layout.dtype)
         candidates = np.broadcast_to(places, (len(queries), len(places)))
-        return self.rescore(queries, np.ascontiguousarray(candidates), stage)
+        best = self.rescore(queries, np.ascontiguousarray(candidates), stage)
+        return self.decided(queries, best, k, given)
 
     def scan(self, queries: FloatArray, stage: Stage) -> Places:
         """Places of the best `stage.keep` of all rows, [Q, keep]."""
@@ -227,30 +238,114 @@ class Searcher:
 
     def exact_top_k(self, queries: FloatArray, k: int) -> Places:
         """Places of the best `k` by whole vectors, [Q, k]: what recall is measured against."""
-        layout = self.rows.layout
-        return self.decided(
-            queries,
-            self.run(queries, SearchPlan.exact(layout.dim, k=k, kind=layout.dtype), None),
-            k,
-        )[0]
+        return self.exact(queries, k, None)[0]
 
-    def decided(self, queries: FloatArray, found: Found, k: int) -> Found:
-        """The best `k` of what the last stage found, with their similarities."""
+    def exact(
+        self,
+        queries: FloatArray,
+        k: int,
+        allowed: NDArray[np.bool_] | None,
+        given: FloatArray | None = None,
+    ) -> Found:
+        """The best `k` by whole vectors and their similarities, each [Q, k].
+
+        Distances are of float32 products at first. Where these may be wrong by more than what is
+        between the hits and the rows behind them, more rows are looked at, and in the end all.
+        """
+        layout = self.rows.layout
+        originals = self._originals(queries, given)
+        places = np.full((len(queries), k), -1, dtype=np.int64)
+        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        unsure = np.arange(len(queries))
+        for width in (k, _WIDER * (k + _SPARE)):
+            plan = SearchPlan.exact(layout.dim, k=width, kind=layout.dtype)
+            best = self.run(queries[unsure], plan, allowed)
+            own = None if originals is None else originals[unsure]
+            places[unsure], scores[unsure] = self.decided(queries[unsure], best, k, own)
+            if not _is_bounded(layout):
+                return places, scores
+            unsure = unsure[_is_unsure(queries[unsure], best, scores[unsure], layout)]
+            if not len(unsure):
+                return places, scores
+        every = np.flatnonzero(self.rows.alive() if allowed is None else allowed & self.rows.alive())
+        for i in unsure:
+            places[i], scores[i] = self._by_difference(originals[i], every, k)
+        return places, scores
+
+    def _by_difference(self, query: NDArray[np.float64], places: Places, k: int) -> Found:
+        """The best `k` of the places [K] for a query [D] by differences in float64, each [k]."""
+        scores = np.empty(len(places), dtype=np.float64)
+        for block in row_blocks(len(places), self.rows.layout.dim):
+            wide = self.rows.vectors(places[block]).astype(np.float64)
+            wide -= query
+            scores[block] = -np.sqrt(np.einsum("nd,nd->n", wide, wide))
+        best = _best(places[None], scores.astype(np.float32)[None], k)
+        padded = _padded(*best, k)
+        return padded[0][0], padded[1][0]
+
+    def _originals(self, queries: FloatArray, given: FloatArray | None) -> NDArray[np.float64]:
+        """Queries as they were before the centre was taken from them."""
+        layout = self.rows.layout
+        if layout.similarity == "euclidean" and given is not None:
+            return given.astype(np.float64)
+        wide = queries.astype(np.float64)
+        return wide if layout.centre is None else wide + np.array(layout.centre)
+
+    def decided(
+        self, queries: FloatArray, found: Found, k: int, given: FloatArray | None = None
+    ) -> Found:
+        """The best `k` of what the last stage found, with their similarities.
+
+        Args:
+            queries: As `prepared` gives them, [Q, D].
+            found: By the last stage.
+            k: How many.
+            given: The queries as they came; None where they are not known.
+        """
         layout = self.rows.layout
         places, scores = found
         if not _has_spare(layout):
             return _padded(places[:, :k], scores[:, :k], k)
         flat = self.rows.vectors(np.maximum(places, 0).reshape(-1)).astype(np.float64)
         vectors = flat.reshape(*places.shape, layout.dim)
-        again = _similarities(queries.astype(np.float64), vectors, layout.similarity)
+        again = _similarities(self._originals(queries, given), vectors, layout.similarity)
         again[places < 0] = -np.inf
         return _padded(*_best(places, again.astype(np.float32), k), k)
 
 
-def prepared(queries: FloatArray, similarity: Similarity) -> FloatArray:
-    """Queries as stages take them: of length 1 where the similarity is the cosine."""
-    rows = unit_rows(queries) if similarity == "cosine" else queries
-    return np.ascontiguousarray(rows)
+def prepared(queries: FloatArray, layout: Layout) -> FloatArray:
+    """Queries as stages take them: of length 1 for the cosine, less the centre for distances."""
+    if layout.similarity == "cosine":
+        return np.ascontiguousarray(unit_rows(queries))
+    if layout.centre is None:
+        return np.ascontiguousarray(queries)
+    return np.ascontiguousarray(layout.centred(queries), dtype=np.float32)
+
+
+def _is_bounded(layout: Layout) -> bool:
+    """Whether exact search is one of distances whose error is known (rounded queries: not so)."""
+    return layout.similarity == "euclidean" and layout.dtype != "int8"
+
+
+def _is_unsure(
+    queries: FloatArray, found: Found, distances: FloatArray, layout: Layout
+) -> NDArray[np.bool_]:
+    """Whether a row that was not found may be nearer than the last hit, [Q].
+
+    Stages score 2 q.x - |x|^2, less the centre c where there is one. The error of the product of
+    D terms in sixteen running sums is at most (D / 16 + 5) 2^-24 |q| |x| (Higham 2002, section
+    3.1), and a row that could be a hit is no longer than |q| and the distance of the last hit.
+    """
+    places, scores = found
+    lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
+    centre = np.zeros(layout.dim) if layout.centre is None else np.array(layout.centre)
+    last = -distances[:, -1].astype(np.float64)
+    reach = lengths + np.where(np.isfinite(last), last, 0)
+    products = lengths * (reach + np.linalg.norm(centre))
+    error = 2.0**-24 * (2 * (layout.dim / 16 + 8) * products + 4 * reach**2)
+    hit = lengths**2 - last**2 + 2 * queries.astype(np.float64) @ centre
+    # a place that is empty says that every row was found
+    return (places[:, -1] >= 0) & ~(hit > scores[:, -1] + error)
 
 
 def _has_spare(layout: Layout) -> bool:

@@ -20,13 +20,13 @@ from vecsmith.retrieval.exact import Similarity
 from vecsmith.retrieval.plan import SearchPlan
 from vecsmith.retrieval.storage.array_files import ArrayFile
 from vecsmith.retrieval.storage.ids import IdKind
-from vecsmith.retrieval.storage.segments import Layout, StoreDtype
+from vecsmith.retrieval.storage.segments import MOST_DIMS, Layout, StoreDtype
 
 MANIFEST: Final = "index.json"
 FORMAT: Final = "vecsmith index"
 VERSION: Final = 2
 _MOST_SEGMENTS: Final = 10_000
-_MOST_DIMS: Final = 2**20
+_MOST_FLOAT32: Final = 3.5e38
 _REMEDY: Final = "restore the folder or build the index again"
 
 
@@ -43,6 +43,7 @@ class Settings:
         plans: Learnt ones, cheapest first; the first that meets the recall asked for is used.
         chosen: Which of them `search` uses.
         n_learnt: Rows that there were when the plans were learnt.
+        centre: What is taken from rows and queries before products; None for nothing.
     """
 
     dim: int
@@ -53,11 +54,13 @@ class Settings:
     plans: tuple[SearchPlan, ...]
     chosen: int
     n_learnt: int
+    centre: tuple[float, ...] | None = None
 
     @property
     def layout(self) -> Layout:
         """The arrays that the plans read."""
-        return Layout(self.dim, self.dtype, self.similarity).for_plans(self.plans)
+        fresh = Layout(self.dim, self.dtype, self.similarity, centre=self.centre)
+        return fresh.for_plans(self.plans)
 
     def using(self, plan: SearchPlan) -> Settings:
         """The settings with `plan` chosen, in the place of one that was given before it.
@@ -88,6 +91,7 @@ class Settings:
             "plans": [plan.to_json() for plan in self.plans],
             "chosen": self.chosen,
             "n_learnt": self.n_learnt,
+            "centre": None if self.centre is None else list(self.centre),
         }
 
     @classmethod
@@ -97,8 +101,8 @@ class Settings:
         Raises:
             FormatError: If they are not such settings.
         """
-        dim = _count(values, "dim", source, most=_MOST_DIMS)
-        dims = _array(values, "dims", source, most=_MOST_DIMS)
+        dim = _count(values, "dim", source, most=MOST_DIMS)
+        dims = _array(values, "dims", source, most=MOST_DIMS)
         if not dims or any(type(d) is not int or not 1 <= d <= dim for d in dims):
             raise FormatError(f"{source}: dims {dims!r:.60}, expected numbers from 1 to {dim}")
         plans = _array(values, "plans", source, most=1000)
@@ -116,6 +120,7 @@ class Settings:
             ),
             chosen=_count(values, "chosen", source, most=len(plans) - 1),
             n_learnt=_count(values, "n_learnt", source),
+            centre=_centre(values, dim, source),
         )
         try:
             fresh = Layout(settings.dim, settings.dtype, settings.similarity)
@@ -283,6 +288,19 @@ def _array(values: Mapping[str, Any], name: str, source: str, *, most: int) -> l
     if not isinstance(value, list) or len(value) > most:
         raise FormatError(f"{source}: {name} is {value!r:.60}, expected an array; {_REMEDY}")
     return value
+
+
+def _centre(values: Mapping[str, Any], dim: int, source: str) -> tuple[float, ...] | None:
+    value = values.get("centre")
+    if value is None:
+        return None
+    if (
+        not isinstance(value, list)
+        or len(value) != dim
+        or any(type(x) is not float or not abs(x) < _MOST_FLOAT32 for x in value)
+    ):
+        raise FormatError(f"{source}: centre is {value!r:.60}, expected {dim} numbers; {_REMEDY}")
+    return tuple(value)
 
 
 def _choice(values: Mapping[str, Any], name: str, choices: tuple[str, ...], source: str) -> Any:

@@ -25,6 +25,8 @@ from vecsmith.retrieval.plan import RowKind, SearchPlan, Stage
 StoreDtype = Literal["float32", "float16", "int8"]
 # Values are turned into others in blocks of about this many, so that no copy of all is ever made
 _BLOCK_VALUES: Final = 2**22
+# As search.hpp has it: integer sums of more products would not fit 32 bits
+MOST_DIMS: Final = 65_536
 _DTYPES: Final[dict[RowKind, np.dtype[Any]]] = {
     "float32": np.dtype("<f4"),
     "float16": np.dtype("<f2"),
@@ -63,6 +65,8 @@ class Layout:
         similarity: What a score is.
         parts: Prefixes that plans read, the whole vectors among them.
         near: The graph ("hnsw") or cells ("ivf") that plans begin with, and the dims they are over.
+        centre: Of the rows, [D]: far from the origin float32 products would leave nothing of the
+            distances between rows, so it is taken from rows and queries first. None for nothing.
     """
 
     dim: int
@@ -70,6 +74,14 @@ class Layout:
     similarity: Similarity
     parts: frozenset[Part] = frozenset()
     near: tuple[Literal["hnsw", "ivf"], int] | None = None
+    centre: tuple[float, ...] | None = None
+
+    def centred(self, rows: NDArray[Any]) -> NDArray[np.float64]:
+        """Rows or queries [N, d] less the first d dims of the centre."""
+        wide = rows.astype(np.float64)
+        if self.centre is not None:
+            wide -= np.array(self.centre[: rows.shape[1]])
+        return wide
 
     def part(self, stage: Stage, *, first: bool) -> Part:
         """The prefixes that a stage reads; the first stage of a plan scans packed ones."""
@@ -153,6 +165,11 @@ class Arrays:
         return values
 
 
+    def centred(self, places: Any, dim: int) -> FloatArray:
+        """The same less the centre."""
+        return _float32(self.layout.centred(self.prefixes(places, dim)))
+
+
 def array_names(layout: Layout) -> dict[str, tuple[np.dtype[Any], int | None]]:
     """Type and row length (None: one value) of every array of a layout."""
     names: dict[str, tuple[np.dtype[Any], int | None]] = {
@@ -204,17 +221,20 @@ def part_arrays(
 ) -> dict[str, NDArray[Any]]:
     """The arrays of `part` for the rows at `places`, from the vectors as they are kept."""
     prefix = kept.prefixes(places, part.dim)
+    wide = prefix if layout.centre is None else layout.centred(prefix)
+    if layout.centre is not None and part.own:
+        prefix = _float32(wide)
     arrays: dict[str, NDArray[Any]] = {}
     scales: FloatArray | None = None
     if part.own and part.kind == "int8":
         arrays[part.name], scales = to_int8(prefix)
     elif part.own and part.kind == "bits":
-        arrays[part.name] = np.packbits(~np.signbit(prefix), axis=1, bitorder="little")
+        arrays[part.name] = np.packbits(prefix > 0, axis=1, bitorder="little")
     elif part.own:
         arrays[part.name] = np.ascontiguousarray(prefix, dtype=_DTYPES[part.kind])
     if not part.own and part.kind == "int8":
         scales = kept.by_name["scales"][places]  # one for all dims of a row
-    squares = np.einsum("nd,nd->n", prefix, prefix, dtype=np.float64)
+    squares = np.einsum("nd,nd->n", wide, wide, dtype=np.float64)
     if _has_factors(layout.similarity, part.kind):
         factors = _factors(layout.similarity, part.kind, squares)
         arrays[f"{part.name}.factors"] = _float32(factors if scales is None else factors * scales)
