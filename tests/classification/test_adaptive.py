@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits, make_multilabel_classification
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -214,6 +215,120 @@ def test_a_class_of_one_row_is_fitted_and_not_held_out() -> None:
     assert adaptive.predict(TRAIN_X[7:8]).tolist() == [99]
 
 
+def few(n_classes: int, n_rows: int, spread: float = 0.3) -> tuple[Any, Any, Any]:
+    """Rows about the corners of a cube, so many of each class; and what makes more of them."""
+    rng = np.random.default_rng(2)
+    corners = rng.choice([-1.0, 1.0], (n_classes, 16))
+
+    def draw(n: int) -> tuple[Any, Any]:
+        y = np.repeat(np.arange(n_classes), n)
+        return corners[y] + spread * rng.normal(size=(len(y), 16)), y
+
+    return *draw(n_rows), draw
+
+
+def test_of_classes_of_two_rows_rows_are_held_out_together() -> None:
+    x, y, draw = few(40, 2, spread=0.9)
+    held = held_out(row_hashes(x, y, 0), y, np.ones(80), 0.2)
+    assert held.sum() == 16  # a fifth of all
+    assert not (held[0::2] & held[1::2]).any()  # a class keeps a row to be learnt from
+    order = np.random.default_rng(1).permutation(80)
+    again = held_out(row_hashes(x[order], y[order], 0), y[order], np.ones(80), 0.2)
+    assert (again == held[order]).all()
+    # what is told is of rows never seen: rows that were learnt from are all right
+    adaptive = AdaptiveClassifier(dims=[4, 16], C=100.0, rotation="discriminant").fit(x, y)
+    assert adaptive.score(x, y) > 0.95
+    assert adaptive.validation_accuracy_ < 0.9
+    assert adaptive.validation_accuracy_ == pytest.approx(adaptive.score(*draw(50)), abs=0.25)
+
+
+def test_rare_classes_beside_others_are_held_out_as_well() -> None:
+    codes = np.concatenate([np.zeros(100, int), 1 + np.arange(40) // 2])
+    x = np.random.default_rng(0).normal(size=(140, 3))
+    held = held_out(row_hashes(x, codes, 0), codes, np.ones(140), 0.2)
+    assert held[codes == 0].sum() == 20
+    assert held[codes > 0].sum() == 8
+    assert set(codes[~held].tolist()) == set(codes.tolist())
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_where_no_row_can_be_held_out_the_longest_head_decides_and_nothing_is_told(
+    several: bool,
+) -> None:
+    x, y, draw = few(6, 1)
+    labels: Any = y
+    if several:
+        x, labels = x[:2], np.array([[1, 0, 1], [0, 1, 1]])
+    with pytest.warns(UserWarning, match="too few to hold one out"):
+        adaptive = AdaptiveClassifier(dims=[2, 4, 16]).fit(x, labels)
+    assert set(adaptive.predict_with_dims(draw(3)[0])[1].tolist()) == {16}
+    assert np.isnan([adaptive.expected_dims_, adaptive.expected_total_dims_]).all()
+    assert np.isnan([adaptive.validation_accuracy_, *adaptive.validation_loss_]).all()
+    assert adaptive.heads_.temperatures is None
+    if not several:
+        assert adaptive.score(*draw(20)) > 0.9
+    with pytest.raises(ValueError, match="no loss of accuracy is sure: expected three different"):
+        AdaptiveClassifier(dims=[2, 16], surely=True).fit(x, labels)
+
+
+def test_equal_rows_are_not_held_out_to_judge_each_other() -> None:
+    x = np.repeat(np.eye(3), 50, axis=0)
+    with pytest.warns(UserWarning, match="too few to hold one out"):
+        AdaptiveClassifier(dims=[2, 3]).fit(x, np.repeat([0, 1, 2], 50))
+
+
+def test_held_out_rows_count_as_their_classes_do() -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [900, 100])
+    x = rng.normal(size=(1000, 8)) + 1.2 * y[:, None] * np.eye(8)[0]
+    counts: Any = {"C": 1.0, "dims": [8], "rotation": "none"}
+    plain = AdaptiveClassifier(**counts, refit=False).fit(x, y)
+    balanced = AdaptiveClassifier(**counts, refit=False, class_weight="balanced").fit(x, y)
+    held = held_out(row_hashes(x, y, 0), y, np.ones(1000), 0.2)
+    for classifier, score in ((plain, accuracy_score), (balanced, balanced_accuracy_score)):
+        told = score(y[held], classifier.predict(x[held]))
+        assert classifier.validation_accuracy_ == pytest.approx(told, abs=1e-9)
+    assert balanced.validation_accuracy_ < plain.validation_accuracy_
+
+
+def test_figures_stay_those_of_all_heads_when_the_longest_prefix_is_set_later(
+    digits: AdaptiveClassifier,
+) -> None:
+    told = digits.expected_dims_
+    try:
+        assert digits.set_params(max_dim=8).predict_with_dims(TEST_X)[1].max() == 8
+        assert digits.expected_dims_ == told
+    finally:
+        digits.set_params(max_dim=None)
+
+
+def test_a_state_that_draws_holds_out_other_rows_each_time() -> None:
+    drawing: Any = np.random.RandomState(0)
+    adaptive = AdaptiveClassifier(dims=[8], C=1.0, rotation="none", random_state=drawing)
+    seeds = {adaptive.fit(TRAIN_X[:200], TRAIN_Y[:200]).seed_ for _ in range(2)}
+    assert len(seeds) == 2
+    again: Any = np.random.RandomState(0)
+    assert adaptive.set_params(random_state=again).fit(TRAIN_X[:200], TRAIN_Y[:200]).seed_ in seeds
+
+
+def test_numbers_near_the_end_of_their_range_are_decided_without_a_warning(
+    digits: AdaptiveClassifier,
+) -> None:
+    probabilities = digits.predict_proba(np.full((1, 64), 3e38, np.float32))
+    assert probabilities.sum() == pytest.approx(1)
+
+
+def test_a_row_whose_scores_are_not_finite_is_named_by_its_place_among_all(
+    digits: AdaptiveClassifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vecsmith.classification.cascaded._MOST_SCORES", 70)  # seven rows
+    rows = TEST_X[:60].astype(np.float32)
+    rows[52] = np.inf
+    for decide in (digits.cascaded_.predict, digits.cascaded_.decide):
+        with pytest.raises(ValueError, match="row 52 gives scores that are not finite"):
+            decide(rows)
+
+
 def test_halves_are_read_as_they_are() -> None:
     half = TRAIN_X.astype(np.float16)
     from_half = AdaptiveClassifier(dims=[8, 64], C=1.0).fit(half, TRAIN_Y)
@@ -244,11 +359,25 @@ def test_a_fit_that_ends_too_soon_says_so(monkeypatch: pytest.MonkeyPatch) -> No
         ({"C": 0.0}, "C is 0.0, expected a positive number, or None to choose it"),
         ({"dims": [8], "max_dim": 4}, "max_dim is 4, expected at least 8, the shortest prefix"),
         (
-            {"thresholds": "accuracy_loss", "max_accuracy_loss": -1.0, "C": 1.0, "dims": [8]},
-            "max_loss is -1.0, expected a share of rows",
+            {"thresholds": "accuracy_loss", "max_accuracy_loss": -1.0},
+            "max_accuracy_loss is -1.0, expected a share of rows",
         ),
+        ({"max_accuracy_loss": float("nan")}, "max_accuracy_loss is nan"),
+        ({"tol": 0.0}, "tol is 0.0, expected a positive number"),
+        ({"tol": "1e-4"}, "tol is '1e-4', expected a positive number"),
+        ({"dims": [2.9, 64]}, r"dims are \[2.9, 64\], expected different prefix lengths"),
+        ({"dims": []}, r"dims are \[\]"),
+        ({"max_dim": 8.5}, "max_dim is 8.5, expected a prefix length"),
+        ({"surely": 2}, "surely is 2, expected True or False"),
+        ({"random_state": -1}, "random_state is -1, expected a whole number that is not negative"),
+        ({"random_state": "x"}, "random_state is 'x', expected a whole number"),
+        ({"class_weight": {3: 0.0}}, "weight is 0.0, expected a positive one of class 3"),
+        ({"class_weight": "even"}, "class_weight is 'even', expected \"balanced\" or a mapping"),
     ],
 )
-def test_arguments_that_make_no_sense_are_refused(arguments: Any, message: str) -> None:
+def test_arguments_that_make_no_sense_are_refused_before_anything_is_fitted(
+    arguments: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vecsmith.classification.adaptive.fit_cascade", pytest.fail)
     with pytest.raises(ValueError, match=message):
         AdaptiveClassifier(**arguments).fit(TRAIN_X, TRAIN_Y)

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from contextlib import suppress
-from math import inf
+from math import inf, isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,46 @@ def test_arguments_come_back_so_that_it_can_be_fitted_again(tmp_path: Path) -> N
     assert (opened.fit(X, Y).predict_proba(X) == saved.predict_proba(X)).all()
 
 
+def test_a_file_of_labels_that_would_fill_the_memory_is_refused(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vecsmith.classification.saving._MAX_LABEL_BYTES", 100)
+    changed(copy, classes={"dtype": "U", "values": ["a", "b", "c" * 9]})
+    with pytest.raises(FormatError, match="108 bytes of labels, each as long as the longest"):
+        AdaptiveClassifier.open(copy)
+
+
+def test_what_is_not_known_comes_back_as_not_known(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="no accuracy is known"):
+        saved = AdaptiveClassifier(dims=[2, 12]).fit(X[:4], ["a", "b", "c", "d"])
+    saved.save(tmp_path / "new")
+    json.loads((tmp_path / "new" / JSON_NAME).read_text("utf-8"), parse_constant=pytest.fail)
+    opened = AdaptiveClassifier.open(tmp_path / "new")
+    assert isnan(opened.validation_accuracy_)
+    assert all(map(isnan, opened.validation_loss_))
+    assert (opened.predict(X) == saved.predict(X)).all()
+
+
+def test_rows_drawn_by_a_random_state_are_drawn_again_by_the_seed_that_is_kept(
+    tmp_path: Path,
+) -> None:
+    drawing: Any = np.random.RandomState(7)
+    saved = AdaptiveClassifier(dims=[2, 12], C=1.0, random_state=drawing).fit(X, Y)
+    saved.save(tmp_path / "new")
+    opened = AdaptiveClassifier.open(tmp_path / "new")
+    assert opened.random_state == opened.seed_ == saved.seed_
+    assert opened.fit(X, Y).thresholds_ == saved.thresholds_
+
+
+def test_arguments_set_to_nonsense_are_not_saved(tmp_path: Path) -> None:
+    classifier = AdaptiveClassifier(dims=[2, 12], C=1.0).fit(X, Y)
+    with pytest.raises(ValueError, match="max_dim is 1, expected at least 2"):
+        classifier.set_params(max_dim=1).save(tmp_path / "new")
+    with pytest.raises(ValueError, match="max_dim is 'all', expected a prefix length"):
+        classifier.set_params(max_dim="all").save(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_the_reference_library_reads_the_arrays(folder: Path) -> None:
     arrays = load_file(folder / TENSORS_NAME)
     opened = AdaptiveClassifier.open(folder)
@@ -148,6 +188,33 @@ def test_labels_that_cannot_be_kept_are_refused(tmp_path: Path) -> None:
         ({"classes": {"dtype": "object", "values": [1]}}, "dtype: 'object', expected one of"),
         ({"settings": {"evil": 1}}, "settings: \\['evil'\\], expected some of"),
         ({"settings": {"class_weight": [1]}}, "class_weight: \\[1\\], expected pairs"),
+        ({"settings": {"class_weight": [[0, 10**400]]}}, "class_weight: .*expected pairs"),
+        (
+            {"settings": {"class_weight": [["가나", -1.0]]}},
+            "expected a positive one of class '가나'",
+        ),
+        ({"settings": {"class_weight": "even"}}, "class_weight is 'even'"),
+        ({"settings": {"max_dim": "x"}}, "max_dim: 'x', expected a whole number of at least 2"),
+        ({"settings": {"max_dim": [3]}}, "max_dim: \\[3\\], expected a whole number"),
+        ({"settings": {"max_dim": 1}}, "max_dim: 1, expected a whole number of at least 2"),
+        ({"settings": {"dims": [2.9]}}, "dims are \\[2.9\\]"),
+        ({"settings": {"dims": 3}}, "dims are 3"),
+        ({"settings": {"heads": ["tied"]}}, "heads is \\['tied'\\], expected one of"),
+        ({"settings": {"surely": "no"}}, "surely is 'no', expected True or False"),
+        ({"settings": {"C": 10**400}}, "C is 1000.*, expected a positive number"),
+        ({"settings": {"tol": nan}}, "tol is nan, expected a positive number"),
+        ({"settings": {"max_accuracy_loss": "none"}}, "max_accuracy_loss is 'none', expected"),
+        ({"settings": {"validation_fraction": None}}, "validation_fraction is None, expected"),
+        ({"settings": {"random_state": -1}}, "random_state is -1, expected a whole number"),
+        ({"thresholds": [10**400, 0.5]}, "thresholds: a number 1000.*, expected a number"),
+        ({"scale": 10**400}, "scale: a number 1000.*, expected a number"),
+        ({"scale": 1e300}, "scale is 1e\\+300, expected a positive number of float32"),
+        ({"temperatures": [1.0, 1e-300, 1.0]}, "temperatures are"),
+        ({"classes": {"dtype": "U", "values": ["a", "a\0", "b"]}}, "'a.x00', expected labels that"),
+        ({"classes": {"dtype": "float16", "values": [1, 1.00001, 2]}}, "1.00001, expected labels"),
+        ({"classes": {"dtype": "float32", "values": [0, 1, 1e300]}}, "1e\\+300, expected labels"),
+        ({"classes": {"dtype": "float64", "values": [0, 1, 10**400]}}, "expected labels of type"),
+        ({"learnt": {"strengths": [1.0, 1.0, 10**400]}}, "strengths: a number 1000"),
         ({"learnt": {}}, "learnt.strengths: missing, expected an array"),
         ({"learnt": {"strengths": [1.0]}}, "learnt.strengths: 1 numbers, expected 3"),
     ],

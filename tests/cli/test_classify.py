@@ -244,6 +244,14 @@ def test_a_broken_input_leaves_the_file_before_as_it_was(
     [
         ('{"text": "a"}', [], "column 'label' is absent, expected one of 'text'"),
         ('{"text": "a", "label": null}', [], "line 1: the label 'label' is null, expected a"),
+        ('{"text": "a", "label": [["x"]]}', [], "line 1: the label 'label' is a list, expected"),
+        ('{"text": "a", "label": ' + "[" * 900 + "]" * 900 + "}", [], "line 1: the label 'label'"),
+        (
+            '{"text": "a", "label": 1}\n{"text": "a", "label": 9223372036854775808}',
+            [],
+            "line 2: the label 'label' is 9223372036854775808, expected a whole number that 64",
+        ),
+        ('{"text": "a", "label": [-1e300]}', [], "expected a whole number that 64 bits hold"),
         ('{"text": "a", "label": "x"}', [], "all 1 rows have the label 'x', expected two"),
         ('{"text": "a", "label": 1.5}', [], "the label 'label' is a number, expected a string"),
         (
@@ -266,6 +274,26 @@ def test_rows_that_cannot_be_learnt_from_are_refused(
     assert done.returncode == 1
     assert message in done.stderr
     assert not (tmp_path / "kind").exists()
+
+
+def test_where_no_text_can_be_held_out_nothing_is_told_of_how_good_it_is(
+    run: Run, tmp_path: Path, model_folder: Path
+) -> None:
+    texts = ["a cat sat", "the dogs played"]
+    lines = [json.dumps({"text": text, "label": text[-1]}) for text in texts]
+    write_lines(tmp_path / "two.jsonl", lines)
+    with pytest.warns(UserWarning, match="2 rows are too few to hold one out"):
+        done = run("classify", "fit", model_folder, "two.jsonl", "--out", "kind", "--json")
+    told = json.loads(done.stdout, parse_constant=pytest.fail)
+    assert told["validation_accuracy"] is told["expected_dims"] is None
+    assert told["validation_loss"] == {"value": None, "low": None, "high": None}
+    write_lines(tmp_path / "texts.txt", texts)
+    assert run("classify", "predict", "kind", "texts.txt").stdout == "t\nd\n"
+    arguments = ["--max-accuracy-loss", "0.1", "--surely", "--out", "sure"]
+    done = run("classify", "fit", model_folder, "two.jsonl", *arguments)
+    assert done.returncode == 1
+    assert "no loss of accuracy is sure" in done.stderr
+    assert not (tmp_path / "sure").exists()
 
 
 def test_a_folder_that_is_no_classifier_is_refused(run: Run, model_folder: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isnan, nan
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -22,10 +23,17 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vecsmith._typing import PathLike
-from vecsmith.classification.cascade_fit import FitSettings, Material, fit_again, fit_cascade
+from vecsmith.classification.arguments import check_arguments, checked_dims, seed_of
+from vecsmith.classification.cascade_fit import (
+    FitSettings,
+    Material,
+    fit_again,
+    fit_cascade,
+    unjudged,
+)
 from vecsmith.classification.cascaded import CascadedHeads, Decisions, FloatMatrix
 from vecsmith.classification.fitting import ClassWeight, halved_dims
-from vecsmith.classification.joint import LearntCascade, learn_cascade
+from vecsmith.classification.joint import learn_cascade
 from vecsmith.classification.saving import (
     JSON_NAME,
     SavedClassifier,
@@ -35,18 +43,13 @@ from vecsmith.classification.saving import (
     settings_block,
     settings_of,
 )
-
-Floats = NDArray[np.float64]
+from vecsmith.classification.targets import row_weights
+from vecsmith.errors import FormatError
 
 # Of rows at a mean square length of 1; which of them is best differs from set to set by 2 points
 STRENGTHS: Final = (1.0, 10.0, 100.0)
 _DTYPES = (np.float64, np.float32, np.float16)
 _FIGURES = ("expected_dims_", "expected_total_dims_", "validation_accuracy_")
-_CHOICES = {
-    "heads": ("untied", "tied"),
-    "rotation": ("learnt", "discriminant", "none"),
-    "thresholds": ("paper", "accuracy_loss"),
-}
 
 
 class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -62,18 +65,24 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             embeddings' own order.
         thresholds: "paper": of each pair of heads alone, as in the paper; "accuracy_loss": of the
             whole cascade, as cheap as it gets while no more accuracy is lost than asked.
-        max_accuracy_loss: For "accuracy_loss": what may be lost against the longest head, as a
-            share of rows (0.01 is a point).
-        surely: Ask that of the upper end of the loss's 95 % interval, not of the loss itself.
+        max_accuracy_loss: For "accuracy_loss": what may be lost against the longest head on
+            average, as a share of rows (0.01 is a point).
+        surely: Ask that of the upper end of the loss's 95 % interval, not of the loss itself. It
+            holds of the heads that held-out rows judged: with `refit` others, fitted on more rows,
+            take their place, of which it is no more than likely.
         validation_fraction: Rows of each class held out to learn thresholds, temperatures and C.
-        refit: Whether heads are fitted once more on all rows after that.
+        refit: Whether heads are fitted once more on all rows after that, under the same thresholds
+            and temperatures. What is told of held-out rows is of the heads before.
         calibrate: Whether each head learns a temperature (Guo et al. 2017).
         C: How weakly large weights are held back, for rows at a mean square length of 1; None: of
             1, 10 and 100 the one under which held-out labels are likeliest, for each head.
-        class_weight: None, "balanced", or a mapping from class to weight.
-        max_dim: The longest prefix to use when predicting; None: all. May be set after a fit.
+        class_weight: None, "balanced", or a mapping from class to weight. Held-out rows count by
+            it as well, and so do the figures: under "balanced" accuracy is the mean over classes.
+            With several labels a row it weighs the heads' fit alone.
+        max_dim: The longest prefix to use when predicting; None: all. A fit makes no longer heads;
+            set afterwards it leaves those there are, and the figures as of all.
         tol: A head's fit ends when no entry of its gradient is larger.
-        random_state: Draws the held-out rows.
+        random_state: Draws the held-out rows: a whole number, a RandomState or None.
 
     Attributes:
         classes_: Labels, [C].
@@ -83,13 +92,16 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scale_: What rows are multiplied by where there is no rotation.
         strengths_: C of each prefix length.
         thresholds_: How sure each prefix length but the last must be; infinite where it is not
-            asked at all.
+            asked at all. Where no row could be held out (each class has one or two different rows
+            and they are too few together) they are infinite, and the four below are nan.
         expected_dims_: Mean dimensions of the head that decides, on held-out rows.
         expected_total_dims_: Mean dimensions of all heads asked, summed, on held-out rows.
         validation_accuracy_: Of the cascade, on held-out rows; with several labels a row, the share
             of rows with all labels right.
         validation_loss_: Accuracy lost against the longest head on held-out rows: value, low, high
             of its 95 % interval. Thresholds are cross-fitted: none judged rows it was chosen by.
+            With `refit` it is of the heads before the last fit, not of `heads_`.
+        seed_: What drew the held-out rows.
         n_features_in_: Width of the embeddings.
 
     Example:
@@ -149,30 +161,24 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: If an argument, the rows or the labels do not fit.
             MissingExtraError: If scipy is not installed.
         """
-        self._check_arguments()
+        check_arguments(self.get_params(deep=False))
         rows, labels = validate_data(self, X, y, dtype=_DTYPES, multi_output=True)
         check_classification_targets(labels)
-        weights = _checked_weights(sample_weight, len(rows))
+        weights = row_weights(sample_weight, len(rows))
         if not (weights > 0).all():  # as if those rows were not there
             counted = weights > 0
             rows, labels, weights = rows[counted], labels[counted], weights[counted]
         material = Material(rows, self._targets(labels), weights)
         settings = self._settings(rows.shape[1])
-        fitted, held = material.split(self.validation_fraction, self.random_state)
-        cascaded, choices = fit_cascade(fitted, held, settings)
-        self.strengths_ = dict(choices.strengths)
-        outcomes = cascaded.outcomes(held.rows, held.targets, held.weights)
-        learnt = learn_cascade(
-            outcomes,
-            max_loss=self.max_accuracy_loss if self.thresholds == "accuracy_loss" else None,
-            sure=self.surely,
-            seed=self.random_state,
+        self.seed_ = seed_of(self.random_state)
+        fitted, held = material.split(self.validation_fraction, self.seed_)
+        cascaded = (
+            self._fit_unjudged(material, settings)
+            if held is None
+            else self._fit_judged(material, fitted, held, settings)
         )
-        if self.refit:
-            cascaded = fit_again(material, choices, settings)
         heads = replace(cascaded.heads, classes=self.classes_)
-        self._keep(replace(cascaded, heads=heads, cascade=learnt.cascade))
-        self._tell(learnt)
+        self._keep(replace(cascaded, heads=heads))
         if heads.unfinished:
             warnings.warn(
                 f"heads of {list(heads.unfinished)} dimensions were still improving when they were "
@@ -181,6 +187,49 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 stacklevel=2,
             )
         return self
+
+    def _fit_judged(
+        self, material: Material, fitted: Material, held: Material, settings: FitSettings
+    ) -> CascadedHeads:
+        """Heads and a cascade as held-out rows ask for; sets what is told of them."""
+        held = material.weighed(held, settings.class_weight)
+        cascaded, choices = fit_cascade(fitted, held, settings)
+        learnt = learn_cascade(
+            cascaded.outcomes(held.rows, held.targets, held.weights),
+            max_loss=self.max_accuracy_loss if self.thresholds == "accuracy_loss" else None,
+            sure=self.surely,
+            seed=self.seed_,
+        )
+        self.strengths_ = dict(choices.strengths)
+        self.expected_dims_ = learnt.figures.mean_dims
+        self.expected_total_dims_ = learnt.figures.mean_total_dims
+        self.validation_accuracy_ = learnt.figures.accuracy
+        self.validation_loss_ = (learnt.loss.value, learnt.loss.low, learnt.loss.high)
+        if self.refit:
+            cascaded = fit_again(material, choices, settings)
+        return replace(cascaded, cascade=learnt.cascade)
+
+    def _fit_unjudged(self, material: Material, settings: FitSettings) -> CascadedHeads:
+        """Heads on all rows, of which the longest decides all; nothing is known of them."""
+        found = (
+            f"{len(material.rows)} rows are too few to hold one out and fit on others of its class"
+        )
+        if self.surely:
+            raise ValueError(
+                f"{found}, so no loss of accuracy is sure: expected three different rows of a "
+                "class at least, or surely=False"
+            )
+        warnings.warn(
+            f"{found}: the longest prefix decides all of them, and no accuracy is known; expected "
+            "three different rows of a class at least",
+            UserWarning,
+            stacklevel=3,
+        )
+        choices = unjudged(settings)
+        self.strengths_ = dict(choices.strengths)
+        self.expected_dims_ = self.expected_total_dims_ = self.validation_accuracy_ = nan
+        self.validation_loss_ = (nan, nan, nan)
+        return fit_again(material, choices, settings)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Labels [N]; with several labels a row 0 or 1 for each, [N, C].
@@ -222,18 +271,25 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             about: What else to keep in it, as JSON.
 
         Raises:
-            ValueError: If it is not fitted, or a label is of a type that cannot be kept.
+            ValueError: If it is not fitted, an argument was set to what makes no sense, or a label
+                is of a type that cannot be kept.
             FileExistsError: If `folder` is a file, or holds something else.
             OSError: If the disk is full or may not be written.
         """
         check_is_fitted(self)
+        params = self.get_params(deep=False)
+        check_arguments(params)
+        self._within_max_dim(self.dims_)
+        if isinstance(self.random_state, np.random.RandomState):
+            params["random_state"] = self.seed_
         saved = SavedClassifier(
             cascaded=self.cascaded_,
-            settings=settings_block(self.get_params(deep=False)),
+            settings=settings_block(params),
             learnt={
                 "strengths": [self.strengths_[dim] for dim in self.dims_],
-                "figures": [getattr(self, name) for name in _FIGURES],
-                "validation_loss": list(self.validation_loss_),
+                "figures": [_or_none(getattr(self, name)) for name in _FIGURES],
+                "validation_loss": [_or_none(number) for number in self.validation_loss_],
+                "seed": self.seed_,
             },
             about=about or {},
         )
@@ -251,12 +307,18 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         source = str(Path(folder) / JSON_NAME)
         classifier = cls(**settings_of(saved.settings, cls._get_param_names(), source=source))
         classifier._keep(saved.cascaded)
+        try:
+            check_arguments(classifier.get_params(deep=False))
+            # files of the first version that hold none were drawn by the argument
+            classifier.seed_ = seed_of(saved.learnt.get("seed", classifier.random_state))
+        except ValueError as error:
+            raise FormatError(f"{source}.settings: {error}") from error
         classifier.n_features_in_ = saved.cascaded.n_features
         strengths = numbers_of(saved.learnt, "strengths", len(classifier.dims_), source=source)
         classifier.strengths_ = dict(zip(classifier.dims_, strengths, strict=True))
-        loss = numbers_of(saved.learnt, "validation_loss", 3, source=source)
+        loss = numbers_of(saved.learnt, "validation_loss", 3, source=source, absent=nan)
         classifier.validation_loss_ = (loss[0], loss[1], loss[2])
-        figures = numbers_of(saved.learnt, "figures", len(_FIGURES), source=source)
+        figures = numbers_of(saved.learnt, "figures", len(_FIGURES), source=source, absent=nan)
         for name, figure in zip(_FIGURES, figures, strict=True):
             setattr(classifier, name, figure)
         return classifier
@@ -283,12 +345,6 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         self.thresholds_ = dict(zip(self.dims_[:-1], cascaded.cascade.thresholds, strict=True))
 
-    def _tell(self, learnt: LearntCascade) -> None:
-        self.expected_dims_ = learnt.figures.mean_dims
-        self.expected_total_dims_ = learnt.figures.mean_total_dims
-        self.validation_accuracy_ = learnt.figures.accuracy
-        self.validation_loss_ = (learnt.loss.value, learnt.loss.low, learnt.loss.high)
-
     def _targets(self, labels: NDArray[Any]) -> NDArray[Any]:
         """Places of classes [N], or 0 and 1 [N, C]; sets `classes_`."""
         if type_of_target(labels).startswith("multilabel"):
@@ -307,8 +363,9 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if unknown:
                 raise ValueError(f"class_weight names {unknown[:5]}, expected classes of y")
             class_weight = {place[label]: weight for label, weight in class_weight.items()}
+        dims = halved_dims(width) if self.dims is None else checked_dims(self.dims, width)
         return FitSettings(
-            dims=self._checked_dims(width),
+            dims=self._within_max_dim(dims),
             tied=self.heads == "tied",
             rotation=self.rotation,
             strengths=STRENGTHS if self.C is None else (float(self.C),),
@@ -317,13 +374,7 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             tol=self.tol,
         )
 
-    def _checked_dims(self, width: int) -> tuple[int, ...]:
-        dims = halved_dims(width) if self.dims is None else tuple(sorted(int(d) for d in self.dims))
-        if not dims or dims[0] < 1 or dims[-1] > width or len(set(dims)) < len(dims):
-            raise ValueError(
-                f"dims are {list(dims)}, expected different prefix lengths from 1 to {width}, the "
-                "dimensions of the embeddings"
-            )
+    def _within_max_dim(self, dims: tuple[int, ...]) -> tuple[int, ...]:
         kept = tuple(dim for dim in dims if self.max_dim is None or dim <= self.max_dim)
         if not kept:
             raise ValueError(
@@ -331,32 +382,7 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         return kept
 
-    def _check_arguments(self) -> None:
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}, expected one of {list(known)}"
-                )
-        if not 0 < self.validation_fraction < 1:
-            raise ValueError(
-                f"validation_fraction is {self.validation_fraction}, expected a number between 0 "
-                "and 1"
-            )
-        if self.C is not None and not 0 < self.C < float("inf"):
-            raise ValueError(f"C is {self.C}, expected a positive number, or None to choose it")
 
-
-def _checked_weights(sample_weight: ArrayLike | None, n_rows: int) -> Floats:
-    if sample_weight is None:
-        return np.ones(n_rows)
-    weights = np.asarray(sample_weight, np.float64)
-    if weights.ndim == 0:
-        weights = np.full(n_rows, float(weights))
-    if weights.shape != (n_rows,) or not (np.isfinite(weights) & (weights >= 0)).all():
-        raise ValueError(
-            f"sample_weight has shape {list(weights.shape)}, expected a number that is not "
-            f"negative for each of {n_rows} rows"
-        )
-    if not weights.any():
-        raise ValueError("sample_weight is zero for all rows, expected one that counts at least")
-    return weights
+def _or_none(figure: float) -> float | None:
+    """JSON has no nan."""
+    return None if isnan(figure) else figure

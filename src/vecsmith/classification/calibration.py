@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vecsmith._extras import require
 from vecsmith.classification.heads import LinearHeads, sigmoid, softmax
+from vecsmith.classification.targets import row_weights
 
 Floats = NDArray[np.float64]
 
@@ -67,12 +68,7 @@ def calibrate(
     """
     rows = np.asarray(x)
     targets = targets_of(heads, y, len(rows))
-    weights = np.ones(len(rows)) if sample_weight is None else np.asarray(sample_weight, np.float64)
-    if weights.shape != (len(rows),) or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
-        raise ValueError(
-            f"sample_weight has shape {list(weights.shape)}, expected a number that is not "
-            f"negative for each of {len(rows)} rows, and one that counts at least"
-        )
+    weights = row_weights(sample_weight, len(rows))
     return heads.with_temperatures(
         tuple(
             _temperature(heads.logits(rows, dim).astype(np.float64), targets, weights, heads)

@@ -16,12 +16,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vecsmith.classification.heads import check_dims
+
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
 
 # The paper's text says "100 samples from 0 to 1", its notebook, which made its figures, this.
 NOTEBOOK_GRID: Final[Floats] = np.linspace(0.1, 1, 100)
-TEXT_GRID: Final[Floats] = np.linspace(0, 1, 100)
 # Sums of weights that differ by less than this share are equal but for rounding.
 _ROUNDING = 1e-12
 
@@ -46,7 +47,7 @@ class HeadOutcomes:
     weights: Floats
 
     def __post_init__(self) -> None:
-        _check_dims(self.dims)
+        check_dims(self.dims)
         shape = (len(self.dims), len(self.weights))
         for name, values in (("confidences", self.confidences), ("correct", self.correct)):
             if values.shape != shape:
@@ -90,20 +91,6 @@ class HeadOutcomes:
             weights=self.weights[places],
         )
 
-    def up_to(self, max_dim: int) -> HeadOutcomes:
-        """The outcomes of the heads of at most `max_dim` dimensions.
-
-        Raises:
-            ValueError: If there is none.
-        """
-        n_heads = _n_heads(self.dims, max_dim)
-        return HeadOutcomes(
-            dims=self.dims[:n_heads],
-            confidences=self.confidences[:n_heads],
-            correct=self.correct[:n_heads],
-            weights=self.weights,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class CascadeFigures:
@@ -137,7 +124,7 @@ class Cascade:
     thresholds: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        _check_dims(self.dims)
+        check_dims(self.dims)
         if len(self.thresholds) != len(self.dims) - 1 or any(map(isnan, self.thresholds)):
             raise ValueError(
                 f"thresholds are {list(self.thresholds)}, expected {len(self.dims) - 1} numbers, "
@@ -196,10 +183,11 @@ class Cascade:
                              f"{list(self.dims)}")  # fmt: skip
         places = self.stops(outcomes.confidences, max_dim=max_dim)
         right = outcomes.correct[places, np.arange(len(places))]
+        totals = self.total_dims(max_dim=max_dim)
         return CascadeFigures(
-            accuracy=_mean(right, outcomes.weights),
-            mean_dims=_mean(np.asarray(self.dims)[places], outcomes.weights),
-            mean_total_dims=_mean(self.total_dims(max_dim=max_dim)[places], outcomes.weights),
+            accuracy=float(np.average(right, weights=outcomes.weights)),
+            mean_dims=float(np.average(np.asarray(self.dims)[places], weights=outcomes.weights)),
+            mean_total_dims=float(np.average(totals[places], weights=outcomes.weights)),
         )
 
 
@@ -264,17 +252,8 @@ def confidence_of(probabilities: NDArray[np.floating], *, multilabel: bool = Fal
     return sure.astype(np.float64)
 
 
-def _mean(values: NDArray[np.number], weights: Floats) -> float:
-    return float(np.average(values, weights=weights))
-
-
 def _n_heads(dims: tuple[int, ...], max_dim: int | None) -> int:
-    n_heads = len(dims) if max_dim is None else int(np.searchsorted(dims, max_dim, side="right"))
+    n_heads = len(dims) if max_dim is None else sum(dim <= max_dim for dim in dims)
     if not n_heads:
         raise ValueError(f"max_dim is {max_dim}, expected at least {dims[0]}, the shortest prefix")
     return n_heads
-
-
-def _check_dims(dims: tuple[int, ...]) -> None:
-    if not dims or any(b <= a for a, b in zip((0, *dims), dims, strict=False)):
-        raise ValueError(f"dims are {list(dims)}, expected positive lengths, ascending")

@@ -22,6 +22,7 @@ from vecsmith.classification.heads import LinearHeads
 from vecsmith.classification.holdout import held_out, merged, row_hashes
 from vecsmith.classification.learnt_rotation import learn_rotation
 from vecsmith.classification.rotation import Rotation, discriminant_rotation, plain_scale
+from vecsmith.classification.targets import make_targets
 
 Floats = NDArray[np.float64]
 RotationName = Literal["learnt", "discriminant", "none"]
@@ -69,10 +70,10 @@ class Material:
         """Whether each row has one class."""
         return self.targets.ndim == 1
 
-    def split(self, fraction: float, seed: int) -> tuple[Material, Material]:
-        """Rows to fit on, and rows held out, each different one of these once.
+    def split(self, fraction: float, seed: int) -> tuple[Material, Material | None]:
+        """Rows to fit on, and rows held out, each different one of these once; None where none are.
 
-        Where there are too few rows to hold any out, all are on both sides.
+        A class keeps a row to be fitted on, so of classes of one row each none is held out.
         """
         codes = self.targets
         if not self.is_single:
@@ -82,10 +83,25 @@ class Material:
         strata = codes if self.is_single else np.zeros_like(codes)
         held = held_out(hashes, strata, self.weights, fraction)
         if not held.any():
-            return self, self
+            return self, None
         judged = self._rows(held)
         places, weights = merged(hashes[held], judged.weights)
         return self._rows(~held), Material(judged.rows[places], judged.targets[places], weights)
+
+    def weighed(self, held: Material, class_weight: ClassWeight) -> Material:
+        """Rows held out of these, which count as their classes do in a fit on all.
+
+        With several labels a row that is a matter of labels and not of rows: they stay as they are.
+        """
+        if class_weight is None or not self.is_single:
+            return held
+        _, targets = make_targets(
+            self.targets, len(self.rows), kind="softmax", classes=None, class_weight=class_weight,
+            sample_weight=self.weights,
+        )  # fmt: skip
+        _, firsts = np.unique(self.targets, return_index=True)
+        of_classes = targets.row_weights[firsts] / self.weights[firsts]
+        return replace(held, weights=held.weights * of_classes[held.targets])
 
     def _rows(self, mask: NDArray[np.bool_]) -> Material:
         return Material(self.rows[mask], self.targets[mask], self.weights[mask])
@@ -132,6 +148,15 @@ def fit_cascade(
         n_steps=n_steps,
     )
     return replace(plan, heads=picked), choices
+
+
+def unjudged(settings: FitSettings) -> Choices:
+    """What to choose where no row is held out: weights held back most, nothing learnt besides."""
+    return Choices(
+        strengths=dict.fromkeys(settings.dims, min(settings.strengths)),
+        temperatures=None,
+        n_steps=0,
+    )
 
 
 def fit_again(material: Material, choices: Choices, settings: FitSettings) -> CascadedHeads:

@@ -71,8 +71,8 @@ class CascadedHeads:
                 f"heads of up to {self.heads.dims[-1]} of {width} dimensions of embeddings of "
                 f"{rows}, expected no more than there are, of {self.n_features}"
             )
-        if not 0 < self.scale < float("inf"):
-            raise ValueError(f"scale is {self.scale}, expected a positive number")
+        if not 0 < self.scale <= float(np.finfo(np.float32).max):
+            raise ValueError(f"scale is {self.scale}, expected a positive number of float32")
 
     def coordinates(self, x: NDArray[Any], start: int, stop: int) -> FloatMatrix:
         """Coordinates `start` to `stop` that the heads read, of embeddings [N, D].
@@ -82,14 +82,16 @@ class CascadedHeads:
         if self.rotation is not None:
             return self.rotation.coordinates(x, start, stop)
         wide = prefix_of(x[:, start:stop], stop - start)
-        return wide * wide.dtype.type(self.scale)
+        with np.errstate(over="ignore"):  # heads refuse what is not finite
+            return wide * wide.dtype.type(self.scale)
 
-    def decide(self, x: ArrayLike, *, max_dim: int | None = None) -> Decisions:
+    def decide(self, x: ArrayLike, *, max_dim: int | None = None, first_row: int = 0) -> Decisions:
         """What the first head that is sure enough says of each row.
 
         Args:
             x: Embeddings [N, D].
             max_dim: The longest prefix to use; None: all.
+            first_row: What errors call the first row.
 
         Raises:
             ValueError: If the embeddings are not N rows of D finite numbers, or no head has so few
@@ -101,7 +103,8 @@ class CascadedHeads:
         places = np.empty(len(rows), np.intp)
         asked = self.cascade.asked(max_dim)
         for block in self._blocks(len(rows)):
-            self._decide_block(rows[block], asked, probabilities[block], places[block])
+            names = first_row + np.arange(block.start, block.start + len(rows[block]))
+            self._decide_block(rows[block], names, asked, probabilities[block], places[block])
         totals = self.cascade.total_dims(max_dim=max_dim)
         return Decisions(
             probabilities=probabilities,
@@ -126,7 +129,7 @@ class CascadedHeads:
         rows = self._checked(x)
         labels, dims = [], []
         for block in [*self._blocks(len(rows))] or [slice(0, 0)]:
-            decisions = self.decide(rows[block], max_dim=max_dim)
+            decisions = self.decide(rows[block], max_dim=max_dim, first_row=block.start)
             labels.append(self.labels_of(decisions.probabilities))
             dims.append(decisions.dims)
         return np.concatenate(labels), np.concatenate(dims)
@@ -155,7 +158,8 @@ class CascadedHeads:
         for block in self._blocks(len(x)):
             rows = self.coordinates(x[block], 0, self.heads.dims[-1])
             for m, dim in enumerate(self.heads.dims):
-                probabilities = self.heads.probabilities(rows, dim)
+                names = np.arange(block.start, block.start + len(rows))
+                probabilities = self.heads.probabilities(rows, dim, names=names)
                 confidences[m, block] = confidence_of(probabilities, multilabel=multilabel)
                 if multilabel:
                     correct[m, block] = ((probabilities > 0.5) == targets[block]).all(axis=1)
@@ -178,7 +182,12 @@ class CascadedHeads:
             yield slice(start, start + step)
 
     def _decide_block(
-        self, rows: NDArray[Any], asked: tuple[int, ...], probabilities: FloatMatrix, places: Places
+        self,
+        rows: NDArray[Any],
+        names: NDArray[np.integer],
+        asked: tuple[int, ...],
+        probabilities: FloatMatrix,
+        places: Places,
     ) -> None:
         waiting = np.arange(len(rows))
         known = self.coordinates(rows, 0, 0)
@@ -187,14 +196,12 @@ class CascadedHeads:
             known = np.concatenate(
                 [known, self.coordinates(rows[waiting], known.shape[1], dim)], axis=1
             )
-            found = self.heads.probabilities(known, dim)
+            found = self.heads.probabilities(known, dim, names=names[waiting])
             sure = confidence_of(found, multilabel=self.heads.kind == "multilabel")
-            stops = np.ones(len(waiting), np.bool_) if m == asked[-1] else self._stops(m, sure)
+            last = m == asked[-1]
+            stops = np.ones(len(waiting), np.bool_) if last else sure > self.cascade.thresholds[m]
             probabilities[waiting[stops]] = found[stops]
             places[waiting[stops]] = m
             waiting, known = waiting[~stops], known[~stops]
             if not len(waiting):
                 break
-
-    def _stops(self, m: int, sure: NDArray[np.float64]) -> NDArray[np.bool_]:
-        return sure > self.cascade.thresholds[m]

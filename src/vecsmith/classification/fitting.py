@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vecsmith._extras import require
+from vecsmith.classification.arguments import checked_dims
 from vecsmith.classification.heads import HeadKind, LinearHeads, Scaling
 from vecsmith.classification.objective import Objective, Targets
 from vecsmith.classification.targets import checked_rows, make_targets
@@ -84,7 +85,8 @@ def fit_heads(
         ['yes']
     """
     rows = checked_rows(x)
-    lengths = _checked_dims(dims, rows.shape[1])
+    width = rows.shape[1]
+    lengths = halved_dims(width) if dims is None else checked_dims(dims, width)
     shares = _checked_weights(weights, lengths)
     _positive(strength, "strength")
     _positive(tol, "tol")
@@ -170,18 +172,6 @@ def _heads_of(
         scaling=scaling,
         unfinished=unfinished,
     )
-
-
-def _checked_dims(dims: Sequence[int] | None, width: int) -> tuple[int, ...]:
-    if dims is None:
-        return halved_dims(width)
-    given = [int(dim) for dim in dims]
-    if not given or min(given) < 1 or max(given) > width or len(set(given)) < len(given):
-        raise ValueError(
-            f"dims are {list(dims)}, expected different prefix lengths from 1 to {width}, the "
-            "dimensions of the embeddings"
-        )
-    return tuple(sorted(given))
 
 
 def _checked_weights(

@@ -17,6 +17,7 @@ from vecsmith._typing import FloatArray
 
 HeadKind = Literal["softmax", "multilabel"]
 Scaling = Literal["normalize", "none"]
+_SINGLE = np.finfo(np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,8 +51,7 @@ class LinearHeads:
     unfinished: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.dims or any(b <= a for a, b in zip((0, *self.dims), self.dims, strict=False)):
-            raise ValueError(f"dims are {list(self.dims)}, expected positive lengths, ascending")
+        check_dims(self.dims)
         if self.kind not in ("softmax", "multilabel"):
             raise ValueError(f'kind is {self.kind!r}, expected "softmax" or "multilabel"')
         if self.scaling not in ("normalize", "none"):
@@ -62,7 +62,7 @@ class LinearHeads:
         _fits(self.biases, (n_rows, len(self.classes)), "biases")
         given = self.temperatures
         if given is not None and (
-            len(given) != len(self.dims) or not all(0 < t < float("inf") for t in given)
+            len(given) != len(self.dims) or not all(_SINGLE.tiny <= t <= _SINGLE.max for t in given)
         ):
             raise ValueError(
                 f"temperatures are {list(given)}, expected {len(self.dims)} positive numbers"
@@ -95,7 +95,9 @@ class LinearHeads:
         first = sum(self.dims[:place])
         return self.weights[:, first : first + dim], self.biases[place]
 
-    def logits(self, x: ArrayLike, dim: int) -> NDArray[np.floating[Any]]:
+    def logits(
+        self, x: ArrayLike, dim: int, *, names: NDArray[np.integer] | None = None
+    ) -> NDArray[np.floating[Any]]:
         """Scores of the classes from the first `dim` dimensions, [N, C].
 
         In float64 if `x` is, else in float32. Temperatures are not in them.
@@ -103,6 +105,7 @@ class LinearHeads:
         Args:
             x: Embeddings [N, D], D at least `dim`; what is after the prefix is not read.
             dim: One of `dims`.
+            names: What errors call the rows, [N]; None: 0, 1, and so on.
 
         Raises:
             ValueError: If there is no head for `dim`, `x` is too narrow, or a row is not finite.
@@ -116,13 +119,16 @@ class LinearHeads:
             scores += bias
         broken = ~np.isfinite(scores).all(axis=1)
         if broken.any():
+            row = int(np.argmax(broken))
             raise ValueError(
-                f"row {int(np.argmax(broken))} gives scores that are not finite, expected "
-                "embeddings of finite numbers"
+                f"row {row if names is None else names[row]} gives scores that are not finite, "
+                "expected embeddings of finite numbers"
             )
         return scores
 
-    def probabilities(self, x: ArrayLike, dim: int) -> NDArray[np.floating[Any]]:
+    def probabilities(
+        self, x: ArrayLike, dim: int, *, names: NDArray[np.integer] | None = None
+    ) -> NDArray[np.floating[Any]]:
         """Probabilities of the classes from the first `dim` dimensions, [N, C].
 
         Softmax over the classes, or for "multilabel" the sigmoid of each, of logits divided by the
@@ -131,11 +137,12 @@ class LinearHeads:
         Args:
             x: Embeddings [N, D].
             dim: One of `dims`.
+            names: What errors call the rows, [N]; None: 0, 1, and so on.
 
         Raises:
             ValueError: As for `logits`.
         """
-        return self.probabilities_of(self.logits(x, dim), dim)
+        return self.probabilities_of(self.logits(x, dim, names=names), dim)
 
     def probabilities_of(
         self, logits: NDArray[np.floating[Any]], dim: int
@@ -161,6 +168,16 @@ class LinearHeads:
     def with_temperatures(self, temperatures: tuple[float, ...] | None) -> LinearHeads:
         """The same heads, whose logits are divided by these."""
         return replace(self, temperatures=temperatures)
+
+
+def check_dims(dims: tuple[int, ...]) -> None:
+    """Refuses what are no prefix lengths of heads.
+
+    Raises:
+        ValueError: If they are not positive or do not ascend.
+    """
+    if not dims or any(b <= a for a, b in zip((0, *dims), dims, strict=False)):
+        raise ValueError(f"dims are {list(dims)}, expected positive lengths, ascending")
 
 
 def prefix_of(x: ArrayLike, dim: int) -> NDArray[np.floating[Any]]:
@@ -195,7 +212,8 @@ def inverse_lengths(rows: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """Softmax of each row [N, C]."""
-    powers: NDArray[np.floating[Any]] = np.exp(logits - logits.max(axis=1, keepdims=True))
+    with np.errstate(over="ignore"):  # scores too far apart for a float are infinitely so
+        powers: NDArray[np.floating[Any]] = np.exp(logits - logits.max(axis=1, keepdims=True))
     powers /= powers.sum(axis=1, keepdims=True)
     return powers
 

@@ -36,6 +36,9 @@ def held_out(
 ) -> NDArray[np.bool_]:
     """Which rows are held out, [N]: of each code about `fraction` of the weight, never all rows.
 
+    Codes of which the share is less than a row give theirs together: of all their rows about
+    `fraction`, drawn from those that leave each code one.
+
     Args:
         hashes: Of the rows, from `row_hashes`.
         codes: What to take equal shares of, [N].
@@ -57,6 +60,12 @@ def held_out(
     middles = (sums - group_weights / 2 - before[of_group]) / totals[of_group]
     taken = middles < fraction
     taken[lasts] = False
+    rare = ~np.logical_or.reduceat(taken, firsts)[of_group]
+    spare = np.flatnonzero(rare & ~np.isin(np.arange(len(starts)), lasts))
+    if len(spare):
+        spare = spare[np.argsort(hashes[order][starts][spare], kind="stable")]
+        upto = np.cumsum(group_weights[spare]) - group_weights[spare] / 2
+        taken[spare] = upto < fraction * group_weights[rare].sum()
     held = np.empty(len(order), np.bool_)
     held[order] = np.repeat(taken, np.diff(np.append(starts, len(order))))
     return held

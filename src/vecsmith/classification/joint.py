@@ -114,7 +114,10 @@ def learn_cascade(
 
 
 def cheapest_cascade(
-    outcomes: HeadOutcomes, price: float, start: Sequence[Cascade] = ()
+    outcomes: HeadOutcomes,
+    price: float,
+    start: Sequence[Cascade] = (),
+    levels: Sequence[_Levels] | None = None,
 ) -> Cascade:
     """The cascade of the highest mean worth less `price` times its mean of all dimensions asked.
 
@@ -125,12 +128,10 @@ def cheapest_cascade(
         outcomes: Of held-out rows.
         price: What a dimension costs, in accuracy.
         start: Cascades to begin with, besides the one that asks the last head alone.
+        levels: Thresholds to try of each head but the last; None: those of the outcomes.
     """
-    return _best(_Problem(outcomes, _all_levels(outcomes), price), start)
-
-
-def _best(problem: _Problem, start: Sequence[Cascade]) -> Cascade:
-    dims = problem.outcomes.dims
+    problem = _Problem(outcomes, _all_levels(outcomes) if levels is None else levels, price)
+    dims = outcomes.dims
     alone = (inf,) * (len(dims) - 1)
     found = [problem.improved(thresholds) for thresholds in (alone, *(c.thresholds for c in start))]
     return Cascade(dims, max(found, key=problem.value))
@@ -233,7 +234,7 @@ def _path(outcomes: HeadOutcomes, prices: Sequence[float]) -> list[Cascade]:
     levels = _all_levels(outcomes)
     found: list[Cascade] = []
     for price in prices:
-        found.append(_best(_Problem(outcomes, levels, price), found[-1:]))
+        found.append(cheapest_cascade(outcomes, price, found[-1:], levels))
     return found
 
 

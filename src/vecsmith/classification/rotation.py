@@ -28,6 +28,8 @@ _SHRINKAGE = 0.3
 _BLOCK = 8192
 # Of the largest: directions that separate classes less than this do not separate them.
 _NO_SEPARATION = 1e-6
+# Of the spread of class means: less is what rounding leaves of none.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,8 +67,9 @@ class Rotation:
         """
         wide = prefix_of(rows, rows.shape[1])
         matrix = self.matrix[:, start:stop].astype(wide.dtype, copy=False)
-        found: NDArray[np.floating[Any]] = wide @ matrix
-        found -= self.center.astype(wide.dtype, copy=False) @ matrix
+        with np.errstate(over="ignore", invalid="ignore"):  # heads refuse what is not finite
+            found: NDArray[np.floating[Any]] = wide @ matrix
+            found -= self.center.astype(wide.dtype, copy=False) @ matrix
         return found
 
 
@@ -87,6 +90,9 @@ def discriminant_rotation(
     center, means, shares, spread = _moments(x, present, weights, single=single)
     dim = len(center)
     level = np.trace(spread) / dim
+    apart = float(shares @ ((means - center) ** 2).sum(axis=1)) / dim
+    if level <= _ROUNDING * apart:  # where each class is one point, what is left is no spread
+        spread, level = np.zeros_like(spread), 0.0
     ball = np.eye(dim) * (level if level > 0 else 1.0)
     shrunk = (1 - _SHRINKAGE) * spread + _SHRINKAGE * ball
     whitener = np.linalg.inv(np.linalg.cholesky(shrunk)).T

@@ -7,6 +7,7 @@ classifier or in a FormatError.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf, isfinite
 from pathlib import Path
@@ -40,6 +41,7 @@ JSON_NAME: Final = "classifier.json"
 TENSORS_NAME: Final = "classifier.safetensors"
 _MAX_JSON_BYTES = 256 * 2**20
 _MAX_DIM = 2**24
+_MAX_LABEL_BYTES = 2**31
 # Types of labels that are kept exactly, by the kind of their numpy type
 _LABEL_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "U": (str,),
@@ -136,9 +138,14 @@ def open_classifier(folder: PathLike) -> SavedClassifier:
         cascaded = _cascaded(block, tensors, source)
     except ValueError as error:  # the parts say what does not fit
         raise FormatError(f"{path}: {error}; save it again") from error
+    settings, shortest = object_of(block, "settings", source=source), cascaded.heads.dims[0]
+    longest = settings.get("max_dim")
+    if longest is not None and (type(longest) is not int or longest < shortest):
+        raise FormatError(f"{source}.settings.max_dim: {longest!r:.60}, expected a whole number of "
+                          f"at least {shortest}, the shortest prefix, or null")  # fmt: skip
     return SavedClassifier(
         cascaded=cascaded,
-        settings=object_of(block, "settings", source=source),
+        settings=settings,
         learnt=object_of(block, "learnt", source=source),
         about=object_of(block, "about", source=source),
     )
@@ -153,13 +160,13 @@ def _cascaded(block: Mapping[str, Any], tensors: TensorFile, source: str) -> Cas
         temperatures = tuple(_numbers(block, "temperatures", source))
     rotation = None
     if flag(block, "rotated", source=source, default=False):
-        rotation = Rotation(center=_tensor(tensors, "center"), matrix=_tensor(tensors, "matrix"))
+        rotation = Rotation(center=tensors.tensor("center"), matrix=tensors.tensor("matrix"))
     return CascadedHeads(
         heads=LinearHeads(
             dims=dims,
             tied=flag(block, "tied", source=source, default=False),
-            weights=_tensor(tensors, "weights"),
-            biases=_tensor(tensors, "biases"),
+            weights=tensors.tensor("weights"),
+            biases=tensors.tensor("biases"),
             classes=_classes_of(object_of(block, "classes", source=source), f"{source}.classes"),
             kind=kind,
             scaling=_one_of(block, "scaling", ("none", "normalize"), source),
@@ -171,10 +178,6 @@ def _cascaded(block: Mapping[str, Any], tensors: TensorFile, source: str) -> Cas
         rotation=rotation,
         scale=_number(block.get("scale"), f"{source}.scale"),
     )
-
-
-def _tensor(tensors: TensorFile, name: str) -> NDArray[Any]:
-    return tensors.tensor(name)
 
 
 def _classes_block(classes: NDArray[Any]) -> dict[str, Any]:
@@ -192,6 +195,9 @@ def _classes_block(classes: NDArray[Any]) -> dict[str, Any]:
     for value in values:
         if isinstance(value, str):
             _check_unicode(value)
+    if kind == "U" and _n_bytes(values) > _MAX_LABEL_BYTES:
+        raise ValueError(f"{_n_bytes(values)} bytes of classes, each as long as the longest, "
+                         f"expected at most {_MAX_LABEL_BYTES}")  # fmt: skip
     return {"dtype": kind if kind in "UO" else classes.dtype.name, "values": values}
 
 
@@ -217,14 +223,28 @@ def _classes_of(block: Mapping[str, Any], source: str) -> NDArray[Any]:
     for value in values:
         if type(value) not in _LABEL_TYPES[dtype.kind]:
             raise FormatError(f"{source}.values: {value!r:.60}, expected labels of type {name}")
+    if name == "U" and _n_bytes(values) > _MAX_LABEL_BYTES:
+        raise FormatError(f"{source}.values: {_n_bytes(values)} bytes of labels, each as long as "
+                          f"the longest, expected at most {_MAX_LABEL_BYTES}")  # fmt: skip
     try:
-        classes = np.array(values, dtype)
+        with np.errstate(over="ignore"):  # what is not kept as it was is refused below
+            classes = np.array(values, dtype)
     except (OverflowError, ValueError) as error:
         raise FormatError(f"{source}.values: {error}, expected labels of type {name}") from error
+    kept = classes.tolist()
+    changed = [value for value, found in zip(values, kept, strict=True) if value != found]
+    if changed:
+        raise FormatError(f"{source}.values: {changed[0]!r:.60}, expected labels that type {name} "
+                          "keeps as they are")  # fmt: skip
     if len(set(values)) != len(values) or not values:
         raise FormatError(f"{source}.values: {len(values)} labels, {len(set(values))} different "
                           "ones, expected one at least and none twice")  # fmt: skip
     return classes
+
+
+def _n_bytes(labels: Sequence[str]) -> int:
+    """Of an array in which each label has the room of the longest."""
+    return 4 * len(labels) * max(map(len, labels), default=0)
 
 
 def _one_of(block: Mapping[str, Any], key: str, known: Sequence[str], source: str) -> Any:
@@ -254,9 +274,11 @@ def _numbers(
 
 
 def _number(value: Any, source: str) -> float:
-    if type(value) not in (int, float) or not isfinite(value):
-        raise FormatError(f"{source}: {kind_of(value)} {value!r:.60}, expected a number")
-    return float(value)
+    if type(value) in (int, float):
+        with suppress(OverflowError):  # a whole number beyond all floats
+            if isfinite(value):
+                return float(value)
+    raise FormatError(f"{source}: {kind_of(value)} {value!r:.60}, expected a number")
 
 
 def settings_block(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -282,20 +304,22 @@ def settings_of(block: Mapping[str, Any], names: Collection[str], *, source: str
     if isinstance(given, list):
         try:
             settings["class_weight"] = {label: float(weight) for label, weight in given}
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
             raise FormatError(
                 f"{source}.settings.class_weight: {given!r:.60}, expected pairs of class and weight"
             ) from error
     return settings
 
 
-def numbers_of(block: Mapping[str, Any], key: str, n: int, *, source: str) -> list[float]:
-    """The `n` numbers under `key`.
+def numbers_of(
+    block: Mapping[str, Any], key: str, n: int, *, source: str, absent: float | None = None
+) -> list[float]:
+    """The `n` numbers under `key`, `absent` where there is null and that is allowed.
 
     Raises:
         FormatError: If there are not so many numbers.
     """
-    numbers = _numbers(block, key, f"{source}.learnt")
+    numbers = _numbers(block, key, f"{source}.learnt", absent=absent)
     if len(numbers) != n:
         raise FormatError(f"{source}.learnt.{key}: {len(numbers)} numbers, expected {n}")
     return numbers

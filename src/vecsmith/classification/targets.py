@@ -57,7 +57,7 @@ def make_targets(
     if len(labels) != n_rows if labels.ndim else True:
         raise ValueError(f"labels have shape {list(labels.shape)}, expected one for each of "
                          f"{n_rows} embeddings")  # fmt: skip
-    weights = _row_weights(sample_weight, n_rows)
+    weights = row_weights(sample_weight, n_rows)
     if kind == "multilabel":
         return _multilabel(labels, weights, classes, class_weight)
     if kind != "softmax":
@@ -134,17 +134,27 @@ def _multilabel(
     )
 
 
-def _row_weights(sample_weight: ArrayLike | None, n_rows: int) -> Floats:
+def row_weights(sample_weight: ArrayLike | None, n_rows: int) -> Floats:
+    """How much each row counts, [N]; one number stands for all.
+
+    Raises:
+        ValueError: If they are not numbers of N rows, or none counts.
+    """
     if sample_weight is None:
         return np.ones(n_rows)
     weights = np.asarray(sample_weight, np.float64)
+    if weights.ndim == 0:
+        weights = np.full(n_rows, float(weights))
     if weights.shape != (n_rows,) or not (np.isfinite(weights) & (weights >= 0)).all():
         raise ValueError(
             f"sample_weight has shape {list(weights.shape)}, expected a number that is not "
             f"negative for each of {n_rows} rows"
         )
-    if not weights.any():
-        raise ValueError("sample_weight is 0 for all rows, expected one that counts at least")
+    if not 0 < weights.sum() < np.inf:
+        raise ValueError(
+            f"sample_weight sums to {weights.sum():g}, being zero for all rows or too large, "
+            "expected one that counts at least"
+        )
     return weights
 
 

@@ -120,7 +120,7 @@ def fit(
             "rows": len(labels),
         },
     )
-    loss, low, high = classifier.validation_loss_
+    loss, low, high = (_or_none(number) for number in classifier.validation_loss_)
     return {
         "classifier": str(out),
         "model": model,
@@ -130,9 +130,9 @@ def fit(
         "thresholds": {
             str(d): None if t == np.inf else t for d, t in classifier.thresholds_.items()
         },
-        "expected_dims": classifier.expected_dims_,
-        "expected_total_dims": classifier.expected_total_dims_,
-        "validation_accuracy": classifier.validation_accuracy_,
+        "expected_dims": _or_none(classifier.expected_dims_),
+        "expected_total_dims": _or_none(classifier.expected_total_dims_),
+        "validation_accuracy": _or_none(classifier.validation_accuracy_),
         "validation_loss": {"value": loss, "low": low, "high": high},
         "seconds_encoding": encoded - started,
         "seconds_fitting": time.perf_counter() - encoded,
@@ -196,6 +196,11 @@ def open_fitted(folder: Path, model: str | None, *, max_dim: int | None = None) 
             about=saved.about,
         )
     return FittedModel(saved=saved, encoder=encoder, labels=labels, folder=folder)
+
+
+def _or_none(figure: float) -> float | None:
+    """JSON has no nan, which is a figure of no rows."""
+    return None if np.isnan(figure) else figure
 
 
 def _encoder_block(

@@ -19,6 +19,8 @@ from vecsmith.corpora.rows import Limits, Rows, kind_of, listed, mended
 from vecsmith.errors import FormatError
 
 _LABEL_TYPES = (str, int, bool)
+# Of the numbers that 64 bits hold: beyond them numpy makes floats, or nothing, of whole numbers.
+_LEAST, _MOST = -(2**63), 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +107,22 @@ def label_array(
 
 def _checked_label(label: Any, rows: Rows, i: int, column: str) -> Any:
     if isinstance(label, (list, tuple)):
-        return [_checked_label(one, rows, i, column) for one in label]
+        return [_checked_single(one, rows, i, column) for one in label]
+    return _checked_single(label, rows, i, column)
+
+
+def _checked_single(label: Any, rows: Rows, i: int, column: str) -> Any:
     if type(label) is float and label.is_integer():
         label = int(label)  # a table with a missing value makes numbers of whole numbers
     if type(label) not in _LABEL_TYPES:
         raise FormatError(
             f"{rows.where(i)}: the label {column!r} is {kind_of(label)}, expected a string, a "
             "whole number, true or false, or a list of these"
+        )
+    if type(label) is int and not _LEAST <= label <= _MOST:
+        raise FormatError(
+            f"{rows.where(i)}: the label {column!r} is {label!r:.60}, expected a whole number that "
+            "64 bits hold; write it as a string"
         )
     return mended(label)[0] if isinstance(label, str) else label
 

@@ -66,14 +66,23 @@ def fit(
         float | None,
         typer.Option(
             min=0,
-            help="Accuracy that stopping early may lose, as in 0.005 (default: the paper's rule).",
+            help="Accuracy that stopping early may lose on average, as in 0.005 (default: the "
+            "paper's rule).",
         ),
     ] = None,
     surely: Annotated[
-        bool, typer.Option("--surely", help="Ask that with 95 % confidence, not on average.")
+        bool,
+        typer.Option(
+            "--surely",
+            help="Ask that with 95 % confidence, not on average, of the fit without held-out rows.",
+        ),
     ] = False,
     balanced: Annotated[
-        bool, typer.Option("--balanced", help="Let each class count as much as any other.")
+        bool,
+        typer.Option(
+            "--balanced",
+            help="Let each class count as much as any other, also in thresholds and figures.",
+        ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Draws the rows held out.")] = 0,
     compute_dtype: Annotated[
@@ -228,10 +237,15 @@ def evaluate(
 def _fit_lines(result: dict[str, Any]) -> list[str]:
     loss = result["validation_loss"]
     asked = [f"{dim} (over {t:.3f})" for dim, t in result["thresholds"].items() if t is not None]
-    return [
+    lines = [
         f"{result['classifier']}: {count(result['rows'])} texts, {result['classes']} labels; "
         f"{result['seconds_encoding']:.1f} s to encode, {result['seconds_fitting']:.1f} s to fit",
         f"asks prefixes of {', '.join([*asked, str(result['dims'][-1])])}",
+    ]
+    if loss["value"] is None:
+        return [*lines, "no rows could be held out: how good it is, is not known"]
+    return [
+        *lines,
         f"on rows held out: accuracy {result['validation_accuracy']:.4f}, "
         f"{result['expected_dims']:.1f} dims on average, "
         f"{result['expected_total_dims']:.1f} with all heads asked",
