@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -17,9 +18,11 @@ from tests.cli.indexing import cosines, documents, write_rows
 from tests.cli.running import Run, leftovers
 from vecsmith import StaticModel
 from vecsmith.cli import _gathering
+from vecsmith.cli.index import recall_words
 from vecsmith.retrieval import text_index
 from vecsmith.retrieval.index import AdaptiveIndex
 from vecsmith.retrieval.text_index import TextIndex
+from vecsmith.retrieval.texts import TextStoreWriter
 
 TEXTS = documents(300)
 
@@ -447,3 +450,62 @@ def test_searches_may_begin_with_faiss(
     exact = call("search", "i", "hello cat", "-k", "5", "--exact", "--json")
     ours, best = (json.loads(each.stdout)["queries"][0]["hits"] for each in (found, exact))
     assert ours[0]["score"] == pytest.approx(best[0]["score"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--recall", "1.5"], "--recall 1.5, expected above 0 and at most 1"),
+        (["--recall", "0"], "--recall 0, expected above 0"),
+        (["--recall", "nan"], "--recall nan, expected above 0"),
+        (["--approximate", "hnsw"], r"vecsmith\[index\]"),
+        (["--queries", "one.txt"], "1 question, expected some hundreds"),
+    ],
+)
+def test_what_would_fail_in_the_end_is_refused_before_a_text_is_encoded(
+    call: Run, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    options: list[str], message: str,
+) -> None:  # fmt: skip
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    monkeypatch.setattr(_gathering.Gathering, "finish", lambda _: pytest.fail("texts are encoded"))
+    write_rows(tmp_path / "t.jsonl", TEXTS[:5])
+    (tmp_path / "one.txt").write_text("hello cat\n")
+    done = call("index", model_folder, "t.jsonl", "--out", "i", *options)
+    assert done.returncode != 0
+    assert re.search(message, done.stderr), done.stderr
+    assert leftovers(tmp_path) == []
+
+
+def test_texts_of_another_writer_are_not_taken_for_those_of_an_unfinished_addition(
+    call: Run, index: Path, model: StaticModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rows(tmp_path / "more.jsonl", ["hello mat", "cat dog"], ["m0", "m1"])
+    arguments = ("index", index, "--add", "more.jsonl", "--id-column", "id")
+
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TextIndex, "add", interrupted)
+        assert call(*arguments).returncode != 0
+    # meanwhile somebody adds as many by the class
+    with TextStoreWriter(tmp_path / "theirs", name_kind="str") as writer:
+        writer.append(["dog dog", "mat mat"], ["t0", "t1"])
+        theirs = writer.commit()
+    vectors = np.asarray(model.encode(["dog dog", "mat mat"]), np.float32)
+    TextIndex.open(index).add(theirs, vectors, np.arange(2))
+    done = call(*arguments)
+    assert done.returncode == 0, done.stderr
+    opened = TextIndex.open(index, verify=True)
+    assert len(opened) == len(TEXTS) + 4
+    for name, text in {"m0": "hello mat", "m1": "cat dog", "t0": "dog dog"}.items():
+        ((number,),) = opened.find([name])
+        assert opened.texts[number] == text
+        stored, fresh = opened.vectors.vectors([number])[0], np.asarray(model.encode(text))
+        np.testing.assert_allclose(stored, fresh, atol=1e-5)
+
+
+def test_a_recall_below_what_was_asked_is_told() -> None:
+    recall = {"achieved": 0.97, "low": 0.96, "high": 0.98, "n_queries": 500, "asked": 0.99}
+    assert "0.99 asked; less than asked: give other" in recall_words(recall)
+    assert recall_words({**recall, "asked": 0.97}).endswith("0.97 asked")

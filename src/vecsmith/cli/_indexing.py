@@ -68,15 +68,18 @@ def build(
         FormatError: If the model or the texts are broken.
         FileExistsError: If something is in `out`.
         RunFailed: If another process makes this index, or an unfinished run does not fit.
+        ValueError: If what is asked for makes no sense.
+        MissingExtraError: If a library that it takes is not installed.
     """
     started = time.perf_counter()
     _check_out(out)
+    _check_kept(kept)
     source = open_source(texts, reading.text_column, reading.id_column)
     encoder, dim = open_model(model, **options)
     if kept.dims and max(kept.dims) > dim:
         raise ValueError(f"--dims {max(kept.dims)} of {model}, which has {dim}, expected at most "
                          f"{dim}")  # fmt: skip
-    queries = None if kept.queries is None else _queries(kept.queries, encoder)
+    queries = None if kept.queries is None else _queries(kept.queries, encoder, dim)
     with PartialFolder(out) as partial:
         gathered = _gather(encoder, dim, source, partial, reading, half=kept.dtype != "float32")
         if not len(gathered.places):
@@ -296,8 +299,28 @@ def _check_out(out: Path) -> None:
         raise ValueError(f"--out {out}: no folder {out.parent}, expected one that exists")
 
 
-def _queries(file: str, encoder: Encoder) -> FloatArray:
-    """Vectors of the first questions of a file."""
+def _check_kept(kept: Kept) -> None:
+    """Refuses before anything is read what would be refused when all texts are encoded.
+
+    Raises:
+        ValueError: If the recall is no share.
+        MissingExtraError: If the graph or cells asked for need a library that is not there.
+    """
+    if not 0 < kept.recall <= 1:
+        raise ValueError(f"--recall {kept.recall:g}, expected above 0 and at most 1, as in 0.99")
+    if kept.approximate is not None:
+        from vecsmith._extras import require
+
+        require("faiss", extra="index", purpose="search by graphs and cells")
+
+
+def _queries(file: str, encoder: Encoder, dim: int) -> FloatArray:
+    """Vectors of the first questions of a file.
+
+    Raises:
+        FormatError: If there are fewer than two: one half is learnt from, the other judges.
+        ValueError: If the model gives questions other vectors than texts.
+    """
     from vecsmith.corpora.texts import texts_of
 
     questions: list[str] = []
@@ -305,9 +328,17 @@ def _queries(file: str, encoder: Encoder) -> FloatArray:
         questions += batch
         if len(questions) >= _MOST_QUERIES:
             break
-    if not questions:
-        raise FormatError(f"{file}: no question, expected some hundreds to tune searches to")
-    return encode_role(encoder, questions[:_MOST_QUERIES], "query")
+    if len(questions) < 2:
+        raise FormatError(
+            f"{file}: {len(questions) or 'no'} question, expected some hundreds to tune searches to"
+        )
+    vectors = encode_role(encoder, questions[:_MOST_QUERIES], "query")
+    if vectors.shape[1] != dim:
+        raise ValueError(
+            f"{file}: the model gives questions {vectors.shape[1]} dims and texts {dim}, expected "
+            "as many; index with a model of one length"
+        )
+    return vectors
 
 
 def _ids_in(file: str, column: str | None) -> list[str]:
