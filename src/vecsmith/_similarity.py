@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from vecsmith._typing import FloatArray
 
+_LEAST_LENGTH, _MOST_LENGTH = 1e-15, 1e18
 SimilarityName = Literal["cosine", "dot", "euclidean", "manhattan"]
 
 
@@ -56,8 +57,16 @@ def similarity_pairwise(a: NDArray[Any], b: NDArray[Any], *, kind: SimilarityNam
 
 def unit_rows(rows: FloatArray) -> FloatArray:
     """The rows [N, D] at length 1; one of zeros stays as it is."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: FloatArray = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    with np.errstate(over="ignore", under="ignore"):
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        unit: FloatArray = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    # Squares of so small or large values are beyond float32: there the lengths are wrong
+    odd = np.flatnonzero((lengths < _LEAST_LENGTH) | (lengths > _MOST_LENGTH))
+    if len(odd):
+        wide = rows[odd].astype(np.float64)
+        wide_lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+        fits = np.isfinite(wide_lengths) & (wide_lengths > 0)
+        unit[odd] = np.divide(wide, wide_lengths, out=np.zeros_like(wide), where=fits)
     return unit
 
 

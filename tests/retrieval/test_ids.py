@@ -45,6 +45,13 @@ def test_texts_of_one_key_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> Non
     assert kept.rows_of(["글 7", "글 30", "글 0", "글 29"]).tolist() == [7, -1, 0, 29]
 
 
+def test_keys_that_are_all_the_same_are_a_broken_file() -> None:
+    kept = Ids.of([f"{i}" for i in range(1000)])
+    arrays = {**kept.arrays, "id-keys": np.full(1000, ids_module._text_keys(["no"])[0])}
+    with pytest.raises(FormatError, match="there: a key is there more than 64 times"):
+        Ids("str", arrays, source="there").rows_of(["no"])
+
+
 @pytest.mark.parametrize("kind", [int, str])
 def test_keys_that_lead_nowhere_are_a_broken_file(kind: type) -> None:
     kept = Ids.of(one_kind([kind(5), kind(6)]))

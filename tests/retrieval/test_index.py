@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vecsmith.retrieval import AdaptiveIndex, SearchPlan, Similarity, Stage
+from vecsmith.retrieval import AdaptiveIndex, SearchPlan, Similarity, Stage, asking
+from vecsmith.retrieval.asking import allowed_places
 from vecsmith.retrieval.storage import segments
 
 N, D = 3000, 64
@@ -217,13 +218,20 @@ def test_a_filter_may_come_in_many_forms() -> None:
     bools = [False, True, False, True, True, False]
     numbers = [1, 3, 4]
     forms = [
-        bools, tuple(bools), np.array(bools), Column(bools), numbers, set(numbers),
+        bools, tuple(bools), np.array(bools), list(np.array(bools)), (i for i in numbers),
+        iter(bools), Column(bools), numbers, set(numbers),
         dict.fromkeys(numbers), np.array(numbers, dtype=np.uint16), Column(numbers), [*numbers, 99],
     ]  # fmt: skip
     for form in forms:
         hits = index.search(VECTORS[0], 6, filter=form)
         assert sorted(hits.ids[0].tolist()) == [-1, -1, -1, 1, 3, 4]
     assert (index.search(VECTORS[0], 2, filter=[]).ids == -1).all()
+    texts = AdaptiveIndex.build(VECTORS[:3], ids=["a", "b", "ab"])
+    assert texts.search(VECTORS[0], 2, filter="ab").ids.tolist() == [["ab", None]]
+    with pytest.raises(TypeError, match="an id is b'a'"):
+        texts.search(VECTORS[0], 2, filter=b"a")
+    with pytest.raises(ValueError, match=r"filter of shape \[1\]"):
+        index.search(VECTORS[0], 2, filter=True)
     assert (index.search(VECTORS[0], 2, filter=4).ids[0] == [4, -1]).all()
 
 
@@ -256,6 +264,70 @@ def test_a_vector_of_zeros_has_cosine_zero_with_all() -> None:
     hits = index.search(np.ones(2), 3)
     assert hits.ids.tolist() == [[2, 0, 1]]
     assert (index.search(np.zeros(2), 3).scores == 0).all()
+
+
+@pytest.mark.parametrize("scale", [1e-40, 1e-25, 1e-19, 1e19, 1e30])
+def test_a_cosine_does_not_depend_on_the_length_of_a_query(
+    index: AdaptiveIndex, scale: float
+) -> None:
+    # of whole numbers with few bits a scaled query has the same direction, to the bit
+    whole = np.sign(QUERIES[:20]) * 2.0 ** np.random.default_rng(0).integers(0, 3, (20, D))
+    scaled = whole * 2.0 ** np.round(np.log2(scale))
+    found = index.search(scaled, 5, n_threads=1)
+    expected = index.search(whole, 5, n_threads=1)
+    assert (found.ids == expected.ids).all()
+    assert np.allclose(found.scores, expected.scores, atol=1e-6)
+
+
+def test_float16_refuses_what_it_would_round_away() -> None:
+    with pytest.raises(ValueError, match=r"no value beyond 1e-06, expected 6.1.*e-05 or more"):
+        AdaptiveIndex.build(np.full((2, 3), 1e-6), dtype="float16")
+    AdaptiveIndex.build(np.array([[0, 0], [1e-7, 1e-4]]), dtype="float16")  # zeros stay zeros
+
+
+def test_signs_are_those_above_zero() -> None:
+    plan = SearchPlan.single_shot(D, D, shortlist=100, k=100, kind="bits")
+    rows = np.maximum(VECTORS[:1500], 0)
+    found = with_plan(AdaptiveIndex.build(rows), plan).search(rows[:50], 100, plan=plan)
+    differing = ((rows[:50, None] > 0) != (rows > 0)).sum(2)
+    near = np.argsort(differing, axis=1, kind="stable")[:, :100]
+    assert (np.sort(found.ids, axis=1) == np.sort(near, axis=1)).all()
+
+
+def test_a_filter_by_ids_holds_for_the_rows_that_a_search_began_with() -> None:
+    index = AdaptiveIndex.build(VECTORS[:50])
+    index.add(VECTORS[50:52], [100, 101])
+    before, _ = index._held
+    index.update(VECTORS[52:53], [100])
+    index.add(VECTORS[53:54], [102])
+    mask = allowed_places(before, [100, 102, 7], "int")
+    assert np.flatnonzero(mask).tolist() == [7, 50]
+
+
+def test_rows_that_were_deleted_have_no_say_in_what_is_learnt() -> None:
+    rows = np.concatenate([np.zeros((4000, D), np.float32), VECTORS])
+    index = AdaptiveIndex.build(rows, n_threads=1, recall=0.95, k=5)
+    index.delete(np.arange(4000))
+    index.learn(recall=0.95, k=5, n_threads=1)
+    assert index.info["n_learnt"] == N
+    exact = index.search(QUERIES, 5, exact=True)
+    assert recall(index.search(QUERIES, 5).ids, exact.ids) >= 0.94
+    index.delete(index.ids[1000:])
+    index.learn(n_threads=1)
+    assert len(index.plan.stages) == 1  # too few are left to gain by any plan
+
+
+def test_many_queries_are_answered_in_blocks(
+    index: AdaptiveIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks = [None, np.arange(N) < 500, np.arange(N) < 2900]
+    at_once = [index.search(QUERIES, 9, filter=mask) for mask in masks]
+    monkeypatch.setattr(asking, "_CANDIDATE_BYTES", 1)  # each query alone
+    for mask, expected in zip(masks, at_once, strict=True):
+        hits = index.search(QUERIES, 9, filter=mask)
+        assert (hits.ids == expected.ids).all()
+        assert (hits.scores == expected.scores).all()
+        assert hits.cost == expected.cost
 
 
 def test_blocks_and_mapped_arrays_give_what_one_array_gives(
@@ -432,6 +504,11 @@ def test_vectors_that_are_none_are_refused_by_row() -> None:
         AdaptiveIndex.build([rows[:3], np.full((1, 3), 1e39)])
     with pytest.raises(ValueError, match="expected at most 65504"):
         AdaptiveIndex.build(np.full((1, 3), 1e5), dtype="float16")
+    for wide in (np.ones((1, 65_537), np.float32), np.ones((0, 65_537), np.float32)):
+        with pytest.raises(ValueError, match="vectors of 65537 dims, expected at most 65536"):
+            AdaptiveIndex.build(wide)
+    with pytest.raises(ValueError, match="none are left behind 9223372036854775807"):
+        AdaptiveIndex.build(np.eye(1, 3), ids=[2**63 - 1]).add(np.eye(1, 3))
     with pytest.raises(TypeError, match="vectors of <U1"):
         AdaptiveIndex.build(np.array([["a"]]))
     with pytest.raises(ValueError, match="vectors of 4 dims, expected 3"):

@@ -6,7 +6,7 @@ Shapes: N rows, Q queries, k hits.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -69,9 +69,15 @@ def allowed_places(rows: Rows, filter: Any, kind: IdKind) -> NDArray[np.bool_]:
         ValueError: If there are not as many bools as rows.
     """
     allowed = np.zeros(len(rows), dtype=bool)
-    given: Any = filter if isinstance(filter, Collection) else [filter]
-    if hasattr(filter, "__array__") or (given and isinstance(next(iter(given)), bool)):
+    given: Any = filter
+    if isinstance(filter, str | bytes | np.generic):
+        given = [filter]  # one id
+    elif hasattr(filter, "__array__"):
         given = np.asarray(filter)
+    elif not isinstance(filter, Collection):
+        given = list(filter) if isinstance(filter, Iterable) else [filter]
+    if isinstance(given, list | tuple) and given and isinstance(given[0], bool | np.bool_):
+        given = np.asarray(given)
     if isinstance(given, np.ndarray) and given.dtype == bool:
         if given.shape != (rows.n_alive,):
             raise ValueError(

@@ -21,6 +21,7 @@ from vecsmith.retrieval.storage.blocks import length_of, query_rows, vector_bloc
 from vecsmith.retrieval.storage.ids import Ids, checked_ids
 from vecsmith.retrieval.storage.manifest import Settings
 from vecsmith.retrieval.storage.segments import (
+    MOST_DIMS,
     Arrays,
     Layout,
     StoreDtype,
@@ -198,6 +199,8 @@ def _dim_of_none(vectors: Any) -> int:
             "there are no vectors, expected one or more; to begin with none give an array of "
             "shape [0, D]"
         )
+    if shape[1] > MOST_DIMS:
+        raise ValueError(f"vectors of {shape[1]} dims, expected at most {MOST_DIMS}")
     return int(shape[1])
 
 

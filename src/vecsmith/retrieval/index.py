@@ -432,8 +432,12 @@ class AdaptiveIndex:
         if self._held[1].id_kind == "str":
             raise ValueError("ids are None, expected texts: those of this index are texts")
         taken = self.ids
-        first = int(taken.max()) + 1 if len(taken) else 0
-        return np.arange(max(first, 0), max(first, 0) + n, dtype=np.int64)
+        first = max(int(taken.max()) + 1, 0) if len(taken) else 0
+        if first + n > 2**63:
+            raise ValueError(
+                f"ids are None, expected {n} of your own: none are left behind {first - 1}"
+            )
+        return first + np.arange(n, dtype=np.int64)
 
     def _append(
         self, blocks: list[FloatArray], ids: NDArray[np.int64] | list[str], rows: Rows

@@ -109,18 +109,19 @@ def learnt(
     Raises:
         ValueError: If `k` or `recall` make no sense.
     """
-    if len(rows) < FEWEST_ROWS:
+    n_rows = rows.n_alive
+    if n_rows < FEWEST_ROWS:
         return None, rows
     own: NDArray[np.int64] | None = None
     if queries is None:
-        own = _sample(len(rows), seed)
+        own = rows.alive_places()[_sample(n_rows, seed)]
         queries = rows.vectors(own)
     rows, firsts = _with_near(rows, approximate, dims, n_threads, seed)
     trial = _Trial(with_part(rows, rows.layout.whole, store), store, n_threads)
     choice = choose_plan(
         trial,
         prepared(queries, rows.layout),
-        n_rows=len(rows),
+        n_rows=n_rows,
         k=k,
         recall=recall,
         dims=dims,
@@ -130,7 +131,7 @@ def learnt(
         n_scored=lambda stage: _n_scored(rows, queries, stage),
         own=own,
         # a shortlist of most of the rows is no shortlist
-        most=max(min(_LONGEST, len(rows) // 4), k),
+        most=max(min(_LONGEST, n_rows // 4), k),
         seed=seed,
     )
     return choice, trial.rows

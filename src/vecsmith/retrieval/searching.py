@@ -267,7 +267,8 @@ class Searcher:
             unsure = unsure[_is_unsure(queries[unsure], best, scores[unsure], layout)]
             if not len(unsure):
                 return places, scores
-        every = np.flatnonzero(self.rows.alive() if allowed is None else allowed & self.rows.alive())
+        alive = self.rows.alive()
+        every = np.flatnonzero(alive if allowed is None else allowed & alive)
         for i in unsure:
             places[i], scores[i] = self._by_difference(originals[i], every, k)
         return places, scores

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith._typing import FloatArray
-from vecsmith.retrieval.storage.segments import row_blocks
+from vecsmith.retrieval.storage.segments import MOST_DIMS, row_blocks
 
 
 def vector_blocks(vectors: Any, *, dim: int | None = None) -> Iterator[FloatArray]:
@@ -32,6 +32,8 @@ def vector_blocks(vectors: Any, *, dim: int | None = None) -> Iterator[FloatArra
             raise TypeError(f"vectors of {block.dtype}, expected numbers")
         if block.ndim != 2 or block.shape[1] == 0:
             raise ValueError(f"vectors of shape {list(block.shape)}, expected [N, D]")
+        if block.shape[1] > MOST_DIMS:
+            raise ValueError(f"vectors of {block.shape[1]} dims, expected at most {MOST_DIMS}")
         dim = block.shape[1] if dim is None else dim
         if block.shape[1] != dim:
             raise ValueError(f"vectors of {block.shape[1]} dims, expected {dim}")

@@ -57,10 +57,13 @@ class GrowingArray:
 class _GrowingIds:
     """Ids of the first `n` rows of those that grow; `Ids` for rows that are still coming."""
 
-    def __init__(self, kind: IdKind, items: list[Any], rows: dict[Any, int], n: int) -> None:
+    def __init__(
+        self, kind: IdKind, items: list[Any], rows: dict[Any, int], before: list[int], n: int
+    ) -> None:
         self.kind: IdKind = kind
         self._items = items
         self._rows = rows
+        self._before = before
         self._n = n
 
     def __len__(self) -> int:
@@ -75,9 +78,15 @@ class _GrowingIds:
         return taken
 
     def rows_of(self, ids: NDArray[np.int64] | Sequence[str]) -> NDArray[np.int64]:
-        """Row of each id, the last one it was given, -1 where there is none."""
+        """Row of each id, the last of these that it was given, -1 where there is none."""
         items = ids.tolist() if isinstance(ids, np.ndarray) else ids
-        return np.array([self._rows.get(item, -1) for item in items], dtype=np.int64)
+        return np.array([self._row(item) for item in items], dtype=np.int64)
+
+    def _row(self, item: Any) -> int:
+        row = self._rows.get(item, -1)
+        while row >= self._n:  # given since: rows may be added while one looks
+            row = self._before[row]
+        return row
 
     def settled(self) -> Ids:
         """The same ids as arrays, as they are saved."""
@@ -93,6 +102,7 @@ class Tail:
         self._kind: IdKind = kind
         self._items: list[Any] = []
         self._rows: dict[Any, int] = {}
+        self._before: list[int] = []  # row of the same id before this one
         self._arrays: Mapping[str, GrowingArray] = {
             name: GrowingArray(dtype, dim) for name, (dtype, dim) in array_names(layout).items()
         }
@@ -107,11 +117,14 @@ class Tail:
             for name, array in arrays.items():
                 self._arrays[name].write(array)
         items = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
-        self._rows.update(zip(items, itertools.count(len(self._items)), strict=False))
+        # in this order: a row that an id leads to has to be there for whoever looks meanwhile
+        self._before.extend(self._rows.get(item, -1) for item in items)
+        first = len(self._items)
         self._items.extend(items)
+        self._rows.update(zip(items, itertools.count(first), strict=False))
 
     def segment(self, alive: NDArray[np.bool_] | None) -> Segment:
         """The rows up to now."""
         arrays = {name: growing.array for name, growing in self._arrays.items()}
-        ids = _GrowingIds(self._kind, self._items, self._rows, len(self._items))
+        ids = _GrowingIds(self._kind, self._items, self._rows, self._before, len(self))
         return Segment(Arrays(self._layout, arrays), ids, alive)

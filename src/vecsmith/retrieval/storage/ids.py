@@ -19,6 +19,8 @@ from vecsmith.errors import FormatError
 IdKind = Literal["int", "str"]
 # What a hit that is not there has for an id
 NO_ID: Final = -1
+# Texts that may have one key of 64 bits: two hardly ever meet, more only in a broken file
+_MOST_EQUAL: Final = 64
 
 
 class RowIds(Protocol):
@@ -108,7 +110,9 @@ class Ids:
         rows = np.full(len(keys), -1, dtype=np.int64)
         places = np.searchsorted(sorted_keys, keys, side="left")
         open_ = np.flatnonzero(places < len(sorted_keys))
-        while len(open_):  # again where texts of one key stand beside each other
+        for _ in range(_MOST_EQUAL):  # again where texts of one key stand beside each other
+            if not len(open_):
+                return rows
             open_ = open_[sorted_keys[places[open_]] == keys[open_]]
             found = self._checked(self.arrays["id-rows"][places[open_]])
             if numbers:
@@ -120,7 +124,10 @@ class Ids:
             open_ = open_[~is_it]
             places[open_] += 1
             open_ = open_[places[open_] < len(sorted_keys)]
-        return rows
+        raise FormatError(
+            f"{self._source}: a key is there more than {_MOST_EQUAL} times, expected keys that "
+            "tell ids apart; the file was altered, restore it or build the index again"
+        )
 
     def _checked(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):

@@ -27,6 +27,9 @@ StoreDtype = Literal["float32", "float16", "int8"]
 _BLOCK_VALUES: Final = 2**22
 # As search.hpp has it: integer sums of more products would not fit 32 bits
 MOST_DIMS: Final = 65_536
+# Below it float16 loses a bit with each halving
+_LEAST_FLOAT16: Final = 2.0**-14
+_LONGEST_FACTOR: Final = float(np.finfo(np.float32).max)
 _DTYPES: Final[dict[RowKind, np.dtype[Any]]] = {
     "float32": np.dtype("<f4"),
     "float16": np.dtype("<f2"),
@@ -164,7 +167,6 @@ class Arrays:
             values *= self.by_name["scales"][places][..., None]
         return values
 
-
     def centred(self, places: Any, dim: int) -> FloatArray:
         """The same less the centre."""
         return _float32(self.layout.centred(self.prefixes(places, dim)))
@@ -199,7 +201,7 @@ def kept_vectors(layout: Layout, vectors: FloatArray) -> dict[str, NDArray[Any]]
     """The vectors [N, D] as the layout keeps them.
 
     Raises:
-        ValueError: If a number is too large for float16.
+        ValueError: If numbers are too large or too small for float16.
     """
     if layout.dtype == "int8":
         values, scales = to_int8(vectors)
@@ -212,8 +214,20 @@ def kept_vectors(layout: Layout, vectors: FloatArray) -> dict[str, NDArray[Any]]
                 f"a vector has the value {float(np.abs(vectors).max()):g}, expected at most 65504 "
                 "for float16; scale the vectors or keep float32"
             )
+        _check_float16(vectors)
         return {"vectors": values16}
     return {"vectors": vectors}
+
+
+def _check_float16(vectors: FloatArray) -> None:
+    """Refuses vectors of which float16 would keep a few bits, or none."""
+    largest = np.abs(vectors).max(axis=1, initial=0)
+    if ((largest > 0) & (largest < _LEAST_FLOAT16)).any():
+        found = largest[largest > 0].min()
+        raise ValueError(
+            f"a vector has no value beyond {found:g}, expected {_LEAST_FLOAT16:g} or more for "
+            "float16; scale the vectors or keep float32"
+        )
 
 
 def part_arrays(
@@ -252,7 +266,8 @@ def _has_factors(similarity: Similarity, kind: RowKind) -> bool:
 def _factors(similarity: Similarity, kind: RowKind, squares: NDArray[np.float64]) -> Any:
     lengths = np.sqrt(squares)
     if similarity == "cosine":
-        return np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        inverse = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        return np.minimum(inverse, _LONGEST_FACTOR)
     if kind == "bits":
         return lengths
     return np.full_like(lengths, 2.0 if similarity == "euclidean" else 1.0)
