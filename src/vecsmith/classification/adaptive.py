@@ -253,7 +253,8 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: If the embeddings do not fit.
         """
-        return self.cascaded_.predict(self._rows(X), max_dim=self.max_dim)
+        rows = self._rows(X)  # first: it says where nothing is fitted
+        return self.cascaded_.predict(rows, max_dim=self.max_dim)
 
     def decide(self, X: ArrayLike) -> Decisions:
         """Probabilities, dimensions of the head that decided, and of all asked, of each row.
@@ -261,7 +262,8 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: If the embeddings do not fit.
         """
-        return self.cascaded_.decide(self._rows(X), max_dim=self.max_dim)
+        rows = self._rows(X)
+        return self.cascaded_.decide(rows, max_dim=self.max_dim)
 
     def save(self, folder: PathLike, *, about: Mapping[str, Any] | None = None) -> None:
         """Writes the classifier as `folder`, whole or not at all: JSON and safetensors, no pickle.
