@@ -179,7 +179,7 @@ class Searcher:
         return places, scores
 
     def among(
-        self, queries: FloatArray, places: Places, k: int, given: FloatArray | None = None
+        self, queries: FloatArray, places: Places, k: int, given: NDArray[Any] | None = None
     ) -> Found:
         """The best `k` of the places [K] by whole vectors, for every query."""
         layout = self.rows.layout
@@ -245,7 +245,7 @@ class Searcher:
         queries: FloatArray,
         k: int,
         allowed: NDArray[np.bool_] | None,
-        given: FloatArray | None = None,
+        given: NDArray[Any] | None = None,
     ) -> Found:
         """The best `k` by whole vectors and their similarities, each [Q, k].
 
@@ -260,8 +260,9 @@ class Searcher:
         for width in (k, _WIDER * (k + _SPARE)):
             plan = SearchPlan.exact(layout.dim, k=width, kind=layout.dtype)
             best = self.run(queries[unsure], plan, allowed)
-            own = None if originals is None else originals[unsure]
-            places[unsure], scores[unsure] = self.decided(queries[unsure], best, k, own)
+            places[unsure], scores[unsure] = self.decided(
+                queries[unsure], best, k, originals[unsure]
+            )
             if not _is_bounded(layout):
                 return places, scores
             unsure = unsure[_is_unsure(queries[unsure], best, scores[unsure], layout)]
@@ -284,7 +285,7 @@ class Searcher:
         padded = _padded(*best, k)
         return padded[0][0], padded[1][0]
 
-    def _originals(self, queries: FloatArray, given: FloatArray | None) -> NDArray[np.float64]:
+    def _originals(self, queries: FloatArray, given: NDArray[Any] | None) -> NDArray[np.float64]:
         """Queries as they were before the centre was taken from them."""
         layout = self.rows.layout
         if layout.similarity == "euclidean" and given is not None:
@@ -293,7 +294,7 @@ class Searcher:
         return wide if layout.centre is None else wide + np.array(layout.centre)
 
     def decided(
-        self, queries: FloatArray, found: Found, k: int, given: FloatArray | None = None
+        self, queries: FloatArray, found: Found, k: int, given: NDArray[Any] | None = None
     ) -> Found:
         """The best `k` of what the last stage found, with their similarities.
 
@@ -346,7 +347,8 @@ def _is_unsure(
     error = 2.0**-24 * (2 * (layout.dim / 16 + 8) * products + 4 * reach**2)
     hit = lengths**2 - last**2 + 2 * queries.astype(np.float64) @ centre
     # a place that is empty says that every row was found
-    return (places[:, -1] >= 0) & ~(hit > scores[:, -1] + error)
+    unsure: NDArray[np.bool_] = (places[:, -1] >= 0) & ~(hit > scores[:, -1] + error)
+    return unsure
 
 
 def _has_spare(layout: Layout) -> bool:
