@@ -158,7 +158,9 @@ def test_hits_whose_text_was_forgotten_are_left_out(
 ) -> None:
     texts = ["one", "two", "three"]
     (tmp_path / "index").mkdir()
-    with TextStoreWriter(tmp_path / "index" / "texts", name_kind=names and "str") as writer:
+    with TextStoreWriter(
+        tmp_path / "index" / "texts", name_kind="str" if names else None
+    ) as writer:
         writer.append(texts, names)
         writer.commit()
     index = TextIndex.make(tmp_path / "index", vectors_of(texts), np.arange(3), MODEL)
