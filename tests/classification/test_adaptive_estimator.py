@@ -9,6 +9,13 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from vecsmith.classification.adaptive import AdaptiveClassifier
 
 
-@parametrize_with_checks([AdaptiveClassifier(C=1.0)])  # type: ignore[untyped-decorator]
+# It compares to 1e-7 what float32 weights give to 4e-7; test_heads.py doubles rows to a tolerance
+# that float32 can keep.
+_TOO_STRICT = {"check_sample_weight_equivalence_on_dense_data": "asks for more than float32 has"}
+
+
+@parametrize_with_checks(  # type: ignore[untyped-decorator]
+    [AdaptiveClassifier(C=1.0)], expected_failed_checks=lambda _: _TOO_STRICT, mark="skip"
+)
 def test_it_is_an_estimator(estimator: AdaptiveClassifier, check: Any) -> None:
     check(estimator)
