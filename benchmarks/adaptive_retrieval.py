@@ -70,7 +70,11 @@ def main() -> int:
         n_rows=arguments.rows, n_queries=N_QUERIES, n_learning=N_LEARNING,
     )  # fmt: skip
     index, seconds = _index(given, folder)
-    asked = _asked(index, np.array(given.queries), np.array(given.learning))
+    asked = _asked(
+        index,
+        np.array(given.queries[: arguments.queries]),
+        np.array(given.learning[: arguments.learning]),
+    )
     sides: dict[str, Side] = {}
     curves: dict[str, Points] = {}
     for found, drawn in (
@@ -84,7 +88,7 @@ def main() -> int:
     record = {
         "rows": arguments.rows,
         "dim": DIM,
-        "queries": N_QUERIES,
+        "queries": arguments.queries,
         "k": K,
         "recall_asked": RECALL,
         "plan": index.plan.to_json(),
@@ -111,6 +115,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--queries-a-round", type=int, default=20)
     parser.add_argument("--batch-rounds", type=int, default=3)
+    parser.add_argument("--queries", type=int, default=N_QUERIES, help="how many are asked")
+    parser.add_argument("--learning", type=int, default=N_LEARNING, help="to choose efforts by")
     parser.add_argument("--work", type=Path, default=LOCAL_RESULTS / "adaptive_retrieval")
     parser.add_argument("--out", type=Path, default=LOCAL_RESULTS)
     arguments = parser.parse_args()
@@ -255,7 +261,7 @@ def _times(
     single = paired(
         {name: one_by_one(side) for name, side in sides.items()},
         rounds=arguments.rounds,
-        material=lambda i: queries[i * n % N_QUERIES :][:n].copy(),
+        material=lambda i: queries[i * n % len(queries) :][:n].copy(),
     )
     batch = paired(
         {name: at_once(side) for name, side in sides.items()},
@@ -281,8 +287,8 @@ def _times(
         },
         "batch": {
             name: {
-                "milliseconds": batch.median(name) * 1000 / N_QUERIES,
-                "queries_per_second": N_QUERIES / batch.median(name),
+                "milliseconds": batch.median(name) * 1000 / len(queries),
+                "queries_per_second": len(queries) / batch.median(name),
             }
             for name in sides
         },
