@@ -8,7 +8,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from vecsmith.classification.adaptive import AdaptiveClassifier
 
-
 # It compares to 1e-7 what float32 weights give to 4e-7; test_heads.py doubles rows to a tolerance
 # that float32 can keep.
 _TOO_STRICT = {"check_sample_weight_equivalence_on_dense_data": "asks for more than float32 has"}

@@ -461,7 +461,9 @@ def test_a_plan_given_takes_the_place_of_the_one_given_before(index: AdaptiveInd
         other.use(SearchPlan.exact(D, k=k))
     assert other.plans == (exact, SearchPlan.exact(D, k=19))
     other.use(exact)
-    assert (other.plans, other.plan) == ((exact,), exact)
+    remaining: tuple[SearchPlan, ...] = other.plans
+    assert remaining == (exact,)
+    assert other.plan == exact
     learnt = AdaptiveIndex.build(VECTORS, recall=0.95, k=5, n_threads=1)
     learnt.use(learnt.plans[-1])
     assert learnt.plans == index.plans  # those that were learnt stay
