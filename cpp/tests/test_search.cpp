@@ -22,7 +22,7 @@ using testing::Random;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 float half_value(std::uint16_t half) {
-  const int exponent = half >> 10U & 0x1FU;
+  const auto exponent = static_cast<int>(half >> 10U & 0x1FU);
   const auto fraction = static_cast<float>(half & 0x3FFU);
   float x = std::ldexp(fraction + (exponent == 0 ? 0.0F : 1024.0F), std::max(exponent, 1) - 25);
   if (exponent == 31) x = fraction == 0.0F ? kInfinity : std::nanf("");
