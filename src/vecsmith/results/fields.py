@@ -38,15 +38,22 @@ class Block:
         self.source = source
 
     @classmethod
-    def of_file(cls, path: Path, *, format_name: str, version: int) -> Block:
+    def of_file(
+        cls,
+        path: Path,
+        *,
+        format_name: str,
+        version: int,
+        remedy: str = "delete it and evaluate again",
+    ) -> Block:
         """The object that is the JSON file `path`, of the given format and version.
+
+        `remedy` is what to do about one that is cut short.
 
         Raises:
             FormatError: If it is another kind of file, or of a later version.
         """
-        values = read_json(
-            regular_file(path), max_bytes=MAX_RECORD_BYTES, remedy="delete it and evaluate again"
-        )
+        values = read_json(regular_file(path), max_bytes=MAX_RECORD_BYTES, remedy=remedy)
         block = cls(values, str(path))
         _check_text(block)
         if block.values.get("format") != format_name:
