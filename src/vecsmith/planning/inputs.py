@@ -1,0 +1,138 @@
+"""What a plan is made for: the pairs, the recipe's settings, the limits of a sensible run.
+
+The one rule: where the user says nothing, a value comes from the preset and keeps its mark.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from vecsmith.planning.budget import Precision
+from vecsmith.planning.checks import check_not_negative, check_positive
+from vecsmith.planning.presets import Preset
+
+Pooling = Literal["mean", "cls", "last", "max"]
+Schedule = Literal["linear", "cosine", "constant"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """The pairs to train on.
+
+    Attributes:
+        pairs: How many there are; None where that is not known, and then no epoch is counted.
+        tokens_per_pair: Real tokens of a pair in the mean, special ones among them, cut at
+            `max_length` of the settings.
+        length: Tokens of the text that a token stands in, in the mean over tokens, for the cost
+            of attention; None for half a pair's.
+    """
+
+    pairs: int | None = None
+    tokens_per_pair: float = 78.0
+    length: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what no data are like.
+
+        Raises:
+            ValueError: If a number is not positive.
+            TypeError: If it is no number.
+        """
+        check_positive(pairs=self.pairs, tokens_per_pair=self.tokens_per_pair, length=self.length)
+        if self.pairs is not None:
+            if self.pairs != int(self.pairs):
+                raise ValueError(f"pairs is {self.pairs}, expected a whole number")
+            object.__setattr__(self, "pairs", int(self.pairs))
+
+    @property
+    def text_length(self) -> float:
+        """Tokens of one text, for the cost of attention."""
+        return self.tokens_per_pair / 2 if self.length is None else self.length
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The recipe's settings, all but the learning rate, which follows model and method.
+
+    Attributes:
+        batch_size: Pairs in a step, of all accelerators together.
+        max_length: Tokens of a text that count.
+        temperature: Of the contrastive loss.
+        pooling: How token states become a vector.
+        warmup: Share of steps in which the learning rate rises.
+        schedule: How it falls.
+        final_lr: Share of the highest rate that is left at the end.
+        weight_decay: As in AdamW.
+        precision: Of the products.
+    """
+
+    batch_size: int
+    max_length: int
+    temperature: float
+    pooling: Pooling
+    warmup: float
+    schedule: Schedule
+    final_lr: float
+    weight_decay: float
+    precision: Precision = "bfloat16"
+
+    def __post_init__(self) -> None:
+        """Refuses settings that no run could have.
+
+        Raises:
+            ValueError: If a number is out of range.
+            TypeError: If it is no number.
+        """
+        check_positive(
+            batch_size=self.batch_size, max_length=self.max_length, temperature=self.temperature
+        )
+        check_not_negative(
+            warmup=self.warmup, final_lr=self.final_lr, weight_decay=self.weight_decay
+        )
+        for name in ("warmup", "final_lr"):
+            if getattr(self, name) > 1:
+                raise ValueError(f"{name} is {getattr(self, name):g}, expected a share, 0 to 1")
+
+    @classmethod
+    def of_preset(cls, preset: Preset, **given: Any) -> Self:
+        """Those of the preset, but for those `given` that are not None."""
+        names = cls.__slots__
+        values = {name: preset[name] for name in names if name != "precision"}
+        return cls(
+            **{**values, **{key: value for key, value in given.items() if value is not None}}
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a run must keep to; a candidate that does not is refused with the reason.
+
+    Attributes:
+        min_steps: Fewest steps.
+        min_warmup_steps: Fewest steps of warm-up, where there is one.
+        max_epochs: Most passes over the pairs.
+        memory: Bytes of one accelerator; None for no limit.
+        n_devices: Accelerators that share each step.
+    """
+
+    min_steps: int = 200
+    min_warmup_steps: int = 10
+    max_epochs: float = 1.0
+    memory: float | None = None
+    n_devices: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuses limits that nothing keeps.
+
+        Raises:
+            ValueError: If a number is out of range.
+            TypeError: If it is no number.
+        """
+        check_positive(
+            min_steps=self.min_steps,
+            max_epochs=self.max_epochs,
+            memory=self.memory,
+            n_devices=self.n_devices,
+        )
+        check_not_negative(min_warmup_steps=self.min_warmup_steps)
