@@ -99,9 +99,8 @@ class Settings:
         """Those of the preset, but for those `given` that are not None."""
         names = cls.__slots__
         values = {name: preset[name] for name in names if name != "precision"}
-        return cls(
-            **{**values, **{key: value for key, value in given.items() if value is not None}}
-        )
+        values |= {key: value for key, value in given.items() if value is not None}
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,7 +116,9 @@ def make_plan(
     )
     device = _device(accelerator, preset)
     chosen = ranking.candidates[0]
-    mfus = [(mfu, mfu_mark)] if mfu is not None else [(each, "assumed") for each in preset["mfu"]]
+    mfus: list[tuple[float, Mark]] = [(each, "assumed") for each in preset["mfu"]]
+    if mfu is not None:
+        mfus = [(mfu, mfu_mark)]
     return Plan(
         budget=problem.budget,
         chosen=chosen,
@@ -187,14 +189,9 @@ def _candidate(entry: CatalogueEntry, tuning: Tuning, problem: Problem) -> Candi
 def _runner_up(ranking: Ranking) -> Candidate | None:
     """The best candidate of another method; of another model where there is no other method."""
     chosen, *others = ranking.candidates
-    for is_other in (
-        lambda each: each.tuning.method != chosen.tuning.method,
-        lambda each: each.model != chosen.model,
-    ):
-        for each in others:
-            if is_other(each):
-                return each
-    return None
+    of_methods = [each for each in others if each.tuning.method != chosen.tuning.method]
+    of_models = [each for each in others if each.model != chosen.model]
+    return next(iter([*of_methods, *of_models]), None)
 
 
 def _device(accelerator: Accelerator | str | None, preset: Preset) -> Accelerator:

@@ -142,13 +142,14 @@ def _methods_by_flops(flops: float, preset: Preset) -> list[str]:
 
 
 def _places_in_model(candidates: Sequence[Candidate], preset: Preset) -> dict[int, int]:
-    """By identity: place of a candidate among those of its model and method, the best rank or
-    share of frozen blocks first.
-    """  # fmt: skip
+    """Place of each candidate, by identity, among those of its model and method.
+
+    The best rank, or the best share of frozen blocks, comes first.
+    """
     groups: dict[tuple[str, str], list[Candidate]] = {}
     for candidate in candidates:
         groups.setdefault((candidate.model, candidate.tuning.method), []).append(candidate)
-    places = {}
+    places: dict[int, int] = {}
     for group in groups.values():
         ordered = sorted(group, key=lambda candidate: _hyper_distance(candidate, preset))
         places |= {id(candidate): place for place, candidate in enumerate(ordered)}
