@@ -162,23 +162,51 @@ class BatchStream:
         return self
 
     def __next__(self) -> Batch:
-        if self._index == self.n_batches:
-            self._epoch, self._index = self._epoch + 1, 0
-            self._order = self._order_of(self._epoch)
-        place = int(self._order[self._index])
-        source = self._store.sources[place]
-        rows = next(self._passes[place])
-        batch = Batch(
+        source, rows = self._next_rows()
+        return Batch(
             source=source.name,
             columns={role: source.bag(role, rows) for role in source.text_roles},
             keys={role: source.keys(role, rows) for role in source.text_roles},
             scores=source.scores(rows),
             rows=rows,
             epoch=self._epoch,
-            index=self._index,
+            index=self._index - 1,
         )
+
+    def batches_within(self, n_tokens: int, *, n_around: int = 0) -> int:
+        """Batches from the first of all on whose tokens, added up, stay within `n_tokens`.
+
+        The stream stands before the first batch afterwards.
+
+        Args:
+            n_tokens: Most tokens.
+            n_around: Specials put around each text, which count.
+
+        Raises:
+            ValueError: If an epoch has no token at all.
+        """
+        self._go_to(0, 0)
+        n_done = n_spent = 0
+        while True:
+            source, rows = self._next_rows()
+            lengths = [source.lengths(role, rows) for role in source.text_roles]
+            n_spent += sum(int(each.sum()) + n_around * len(each) for each in lengths)
+            if n_spent > n_tokens:
+                break
+            n_done += 1
+            if n_done == self.n_batches and not n_spent:
+                raise ValueError("the pairs have no tokens, expected texts to count them of")
+        self._go_to(0, 0)
+        return n_done
+
+    def _next_rows(self) -> tuple[StoredSource, Rows]:
+        """The set and the rows of the batch that follows."""
+        if self._index == self.n_batches:
+            self._epoch, self._index = self._epoch + 1, 0
+            self._order = self._order_of(self._epoch)
+        place = int(self._order[self._index])
         self._index += 1
-        return batch
+        return self._store.sources[place], next(self._passes[place])
 
     def state(self) -> dict[str, Any]:
         """Where the stream stands, JSON; what `restore` takes."""

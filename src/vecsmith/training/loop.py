@@ -35,10 +35,11 @@ _BROKEN: Final = "expected a whole checkpoint of this run; delete the run folder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """What a step came to: the loss before it, and the gradient's length."""
+    """What a step came to: the loss before it, the gradient's length, and the tokens it read."""
 
     loss: float
     gradient: float
+    n_tokens: int = 0
 
 
 class Trainee(Protocol):
@@ -72,6 +73,7 @@ class RunState:
     Attributes:
         step: Steps done.
         n_examples: Pairs seen.
+        n_tokens: Tokens seen, specials counted and padding not, where the trainee counts them.
         seconds: Spent in steps.
         best_step: Steps after which the best score so far came, None before the first.
         best_score: That score.
@@ -81,6 +83,7 @@ class RunState:
 
     step: int = 0
     n_examples: int = 0
+    n_tokens: int = 0
     seconds: float = 0.0
     best_step: int | None = None
     best_score: float = -math.inf
@@ -92,6 +95,7 @@ class RunState:
         return {
             "step": self.step,
             "n_examples": self.n_examples,
+            "n_tokens": self.n_tokens,
             "seconds": self.seconds,
             "best_step": self.best_step,
             "best_score": None if self.best_step is None else self.best_score,
@@ -103,12 +107,14 @@ class RunState:
     def from_plain(cls, record: Mapping[str, Any], *, source: str) -> RunState:
         """The state that `plain` gave."""
         score = record["best_score"]
-        for name in ("step", "n_examples", "n_worse"):
+        record = {"n_tokens": 0, **record}  # which the first versions did not count
+        for name in ("step", "n_examples", "n_tokens", "n_worse"):
             if not isinstance(record[name], int) or record[name] < 0:
                 raise FormatError(f"{source}: {name} is {record[name]!r:.40}, {_BROKEN}")
         return cls(
             step=record["step"],
             n_examples=record["n_examples"],
+            n_tokens=record["n_tokens"],
             seconds=record["seconds"],
             best_step=record["best_step"],
             best_score=-math.inf if score is None else score,
@@ -208,6 +214,7 @@ class _Loop:
             n_steps=self._n_steps,
             n_warmup=warmup_steps(settings, self._n_steps),
             decay=settings.schedule,
+            floor=settings.final_lr,
         )
         self._state = RunState()
         self._best: dict[str, Tensor] | None = None
@@ -252,6 +259,7 @@ class _Loop:
             ) from error
         state.step += 1
         state.n_examples += len(batch.rows)
+        state.n_tokens += done.n_tokens
         seconds = time.perf_counter() - started
         state.seconds += seconds
         state.curve.add_step(

@@ -10,13 +10,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from numbers import Integral, Real
-from typing import Any, Literal, Self, get_args
+from typing import Any, Final, Literal, Self, get_args
+
+from vecsmith.results.tuning import Tuning
 
 Schedule = Literal["linear", "cosine", "constant"]
 Sampling = Literal["proportional", "round_robin", "temperature"]
 Precision = Literal["float32", "bfloat16"]
 Start = Literal["random", "hashed"]
 Directions = Literal["one_way", "both_ways", "four_ways"]
+_WHOLE_MODEL: Final = Tuning()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,8 @@ class RunSettings:
         batch_size: Pairs in a step.
         lr: Highest learning rate.
         warmup: Share of the steps in which the rate rises from 0 to `lr`.
-        schedule: How it falls afterwards: "linear" or "cosine" to 0, or "constant".
+        schedule: How it falls afterwards: "linear" or "cosine" to `final_lr`, or "constant".
+        final_lr: Share of `lr` that is left at the end of the run.
         betas: Decay rates of Adam's two moments.
         eps: What is added to the root of Adam's second moment.
         weight_decay: Decoupled weight decay, as in AdamW.
@@ -59,6 +63,7 @@ class RunSettings:
     lr: float = 0.2
     warmup: float = 0.1
     schedule: Schedule = "linear"
+    final_lr: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0
@@ -154,6 +159,9 @@ class TransformerSettings(RunSettings):
         gradient_checkpointing: Whether activations of a layer are computed again instead of held.
         train_dense: Whether Dense modules after the pooling are trained too; else they stay as they
             are, as a rotation should.
+        tuning: Which weights of the transformer are trained.
+        tokens: Tokens of the whole run instead of `epochs` or `steps`, specials counted and padding
+            not: it ends after the last step that stays within them. None for what those make.
     """
 
     batch_size: int = 128
@@ -166,6 +174,22 @@ class TransformerSettings(RunSettings):
     dropout: float | None = None
     gradient_checkpointing: bool = False
     train_dense: bool = False
+    tuning: Tuning = _WHOLE_MODEL
+    tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses values that no run could follow."""
+        RunSettings.__post_init__(self)
+        if not isinstance(self.tuning, Tuning):
+            raise TypeError(
+                f"tuning is {self.tuning!r:.60}, expected a Tuning, as in "
+                "Tuning(method='lora', rank=32)"
+            )
+        if self.tokens is not None and self.steps is not None:
+            raise ValueError(
+                f"tokens {self.tokens} and steps {self.steps}, expected one of them: each says "
+                "where the run ends"
+            )
 
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -185,6 +209,7 @@ _RANGES: tuple[tuple[str, float, bool, float, str], ...] = (
     ("batch_size", 1, True, 2**31, "1 or more"),
     ("lr", 0, False, math.inf, "a number above 0"),
     ("warmup", 0, True, 1.000001, "a share from 0 to 1"),
+    ("final_lr", 0, True, 1.000001, "a share from 0 to 1"),
     ("eps", 0, False, 1, "a number above 0 and below 1"),
     ("weight_decay", 0, True, math.inf, "0 or more"),
     ("clip_norm", 0, True, math.inf, "0 or more"),
@@ -196,6 +221,7 @@ _RANGES: tuple[tuple[str, float, bool, float, str], ...] = (
     ("ema", 0, True, 1, "a decay from 0 to below 1"),
     ("mini_batch", 0, True, 2**31, "0 or more texts"),
     ("dropout", 0, True, 1, "a share from 0 to below 1"),
+    ("tokens", 1, True, 2**63, "1 or more tokens"),
     ("evaluate_every", 0, True, 2**53, "0 or more steps"),
     ("patience", 0, True, 2**53, "0 or more evaluations"),
     ("checkpoint_every", 0, True, 2**53, "0 or more steps"),
@@ -209,6 +235,7 @@ _WHOLE = frozenset(
         "seed",
         "max_length",
         "mini_batch",
+        "tokens",
         "evaluate_every",
         "patience",
         "checkpoint_every",

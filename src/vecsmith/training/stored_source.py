@@ -120,6 +120,13 @@ class StoredSource:
             )
         return Bag(ids, offsets)
 
+    def lengths(self, role: str, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Tokens of each text of `role` in `rows`, N texts."""
+        shards, places = self._places(rows)
+        name = f"{role}.offsets"
+        ends, begins = (self._picked(name, shards, at) for at in (places + 1, places))
+        return np.asarray(ends - begins)
+
     def keys(self, role: str, rows: NDArray[np.int64] | None = None) -> Keys:
         """Keys of the texts of `role` in `rows`, or in all."""
         return self._values(f"{role}.keys", rows)

@@ -31,6 +31,11 @@ class TokenGroup:
     ids: NDArray[np.int64]
     mask: NDArray[np.int64]
 
+    @property
+    def n_tokens(self) -> int:
+        """Ids that are no padding."""
+        return int(self.mask.sum())
+
 
 def token_groups(
     bags: Sequence[Bag], frame: Frame, *, n_texts: int, n_positions: int | None

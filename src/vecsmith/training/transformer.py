@@ -7,34 +7,30 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from torch import Tensor
 
 from vecsmith._typing import Encoder, PathLike
+from vecsmith.results.tuning import Tuning
+from vecsmith.training.batching import BatchStream
 from vecsmith.training.checkpointing import CURVE_FILE, RunFolder, saying_no_room
 from vecsmith.training.checks import doubts, try_losses
-from vecsmith.training.distributed import (
-    FollowingFolder,
-    Processes,
-    processes,
-    score_of_first,
-)
+from vecsmith.training.distributed import Processes, processes, score_of_first
 from vecsmith.training.layer_choice import depths_of, with_layers
 from vecsmith.training.layer_plans import LayerVariant
-from vecsmith.training.loop import Fitted, Score, fit
+from vecsmith.training.loop import Score, fit
 from vecsmith.training.loss_choice import check_teacher, choose_losses
 from vecsmith.training.losses import EmbeddingLoss
-from vecsmith.training.pair_run import TokenizedPairs, asking, run_facts, run_folder, stream_of
+from vecsmith.training.pair_run import TokenizedPairs, asking, run_facts, stream_of
 from vecsmith.training.pair_sources import UnpromptedMatcher, open_sources
 from vecsmith.training.pair_tokens import TextMatcher
 from vecsmith.training.provenance import data_facts
 from vecsmith.training.settings import Directions, TransformerSettings
-from vecsmith.training.token_store import SourceReport
+from vecsmith.training.shared_run import first_goes_ahead, shared_folder
 from vecsmith.training.transformer_base import (
     Base,
     Precision,
@@ -50,6 +46,7 @@ from vecsmith.training.transformer_export import (
     recipe_of,
     start_facts,
 )
+from vecsmith.training.transformer_result import TrainedTransformer
 from vecsmith.training.transformer_student import TransformerStudent
 from vecsmith.transformer.saving import check_encoder_folder
 from vecsmith.transformer.text_encoder import TextEncoder
@@ -74,15 +71,18 @@ def train_transformer(
     teacher: Encoder | None = None,
     decontaminator: TextMatcher | None = None,
     pooling: TrainedPooling | None = None,
+    tuning: Tuning | None = None,
     restart: bool = False,
     trust_remote_code: bool = False,
     epochs: float | None = None,
     steps: int | None = None,
+    tokens: int | None = None,
     batch_size: int | None = None,
     mini_batch: int | None = None,
     lr: float | None = None,
     warmup: float | None = None,
     schedule: Literal["linear", "cosine", "constant"] | None = None,
+    final_lr: float | None = None,
     weight_decay: float | None = None,
     clip_norm: float | None = None,
     temperature: float | None = None,
@@ -138,15 +138,20 @@ def train_transformer(
         decontaminator: What it matches is left out of the pairs, and counted.
         pooling: How token states become a vector; None for the base's own way, the mean for a plain
             transformer.
+        tuning: Which weights are trained: all, the last blocks, biases, or adapters of low rank,
+            which the model that is written has in it; None for all.
         restart: Whether a run in `work` is given up for a new one.
         trust_remote_code: Whether code in the base's folder may run.
         epochs: Passes over the pairs.
         steps: Steps instead of epochs.
+        tokens: Tokens instead of epochs: the run ends after the last whole step that stays within
+            so many, specials counted and padding not.
         batch_size: Pairs in a step, of all processes together.
         mini_batch: Texts whose activations are held at a time, by way of a gradient cache.
         lr: Highest learning rate.
         warmup: Share of the steps in which it rises.
         schedule: How it falls.
+        final_lr: Share of it that is left at the end.
         weight_decay: As in AdamW; not of biases and of what norms scale by.
         clip_norm: Largest norm of a gradient, 0 for any.
         temperature: Of the default loss.
@@ -181,11 +186,14 @@ def train_transformer(
     given = {
         "epochs": epochs,
         "steps": steps,
+        "tokens": tokens,
+        "tuning": tuning,
         "batch_size": batch_size,
         "mini_batch": mini_batch,
         "lr": lr,
         "warmup": warmup,
         "schedule": schedule,
+        "final_lr": final_lr,
         "weight_decay": weight_decay,
         "clip_norm": clip_norm,
         "dims": dims,
@@ -223,29 +231,6 @@ def train_transformer(
         restart=restart,
         show_progress_bar=show_progress_bar,
     ).encoder
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainedTransformer:
-    """A finished run.
-
-    Attributes:
-        encoder: The model, opened from the folder it was written to.
-        fitted: How the run went.
-        reports: What became of the rows of each set.
-        settings: Of the run.
-        n_left_out: Pairs that each pass over a set leaves out, by its name.
-        notes: What was told of the run.
-        provenance: What the model says of how it was made: "recipe", "data" and "scores".
-    """
-
-    encoder: TextEncoder
-    fitted: Fitted
-    reports: tuple[SourceReport, ...]
-    settings: TransformerSettings
-    n_left_out: Mapping[str, int]
-    notes: tuple[str, ...]
-    provenance: Mapping[str, Any]
 
 
 def run_transformer_training(
@@ -305,7 +290,7 @@ def run_transformer_training(
     place = work or f"{Path(out)}.run"
     with (
         processes(settings.device) as group,
-        _shared_folder(place, group, restart=restart) as folder,
+        shared_folder(place, group, restart=restart) as folder,
     ):
         folder.claim({**facts, **({"processes": group.n} if group.n > 1 else {})})
         tokenized = TokenizedPairs(
@@ -315,22 +300,23 @@ def run_transformer_training(
             unk_id_dropped=None,
             show_progress_bar=show_progress_bar and group.is_first,
         )
-        with saying_no_room(folder.path), _first_goes_ahead(group):
+        with saying_no_room(folder.path), first_goes_ahead(group):
             store = tokenized.store(sources, decontaminator)
         by_stored_name = dict(zip((s.name for s in store.sources), losses.values(), strict=True))
         stream = stream_of(store, by_stored_name, settings)
+        planned = _with_steps(settings, stream, text)
         n_rows = {source.name: len(source) for source in store.sources}
-        for doubt in doubts(settings, stream, n_rows):
+        for doubt in doubts(planned, stream, n_rows):
             say(doubt)
         vectors = None
         if teacher is not None:
-            with saying_no_room(folder.path), _first_goes_ahead(group):
+            with saying_no_room(folder.path), first_goes_ahead(group):
                 vectors = tokenized.vectors(sources, asking(sources, losses), teacher)
         fitted = fit(
-            TransformerStudent(encoder, settings, frame=text.frame, vectors=vectors, group=group),
+            TransformerStudent(encoder, planned, frame=text.frame, vectors=vectors, group=group),
             stream,
             by_stored_name,
-            settings,
+            planned,
             encoder_of=lambda tensors: _scored(exporter, tensors, folder, group),
             score=score_of_first(score, group),
             folder=folder,
@@ -366,31 +352,32 @@ def run_transformer_training(
     )
 
 
+def _with_steps(
+    settings: TransformerSettings, stream: BatchStream, text: TextReading
+) -> TransformerSettings:
+    """`settings` with the steps that fit its tokens, counted ahead: the rates depend on them.
+
+    Raises:
+        ValueError: If not one step fits.
+    """
+    if settings.tokens is None:
+        return settings
+    n_around = len(text.frame.before) + len(text.frame.after)
+    steps = stream.batches_within(settings.tokens, n_around=n_around)
+    if not steps:
+        raise ValueError(
+            f"tokens {settings.tokens:,}: the first step of {settings.batch_size:,} pairs takes "
+            "more, expected room for one step or more: raise tokens, or lower batch_size or "
+            "max_length"
+        )
+    return replace(settings, tokens=None, steps=steps)
+
+
 def _scored(
     exporter: Exporter, tensors: Mapping[str, Tensor], folder: RunFolder, group: Processes
 ) -> Encoder:
     """The encoder that the first process scores; the others are told what it finds."""
     return exporter.scored(tensors, folder) if group.is_first else cast(Encoder, None)
-
-
-@contextmanager
-def _shared_folder(place: PathLike, group: Processes, *, restart: bool) -> Iterator[RunFolder]:
-    """The folder of the run, which the first process has and the others read."""
-    if group.is_first:
-        with run_folder(place, restart=restart) as (folder, _):
-            yield folder
-        return
-    yield FollowingFolder(RunFolder(place))
-
-
-@contextmanager
-def _first_goes_ahead(group: Processes) -> Iterator[None]:
-    """Lets the other processes into the block once the first one is through it."""
-    if not group.is_first:
-        group.wait()
-    yield
-    if group.is_first:
-        group.wait()
 
 
 def _check_dims(settings: TransformerSettings, dim: int) -> None:

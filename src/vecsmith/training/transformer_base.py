@@ -12,6 +12,7 @@ from vecsmith.tokenizer import Tokenizer
 from vecsmith.training.distributed import own_device
 from vecsmith.training.settings import TransformerSettings
 from vecsmith.training.transformer_encoder import TrainedPooling, TransformerEncoder
+from vecsmith.training.tuning import apply_tuning
 from vecsmith.transformer.loading import choose_dtype, open_device
 from vecsmith.transformer.source import (
     TeacherSettings,
@@ -98,6 +99,7 @@ def open_base(
         seed=settings.seed,
         trust_remote_code=trust_remote_code,
     )
+    apply_tuning(encoder.model, settings.tuning, seed=settings.seed)
     if encoder.device.type == "cpu" and 0 < settings.max_length <= _PLAIN_ATTENTION:
         encoder.attend_plainly()
     return Base(

@@ -18,7 +18,7 @@ from vecsmith.transformer.loading import count_positions, count_rows, load_model
 from vecsmith.transformer.pooling import Dense, Head, pool, read_head
 from vecsmith.transformer.source import TeacherSource
 
-TrainedPooling = Literal["mean", "cls", "last"]
+TrainedPooling = Literal["mean", "cls", "last", "max"]
 
 
 class TransformerEncoder(nn.Module):
@@ -184,7 +184,7 @@ class TransformerEncoder(nn.Module):
         if "pooler" in self.head.modes and tuple(layers) != (self.n_layers,):
             raise ValueError(
                 "the model pools by its own pooler, which reads the last layer alone, expected "
-                "mean, cls or last to train other layers"
+                "mean, cls, last or max to train other layers"
             )
 
     def _checkpoint_gradients(self, source: TeacherSource) -> None:

@@ -17,6 +17,7 @@ from vecsmith.training.prefixes import halved_prefixes
 from vecsmith.training.provenance import describe_loss, installed_versions
 from vecsmith.training.settings import TransformerSettings
 from vecsmith.training.transformer_base import Base
+from vecsmith.training.tuning import count_weights, merged_adapters
 from vecsmith.transformer.saving import save_encoder
 from vecsmith.transformer.source import weights_digest
 from vecsmith.transformer.text_encoder import TextEncoder
@@ -55,18 +56,20 @@ class Exporter:
         """Writes the transformer with these weights."""
         with torch.no_grad():
             for name, parameter in self._encoder.named_parameters():
-                parameter.copy_(tensors[name])
-        save_encoder(
-            self._encoder.model,
-            self._base.source,
-            out,
-            pooling=self._base.pooling,
-            dense=self._encoder.dense_tensors(),
-            prompts=self._prompts,
-            dims=self._settings.dims or tuple(halved_prefixes(self._encoder.dim)),
-            layers=self._depths,
-            provenance=provenance,
-        )
+                if parameter.requires_grad:
+                    parameter.copy_(tensors[name])
+        with merged_adapters(self._encoder.model):
+            save_encoder(
+                self._encoder.model,
+                self._base.source,
+                out,
+                pooling=self._base.pooling,
+                dense=self._encoder.dense_tensors(),
+                prompts=self._prompts,
+                dims=self._settings.dims or tuple(halved_prefixes(self._encoder.dim)),
+                layers=self._depths,
+                provenance=provenance,
+            )
 
 
 def start_facts(base: Base, prompts: Mapping[str, str]) -> dict[str, Any]:
@@ -86,7 +89,7 @@ def recipe_of(
     fitted: Fitted,
 ) -> dict[str, Any]:
     """How the model was made, for its card."""
-    state = fitted.state
+    state, weights = fitted.state, count_weights(base.encoder)
     different = set(map(describe_loss, losses.values()))
     return {
         "method": "train_transformer",
@@ -98,7 +101,9 @@ def recipe_of(
         "steps": {"planned": fitted.n_steps, "done": state.step, "kept": state.best_step},
         "score": None if state.best_step is None else round(state.best_score, 6),
         "score_at_start": state.curve.score_at_start(),
+        "weights": {"trained": weights.n_trained, "frozen": weights.n_frozen},
         "pairs_seen": state.n_examples,
+        "tokens_seen": state.n_tokens,
         "versions": installed_versions(),
         "seconds": round(state.seconds, 3),
     }

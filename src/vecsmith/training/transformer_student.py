@@ -57,7 +57,10 @@ class TransformerStudent:
         self.encoder = encoder.train()
         self._settings, self._frame = settings, frame
         self._vectors, self._group = vectors, group or Processes()
-        self._optimizer = _adamw(encoder, settings)
+        self._trained = {
+            name: value for name, value in encoder.named_parameters() if value.requires_grad
+        }
+        self._optimizer = _adamw(list(self._trained.values()), settings)
         self._n_steps = 0
 
     def step(self, batch: Batch, loss: EmbeddingLoss, lr: float) -> StepResult:
@@ -82,17 +85,19 @@ class TransformerStudent:
         elif own:
             parts = [vectors.grad[..., group.places, :] for _, group in own]
             torch.autograd.backward(outputs, parts)
-        self._group.sum_gradients(list(self.encoder.parameters()))
-        return StepResult(loss=float(value.detach()), gradient=self._move(lr))
+        self._group.sum_gradients(list(self._trained.values()))
+        n_tokens = sum(group.n_tokens for group in groups)
+        loss_before = float(value.detach())
+        return StepResult(loss=loss_before, gradient=self._move(lr), n_tokens=n_tokens)
 
     def model_tensors(self) -> dict[str, Tensor]:
-        """The weights of the transformer, by name."""
-        return {name: value.detach() for name, value in self.encoder.named_parameters()}
+        """The weights of the transformer that are trained, by name; the others are as they were."""
+        return {name: value.detach() for name, value in self._trained.items()}
 
     def state_tensors(self) -> dict[str, Tensor]:
         """All tensors that the next steps depend on, by name."""
         state = {f"model.{name}": value for name, value in self.model_tensors().items()}
-        for name, parameter in self.encoder.named_parameters():
+        for name, parameter in self._trained.items():
             for key, value in self._optimizer.state.get(parameter, {}).items():
                 state[f"adam.{key}.{name}"] = value.reshape(1) if value.dim() == 0 else value
         return state
@@ -108,10 +113,10 @@ class TransformerStudent:
             ValueError: If something is missing or of another shape.
         """
         with torch.no_grad():
-            for name, parameter in self.encoder.named_parameters():
+            for name, parameter in self._trained.items():
                 parameter.copy_(_like(tensors, f"model.{name}", parameter))
         self._optimizer.state.clear()
-        for name, parameter in self.encoder.named_parameters():
+        for name, parameter in self._trained.items():
             if f"adam.step.{name}" not in tensors:  # no step has touched it
                 continue
             step = tensors[f"adam.step.{name}"].reshape(()).clone()
@@ -189,7 +194,7 @@ class TransformerStudent:
 
     def _move(self, lr: float) -> float:
         """A step of AdamW; the length of the gradient before it was clipped."""
-        moved = [value for value in self.encoder.parameters() if value.grad is not None]
+        moved = [value for value in self._trained.values() if value.grad is not None]
         longest = self._settings.clip_norm or float("inf")
         length = float(nn.utils.clip_grad_norm_(moved, longest))
         if not np.isfinite(length):
@@ -208,15 +213,16 @@ class TransformerStudent:
         return torch.autocast(kind, dtype=torch.bfloat16, enabled=enabled)
 
 
-def _adamw(encoder: TransformerEncoder, settings: TransformerSettings) -> torch.optim.AdamW:
+def _adamw(trained: Sequence[nn.Parameter], settings: TransformerSettings) -> torch.optim.AdamW:
     """AdamW that decays matrices alone: neither biases nor what norms scale by, as is usual."""
-    matrices = [value for value in encoder.parameters() if value.dim() > 1]
-    vectors = [value for value in encoder.parameters() if value.dim() <= 1]
+    matrices = [value for value in trained if value.dim() > 1]
+    vectors = [value for value in trained if value.dim() <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(
-        [
-            {"params": matrices, "weight_decay": settings.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ],
+        [group for group in groups if group["params"]],
         lr=settings.lr,
         betas=settings.betas,
         eps=settings.eps,

@@ -90,9 +90,10 @@ def final_norm(model: Any) -> Any | None:
         model: A transformer; it reads one token to find out.
     """
     torch = require("torch", extra="distill", purpose=_PURPOSE)
-    last = _last_layer(model)
-    if last is None:
+    layers = find_layers(model)
+    if layers is None:
         return None
+    last = layers[-1]
     outputs: dict[str, Any] = {}
     candidates: list[tuple[Any, Any]] = []
 
@@ -117,13 +118,13 @@ def final_norm(model: Any) -> Any | None:
     return next((module for module, output in candidates if _is_same(output, states)), None)
 
 
-def _last_layer(model: Any) -> Any | None:
-    """The last of the modules that the layers are; None where one is repeated."""
+def find_layers(model: Any) -> Any | None:
+    """The list of the modules that the layers are; None where one is repeated."""
     torch = require("torch", extra="distill", purpose=_PURPOSE)
     n_layers = count_layers(model)
     for module in model.modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers:
-            return module[-1]
+            return module
     return None
 
 

@@ -95,7 +95,7 @@ def save_encoder(
         n_layers: Only the first so many layers are written; None for all.
         dim: Only the first so many dimensions are given, by a module before a Normalize.
         rotation: What vectors are multiplied by before a Normalize, [D, D]; None for nothing.
-        pooling: "mean", "cls" or "last", if not as `source` says.
+        pooling: "mean", "cls", "last" or "max", if not as `source` says.
         dense: Trained tensors of its Dense modules ("linear.weight", ...), in their order.
         normalize: Whether vectors have unit length, if not as `source` says.
         max_length: Tokens of a text that count, if not as `source` says.
@@ -212,6 +212,7 @@ def _pooling(mode: str | None, width: int) -> dict[str, Any]:
         "cls": "pooling_mode_cls_token",
         "mean": "pooling_mode_mean_tokens",
         "last": "pooling_mode_lasttoken",
+        "max": "pooling_mode_max_tokens",
     }
     mode = mode or "mean"
     if mode not in flags:
@@ -219,7 +220,6 @@ def _pooling(mode: str | None, width: int) -> dict[str, Any]:
     return {
         "word_embedding_dimension": width,
         **{flag: name == mode for name, flag in flags.items()},
-        "pooling_mode_max_tokens": False,
         "pooling_mode_mean_sqrt_len_tokens": False,
         "pooling_mode_weightedmean_tokens": False,
         "include_prompt": True,
