@@ -1,0 +1,128 @@
+"""What a budget could do, tried out: enumerate, cost, refuse, rank.
+
+The one rule: the real choice is discrete (a catalogue times methods times their numbers), so it is
+made by trying all of it; there are no closed forms here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from vecsmith.planning.candidates import Candidate, cost_candidate, tunings_for
+from vecsmith.planning.catalogue import CatalogueEntry
+from vecsmith.planning.feasibility import Refusal, fit_memory, refuse
+from vecsmith.planning.learning_rates import learning_rate_for
+from vecsmith.planning.problem import Problem
+from vecsmith.planning.ranking import Ranking, rank_by_preset
+from vecsmith.planning.serving import cost_serving
+from vecsmith.planning.wording import flops_text
+from vecsmith.results.tuning import Tuning
+
+_SHOWN_REASONS: Final = 3
+_UNKNOWN_PEAK: Final = "pre-training peak unknown: learning rate assumed from Pythia's at this size"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solution:
+    """What came of trying.
+
+    Attributes:
+        ranking: Candidates that make sense, the best first.
+        refused: The others.
+    """
+
+    ranking: Ranking
+    refused: tuple[Refusal, ...]
+
+    @property
+    def chosen(self) -> Candidate:
+        """The best."""
+        return self.ranking.candidates[0]
+
+    @property
+    def runner_up(self) -> Candidate | None:
+        """The best of another method; of another model where there is no other method."""
+        others = self.ranking.candidates[1:]
+        method, model = self.chosen.tuning.method, self.chosen.model
+        of_methods = [each for each in others if each.tuning.method != method]
+        of_models = [each for each in others if each.model != model]
+        return next(iter([*of_methods, *of_models]), None)
+
+
+def solve(problem: Problem) -> Solution:
+    """The candidates in order.
+
+    Raises:
+        ValueError: If none makes sense; the message says what stands in the way.
+    """
+    candidates, refused = consider(problem)
+    if not candidates:
+        raise ValueError(_nothing_fits(problem, refused))
+    ranking = rank_by_preset(
+        candidates,
+        problem.preset,
+        data=problem.data,
+        settings=problem.settings,
+        limits=problem.limits,
+        size_rule=problem.size_rule,
+    )
+    return Solution(ranking=ranking, refused=tuple(refused))
+
+
+def consider(problem: Problem) -> tuple[list[Candidate], list[Refusal]]:
+    """Every model with every way of tuning: those that make sense, and those that do not."""
+    candidates, refused = [], []
+    for entry in problem.catalogue:
+        for tuning in tunings_for(entry.shape, problem.menu):
+            outcome = _candidate(entry, tuning, problem)
+            if isinstance(outcome, Candidate):
+                candidates.append(outcome)
+            else:
+                refused.append(Refusal(model=entry.name, tuning=tuning, reason=outcome))
+    return candidates, refused
+
+
+def _candidate(entry: CatalogueEntry, tuning: Tuning, problem: Problem) -> Candidate | str:
+    """The candidate, or why it makes no sense."""
+    settings, limits = problem.settings, problem.limits
+    try:
+        fit = fit_memory(entry.shape, tuning, settings, limits)
+        if isinstance(fit, str):
+            return fit
+        rate, mark = learning_rate_for(entry, tuning, problem.preset, problem.learning_rates)
+        candidate = cost_candidate(
+            entry,
+            tuning,
+            problem.budget,
+            data=problem.data,
+            settings=settings,
+            learning_rate=rate,
+            mini_batch=fit.mini_batch,
+            gradient_checkpointing=fit.gradient_checkpointing,
+            memory=asdict(fit.memory),
+            serving=None if problem.serving is None else cost_serving(entry.shape, problem.serving),
+            notes=(_UNKNOWN_PEAK,) if mark == "assumed" else (),
+        )
+    except ValueError as error:  # the tuning does not fit the model
+        return str(error)
+    return refuse(candidate, settings, limits) or candidate
+
+
+def _nothing_fits(problem: Problem, refused: Sequence[Refusal]) -> str:
+    """Why there is no plan: what stands in the way most often, with an example of each."""
+    kinds = Counter(_kind(refusal) for refusal in refused)
+    examples = {_kind(refusal): refusal for refusal in reversed(refused)}
+    said = "; ".join(
+        f"{count} as {examples[kind].tuning} of {examples[kind].model}: {examples[kind].reason}"
+        for kind, count in kinds.most_common(_SHOWN_REASONS)
+    )
+    budget = f"a budget of {flops_text(problem.budget.flops)} FLOP"
+    return f"none of {len(refused)} candidates fits {budget} ({said}); change the budget, the batch size, the pairs, the memory or the catalogue"
+
+
+def _kind(refusal: Refusal) -> str:
+    """The reason without its numbers."""
+    return "".join(letter for letter in refusal.reason if letter.isalpha())
