@@ -12,8 +12,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from vecsmith._typing import PathLike
+from vecsmith.errors import FormatError
 from vecsmith.planning.families import read_sizes
 from vecsmith.planning.layers import Linear, Norm
+from vecsmith.planning.stored import count_stored, model_folder, read_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,24 @@ class ModelShape:
             FormatError: If its family is not known, or a field is missing or makes no sense.
         """
         return cls(**read_sizes(config, source=source))
+
+    @classmethod
+    def from_folder(cls, path: PathLike) -> Self:
+        """The shape of the model in the folder `path`, checked against the tensors it holds.
+
+        Raises:
+            FormatError: If a file is missing or broken, its family is not known, or config.json
+                stands for another count of parameters than the tensors have.
+        """
+        folder = model_folder(path)
+        shape = cls.from_config(read_config(folder), source=str(folder / "config.json"))
+        n_stored = count_stored(folder)
+        if n_stored != shape.n_backbone:
+            raise FormatError(
+                f"{folder}: its tensors have {n_stored:,} parameters without a head, expected "
+                f"{shape.n_backbone:,} from config.json; one of the two is another model's"
+            )
+        return shape
 
     @property
     def n_block(self) -> int:

@@ -1,0 +1,61 @@
+"""TOML files that people write and packages ship, read within bounds."""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from vecsmith._files import read_text
+from vecsmith.errors import FormatError
+
+_MAX_BYTES: Final = 16 * 2**20
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What the TOML file `path` holds.
+
+    Raises:
+        FormatError: If it is too long, or not TOML.
+        OSError: If it cannot be read.
+    """
+    if path.is_dir():
+        raise FormatError(f"{path}: a folder, expected a TOML file")
+    return parse_toml(read_text(path, max_bytes=_MAX_BYTES), source=str(path))
+
+
+def shipped_toml(name: str) -> dict[str, Any]:
+    """What the file `name` that comes with the package holds."""
+    place = resources.files("vecsmith.planning").joinpath("data", name)
+    return parse_toml(place.read_text(encoding="utf-8"), source=name)
+
+
+def parse_toml(text: str, *, source: str) -> dict[str, Any]:
+    """What TOML `text` holds; `source` names it in errors.
+
+    Raises:
+        FormatError: If it is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise FormatError(f"{source}: {error!s:.200}, expected TOML") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise FormatError(f"{source}: {error!s:.100}, expected plain TOML") from error
+
+
+def rows_of(root: dict[str, Any], key: str, *, known: set[str], source: str) -> list[Any]:
+    """The tables `[[key]]` of a file that may have the fields `known` beside them.
+
+    Raises:
+        FormatError: If there is another field, or `key` is no list of tables.
+    """
+    for found in root:
+        if found not in known | {key}:
+            expected = ", ".join(sorted(known | {key}))
+            raise FormatError(f"{source}: {found!r:.60}, expected {expected}")
+    rows = root.get(key, [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise FormatError(f"{source}: {key} is {rows!r:.60}, expected tables [[{key}]]")
+    return rows
