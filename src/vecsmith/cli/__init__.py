@@ -23,6 +23,7 @@ from vecsmith.cli import (
     distill,
     encode,
     eval,
+    fit,
     index,
     info,
     search,
@@ -49,6 +50,7 @@ for _verb in (distill.distill, encode.encode, compress.compress, info.info, demo
 app.command(name="eval")(eval.evaluate)
 app.command()(compare.compare)
 app.command()(dims.dims)
+app.command()(fit.fit)
 app.command()(index.index)
 app.command()(search.search)
 app.add_typer(classify.app)

@@ -5,26 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests.planning.laws.synthetic import CHINCHILLA, LORA
+from tests.planning.laws.synthetic import FULL as LAW
 from vecsmith.planning.laws import LossLaw, Observations, fit_law
 
 pytest.importorskip("scipy")
-
-LAW = LossLaw(
-    form="hoffmann",
-    coefficients={"E": 0.4, "A": 60.0, "B": 300.0, "alpha": 0.3, "beta": 0.35},
-)
-# Hoffmann et al. 2022, arXiv 2203.15556, appendix D.3
-CHINCHILLA = LossLaw(
-    form="hoffmann",
-    coefficients={"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28},
-)
-LORA = LossLaw(
-    form="nds",
-    coefficients={
-        "C": 0.35, "a_d": -1.2, "b_d": 75.0, "a_s": 120.0, "b_s": 2.0, "c_s": 260.0,
-        "alpha": 0.3, "beta": 0.35,
-    },
-)  # fmt: skip
 
 
 def isoflop_design(sizes: int = 7, budgets: int = 6) -> tuple[np.ndarray, np.ndarray]:

@@ -181,8 +181,16 @@ class FittedLaw:
         losses: Floats = np.exp(self.surface.log_loss(self.draws, points))
         return losses.reshape(len(self.draws), *shape)
 
-    def predict(self, n: float, tokens: float, share: float = 1.0) -> Prediction:
+    def predict(
+        self, n: float, tokens: float, share: float = 1.0, flops: float | None = None
+    ) -> Prediction:
         """Loss of a model of n parameters after so many tokens, with intervals.
+
+        Args:
+            n: Non-embedding parameters.
+            tokens: Real tokens.
+            share: Trained share of the parameters.
+            flops: Counted FLOP of the run, to say whether that is outside of the runs fitted to.
 
         Raises:
             ValueError: If a number is not positive, or the share is not one.
@@ -192,20 +200,29 @@ class FittedLaw:
         # The same draws each time, so that equal questions have equal answers.
         noise = np.random.default_rng(0).normal(0, self.noise, (8, len(log_draws)))
         run_low, run_high = np.exp(interval((log_draws + noise).ravel(), self.level, self.degrees))
+        loss = float(self.loss(n, tokens, share))
         return Prediction(
-            loss=float(self.loss(n, tokens, share)),
-            low=float(low),
-            high=float(high),
-            run_low=float(run_low),
-            run_high=float(run_high),
-            extrapolated=self.extrapolated(n, tokens, share),
+            loss=loss,
+            low=min(float(low), loss),
+            high=max(float(high), loss),
+            run_low=min(float(run_low), loss),
+            run_high=max(float(run_high), loss),
+            extrapolated=self.extrapolated(n, tokens, share, flops),
         )
 
-    def extrapolated(self, n: float, tokens: float, share: float = 1.0) -> str:
+    def extrapolated(
+        self, n: float, tokens: float, share: float = 1.0, flops: float | None = None
+    ) -> str:
         """What of a question is outside of the runs fitted to, in words; "" where nothing is."""
         runs, parts = self.observations, []
-        asked = (("parameters", n, runs.n), ("tokens", tokens, runs.tokens))
-        for name, value, values in (*asked, ("trained share", share, runs.share)):
+        asked = [
+            ("parameters", n, runs.n),
+            ("tokens", tokens, runs.tokens),
+            ("trained share", share, runs.share),
+        ]
+        if flops is not None:
+            asked.append(("FLOP", flops, runs.counted))
+        for name, value, values in asked:
             low, high = float(values.min()), float(values.max())
             if not low * (1 - 1e-6) <= value <= high * (1 + 1e-6):
                 end, factor = ("above", value / high) if value > high else ("below", low / value)

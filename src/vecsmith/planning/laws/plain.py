@@ -1,0 +1,173 @@
+"""Fitted laws and lines as plain values, and back from values that may say anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+import numpy as np
+
+from vecsmith.errors import FormatError
+from vecsmith.planning.laws.fitted_law import FittedLaw, HeldOut
+from vecsmith.planning.laws.forms import Floats, Form
+from vecsmith.planning.laws.frontier import FrontierLine
+from vecsmith.planning.laws.observations import Observations
+from vecsmith.planning.laws.surface import Surface
+from vecsmith.results.fields import Block
+
+__all__ = ["law_of", "line_of", "plain_law", "plain_line"]
+
+_ARRAYS: Final = ("n", "tokens", "loss", "share", "flops", "budget")
+
+
+def plain_law(fitted: FittedLaw) -> dict[str, Any]:
+    """What `law_of` reads; coefficients, their intervals and figures stand there for people."""
+    surface, runs = fitted.surface, fitted.observations
+    return {
+        "coefficients": dict(fitted.law.coefficients),
+        "intervals": {name: list(ends) for name, ends in fitted.intervals.items()},
+        "identifiable": list(fitted.identifiable),
+        "figures": {
+            "r2": fitted.r2,
+            "mean_error": fitted.mean_error,
+            "noise": fitted.noise,
+            "runs": len(runs),
+        },
+        "level": fitted.level,
+        "delta": fitted.delta,
+        "degrees": fitted.degrees,
+        "warnings": list(fitted.warnings),
+        "held_out": [asdict(held) for held in fitted.held_out],
+        "surface": {
+            "with_share": surface.with_share,
+            "log_n": surface.log_n,
+            "log_tokens": surface.log_tokens,
+            "ends": list(surface.ends),
+        },
+        "parameters": fitted.parameters.tolist(),
+        "draws": fitted.draws.tolist(),
+        "observations": {
+            **{name: getattr(runs, name).tolist() for name in _ARRAYS},
+            "names": list(runs.names),
+        },
+    }
+
+
+def law_of(block: Block, form: Form) -> FittedLaw:
+    """The law that `plain_law` gave.
+
+    Raises:
+        FormatError: If a field is missing or of another kind.
+        ValueError: If numbers do not fit each other.
+    """
+    of_surface = block.block("surface")
+    ends = of_surface.numbers("ends")
+    if len(ends) != 2 or not ends[0] < ends[1]:
+        raise FormatError(f"{of_surface.source}: ends are {ends}, expected two, ascending")
+    surface = Surface(
+        form=form,
+        with_share=of_surface.flag("with_share") and form == "nds",
+        log_n=of_surface.number("log_n"),
+        log_tokens=of_surface.number("log_tokens"),
+        ends=(ends[0], ends[1]),
+    )
+    n_parameters = surface.n_heights + surface.n_exponents
+    parameters = _rows(block, "parameters", [block.values.get("parameters")], n_parameters)[0]
+    draws = block.values.get("draws")
+    degrees = block.count("degrees")
+    if not isinstance(draws, list) or len(draws) < 2 or degrees < 1:
+        raise FormatError(
+            f"{block.source}: expected two draws or more and a degree of freedom or more"
+        )
+    runs = block.block("observations")
+    fitted = FittedLaw(
+        surface=surface,
+        parameters=_within(surface, parameters[None], block)[0],
+        draws=_within(surface, _rows(block, "draws", draws, n_parameters), block),
+        observations=_observations(runs),
+        delta=block.number("delta"),
+        level=block.number("level"),
+        degrees=degrees,
+        held_out=tuple(_held_out(each) for each in block.blocks("held_out")),
+        warnings=block.texts("warnings"),
+    )
+    if not 0 < fitted.level < 1:
+        raise FormatError(f"{block.source}: level is {fitted.level}, expected one between 0 and 1")
+    return fitted
+
+
+def plain_line(line: FrontierLine) -> dict[str, Any]:
+    """What `line_of` reads."""
+    return {
+        "slope": line.slope,
+        "intercept": line.intercept,
+        "flops": line.flops.tolist(),
+        "losses": line.losses.tolist(),
+        "models": list(line.models),
+        "draws": line.draws.tolist(),
+    }
+
+
+def line_of(block: Block, name: str) -> FrontierLine:
+    """The line that `plain_line` gave.
+
+    Raises:
+        FormatError: If a field is missing or of another kind.
+    """
+    flops, losses = (np.array(block.numbers(key)) for key in ("flops", "losses"))
+    draws = block.values.get("draws")
+    if len(flops) < 3 or len(flops) != len(losses) or not isinstance(draws, list):
+        raise FormatError(f"{block.source}: expected draws, and three budgets or more with a loss")
+    if not ((flops > 0).all() and (losses > 0).all()) or len(draws) < 2:
+        raise FormatError(f"{block.source}: expected positive budgets and losses, and two draws")
+    return FrontierLine(
+        name=name,
+        slope=block.number("slope"),
+        intercept=block.number("intercept"),
+        flops=flops,
+        losses=losses,
+        draws=_rows(block, "draws", draws, 2),
+        models=block.texts("models"),
+    )
+
+
+def _rows(block: Block, key: str, rows: list[Any], width: int) -> Floats:
+    """Rows of finite numbers, each of `width`."""
+    where = f"{block.source}: {key}"
+    checked = []
+    for i, row in enumerate(rows):
+        numbers = Block({"row": row}, f"{where}[{i}]").numbers("row")
+        if len(numbers) != width:
+            raise FormatError(f"{where}[{i}] has {len(numbers)} numbers, expected {width}")
+        checked.append(numbers)
+    return np.array(checked, np.float64)
+
+
+def _within(surface: Surface, parameters: Floats, block: Block) -> Floats:
+    """Parameters, when they are within the bounds that every fit keeps to."""
+    low, high = surface.bounds()
+    if not ((parameters >= low - 1e-9) & (parameters <= high + 1e-9)).all():
+        raise FormatError(
+            f"{block.source}: parameters are out of the bounds of a {surface.form} law, expected "
+            "those of a fit"
+        )
+    return parameters
+
+
+def _observations(block: Block) -> Observations:
+    values: Mapping[str, Floats] = {key: np.array(block.numbers(key)) for key in _ARRAYS}
+    try:
+        return Observations(**values, names=block.texts("names"))
+    except ValueError as error:
+        raise FormatError(f"{block.source}: {error}") from error
+
+
+def _held_out(block: Block) -> HeldOut:
+    return HeldOut(
+        what=block.text("what"),
+        n_runs=block.count("n_runs"),
+        mean_error=block.number("mean_error"),
+        max_error=block.number("max_error"),
+        bias=block.number("bias"),
+    )
