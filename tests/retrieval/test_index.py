@@ -551,3 +551,41 @@ def test_what_does_not_fit_the_index_is_refused_and_changes_nothing() -> None:
         with pytest.raises(error, match=message):
             call()
     assert index.ids.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("as_texts", [False, True])
+def test_an_id_is_in_an_index_from_its_addition_to_its_deletion(as_texts: bool) -> None:
+    ids: list[Any] = [f"글 {i}" for i in range(3)] if as_texts else [7, 8, 9]
+    foreign: list[Any] = [7, None] if as_texts else ["7", True, 7.0, 2**70, [7]]
+    index = AdaptiveIndex.build(np.eye(3, 8, dtype=np.float32), ids=ids)
+    assert all(each in index for each in ids)
+    assert not any(each in index for each in [*foreign, "\ud800", 6])
+    index.delete(ids[1])
+    assert [each in index for each in ids] == [True, False, True]
+    index.add(np.ones((1, 8), np.float32), [ids[1]])
+    assert ids[1] in index
+    assert as_texts or np.int64(8) in index
+    assert (index.vectors(ids[0]) == np.eye(1, 8)).all()
+
+
+def test_a_printed_index_tells_rows_dims_type_and_plan() -> None:
+    index = AdaptiveIndex.build(np.eye(3, 8, dtype=np.float32), dtype="int8", similarity="dot")
+    index.delete(0)
+    assert repr(index) == f"AdaptiveIndex(2 x 8, int8, dot, plan: {index.plan})"
+
+
+def test_where_fewer_rows_may_be_found_than_asked_the_last_places_are_empty() -> None:
+    vectors = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
+    names = ["faq-1", "faq-2", "x", "y", "z"]
+    for ids, none in ((None, -1), (names, None)):
+        hits = AdaptiveIndex.build(vectors, ids=ids).search(vectors[:2], k=7)
+        assert hits.ids.shape == (2, 7)
+        assert hits.ids[:, 5:].tolist() == [[none, none]] * 2
+        assert (hits.scores[:, 5:] == -np.inf).all()
+        assert np.isfinite(hits.scores[:, :5]).all()
+    index = AdaptiveIndex.build(vectors, ids=names)
+    wanted = [name for name in index.ids if str(name).startswith("faq-")]
+    hits = index.search(vectors[:2], k=3, filter=[*wanted, "nowhere"])
+    assert [set(ids[s > -np.inf]) for ids, s in zip(hits.ids, hits.scores, strict=True)] == [
+        {"faq-1", "faq-2"}
+    ] * 2

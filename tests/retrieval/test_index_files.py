@@ -415,3 +415,31 @@ def test_an_index_is_built_in_less_memory_than_its_vectors_take(
     assert opened.plans == rebuilt.plans
     assert (opened.search(queries).ids == rebuilt.search(queries).ids).all()
     assert names(tmp_path / "index") == {".lock", "index.json", *index_files(tmp_path / "index")}
+
+
+def test_a_place_that_is_somebody_elses_is_refused_and_not_touched(tmp_path: Path) -> None:
+    index = AdaptiveIndex.build(rows(20))
+    file, foreign = tmp_path / "notes.txt", tmp_path / "model"
+    file.write_text("mine")
+    foreign.mkdir()
+    for name in ("config.json", "model.json", "notes", "texts", "tokenizer.json"):
+        (foreign / name).write_text(name)
+    for write in (index.save, lambda place: AdaptiveIndex.build(rows(20), out=place)):
+        for place in (file, file / "index"):
+            with pytest.raises(FileExistsError, match=r"notes\.txt: is a file, expected a folder"):
+                write(place)
+        with pytest.raises(
+            FileExistsError, match=r"holds config\.json, notes, tokenizer\.json and no index"
+        ):
+            write(foreign)
+    assert file.read_text() == "mine"
+    assert all(path.read_text() == path.name for path in foreign.iterdir())
+    assert len(names(foreign)) == 5  # no lock either
+
+
+def test_what_a_kill_before_the_first_manifest_left_is_written_over(tmp_path: Path) -> None:
+    (tmp_path / "g000001-0.vectors.safetensors").write_bytes(b"cut")
+    (tmp_path / ".lock").touch()
+    AdaptiveIndex.build(rows(20)).save(tmp_path)
+    assert len(AdaptiveIndex.open(tmp_path, verify=True)) == 20
+    assert "g000001-0.vectors.safetensors" not in names(tmp_path)

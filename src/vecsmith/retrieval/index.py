@@ -65,6 +65,7 @@ class AdaptiveIndex:
         >>> hits = index.search(queries, k=10)
         >>> index.save("index/")
         >>> index = AdaptiveIndex.open("index/")
+        >>> vector = index.vectors(ids[0])[0] if ids[0] in index else None
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class AdaptiveIndex:
         Raises:
             TypeError: If vectors are no numbers, or ids neither numbers nor texts.
             ValueError: If shapes do not fit, a value is not finite, or ids repeat.
+            FileExistsError: If `out` is a file, or holds files but no index; nothing is touched.
             RunFailed: If another process is writing to `out`.
             OSError: If `out` cannot be written; an index that was there stays.
         """
@@ -136,6 +138,7 @@ class AdaptiveIndex:
             rows, settings = built(vectors, store=Memory(), **options)
             return cls(rows, settings)
         folder = Path(out)
+        saving.check_place(folder)
         with saving.writing(folder):
             generation = saving.next_generation(folder)
             with saving.new_files(folder, generation) as store:
@@ -174,12 +177,14 @@ class AdaptiveIndex:
         are left out once they are many, and small additions are joined.
 
         Raises:
+            FileExistsError: If `folder` is a file, or holds files but no index; nothing is touched.
             RunFailed: If another process is writing there, has saved since this was opened, or
                 has put another index in its place.
             FormatError: If there is an index that cannot be read.
             OSError: If it cannot be written; what was there stays as it was.
         """
         target = Path(folder)
+        saving.check_place(target)
         with self._changing, saving.writing(target):
             is_home = self._is_home(target)
             rows, settings = self._held
@@ -341,6 +346,9 @@ class AdaptiveIndex:
     def vectors(self, ids: Any) -> FloatArray:
         """Vectors of `ids`, [n, D], rounded as the index keeps them.
 
+        Args:
+            ids: Some ids of the index, as `ids` has them; a single one gives one row, [1, D].
+
         Raises:
             TypeError: If ids are not of the index's kind.
             ValueError: If an id is not in the index.
@@ -357,6 +365,23 @@ class AdaptiveIndex:
 
     def __len__(self) -> int:
         return self._held[0].n_alive
+
+    def __contains__(self, id: object) -> bool:
+        """Whether `id` is one of `ids`; what could never be one, as a list, is not."""
+        if isinstance(id, bool) or not isinstance(id, str | int | np.integer):
+            return False
+        try:
+            own = checked_ids([id])
+        except (TypeError, ValueError):  # a whole number beyond 64 bits, half a surrogate pair
+            return False
+        return bool(self._held[0].places_of(own)[0] >= 0)
+
+    def __repr__(self) -> str:
+        settings = self._held[1]
+        return (
+            f"AdaptiveIndex({len(self)} x {settings.dim}, {settings.dtype}, {settings.similarity}, "
+            f"plan: {self.plan})"
+        )
 
     @property
     def dim(self) -> int:

@@ -42,6 +42,8 @@ _ID_ARRAYS: Final = {
 }
 # A segment is written anew when this share of its rows is gone
 _MOST_DEAD: Final = 0.3
+# What a TextIndex has beside its vectors, and has there first
+_TEXTS: Final = frozenset({"model.json", "texts"})
 _TRIES: Final = 20
 
 
@@ -61,6 +63,31 @@ def writing(folder: Path) -> Iterator[None]:
             f"{folder}: another process is writing this index, expected one at a time; try again "
             "when it is done"
         ) from error
+
+
+def check_place(folder: Path) -> None:
+    """Refuses a place that is somebody else's, before anything in it is touched.
+
+    Raises:
+        FileExistsError: If it is a file, or holds files but no index.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise FileExistsError(
+            f"{there}: is a file, expected a folder, or nothing there, to write an index to; "
+            "choose another name"
+        )
+    if there != folder or (folder / MANIFEST).exists():
+        return
+    names = {path.name for path in folder.iterdir()}
+    # what a save left behind that was killed before there was a manifest
+    names = {name for name in names if name != _LOCK and not _OWN_FILE.fullmatch(name)}
+    if foreign := sorted(names - _TEXTS if names >= _TEXTS else names):
+        more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
+        raise FileExistsError(
+            f"{folder}: holds {', '.join(foreign[:3])}{more} and no index, expected a new folder, "
+            "an empty one or an index; choose another folder"
+        )
 
 
 def generation_of(folder: Path) -> int:
