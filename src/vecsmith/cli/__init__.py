@@ -26,7 +26,9 @@ from vecsmith.cli import (
     fit,
     index,
     info,
+    plan,
     search,
+    sweep,
     train,
 )
 from vecsmith.cli._console import one_line
@@ -53,6 +55,8 @@ app.command()(dims.dims)
 app.command()(fit.fit)
 app.command()(index.index)
 app.command()(search.search)
+app.command()(sweep.sweep)
+app.command()(plan.plan)
 app.add_typer(classify.app)
 app.add_typer(train.app)
 

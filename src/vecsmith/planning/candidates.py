@@ -64,7 +64,7 @@ class Candidate:
         pairs: Pairs of these steps, with repetition.
         epochs: Passes over the pairs; None where their number is not known.
         learning_rate: The highest.
-        mini_batch: Pairs held in memory at a time by a gradient cache; None for the whole batch.
+        mini_batch: Texts held in memory at a time by a gradient cache; None for the whole batch.
         gradient_checkpointing: Whether activations are computed twice to save memory.
         memory: Bytes of one accelerator by what they hold; None where it was not estimated.
         predicted: What the law expects; None without one.

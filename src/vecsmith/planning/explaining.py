@@ -19,6 +19,7 @@ from vecsmith.planning.wording import (
     flops_text,
     n_bytes_text,
     percent_text,
+    probability_text,
 )
 
 _METHOD_WORDS = {
@@ -93,7 +94,7 @@ def _doubt_lines(preset: Preset, chosen: Candidate) -> Iterator[str]:
         f"the two methods' losses differ by {percent_text(gap)} here (derived from the crossing), "
         f"and one seed a run leaves the crossing uncertain by a factor {factor_text(spread)} "
         f"(derived, with {percent_text(preset['noise'])} noise assumed): LoRA is the better one "
-        f"with probability {chance:.2f}"
+        f"with probability {probability_text(chance)}"
     )
 
 
@@ -158,7 +159,7 @@ def _memory_lines(chosen: Candidate) -> Iterator[str]:
         return
     ways = []
     if chosen.mini_batch is not None:
-        ways.append(f"a gradient cache over {chosen.mini_batch:,} pairs at a time")
+        ways.append(f"a gradient cache over {chosen.mini_batch:,} texts at a time")
     if chosen.gradient_checkpointing:
         ways.append("gradient checkpoints")
     how = f", with {' and '.join(ways)}" if ways else ", the whole batch at once"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from vecsmith.planning.candidates import Candidate
 from vecsmith.planning.inputs import Limits, Settings
 from vecsmith.planning.memory import Memory, estimate_memory
+from vecsmith.planning.wording import percent_text
 from vecsmith.results.tuning import Tuning
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class MemoryFit:
     """How a step is made to fit into the memory of an accelerator.
 
     Attributes:
-        mini_batch: Pairs held at a time by a gradient cache; None for the whole batch.
+        mini_batch: Texts held at a time by a gradient cache; None for the whole batch.
         gradient_checkpointing: Whether activations are computed twice.
         memory: What that takes.
     """
@@ -60,25 +61,32 @@ def fit_memory(
     """
     share = max(1, -(-settings.batch_size // limits.n_devices))
     tightest: MemoryFit | None = None
-    for mini_batch, checkpointing in _ways(share):
+    for n_pairs, checkpointing in _ways(share):
         memory = estimate_memory(
             shape,
             tuning,
             batch_size=share,
-            mini_batch=share if mini_batch is None else mini_batch,
+            mini_batch=n_pairs,
             length=settings.max_length,
             precision=settings.precision,
             gradient_checkpointing=checkpointing,
         )
-        fit = MemoryFit(mini_batch=mini_batch, gradient_checkpointing=checkpointing, memory=memory)
-        if limits.memory is None or memory.total <= limits.memory:
+        fit = MemoryFit(
+            mini_batch=None if n_pairs is None else 2 * n_pairs,
+            gradient_checkpointing=checkpointing,
+            memory=memory,
+        )
+        if limits.memory is None or memory.total <= limits.memory_share * limits.memory:
             return fit
         tightest = fit
     assert tightest is not None
     assert limits.memory is not None
+    held = tightest.mini_batch or 2 * share
+    most = limits.memory_share * limits.memory
     return (
-        f"needs {_gigabytes(tightest.memory.total)} even at {tightest.mini_batch or share} pairs "
-        f"at a time with checkpoints, expected at most {_gigabytes(limits.memory)}"
+        f"needs {_gigabytes(tightest.memory.total)} even at {held} texts at a time with "
+        f"checkpoints, expected at most {_gigabytes(most)}, "
+        f"{percent_text(limits.memory_share)} of what is there"
     )
 
 

@@ -112,6 +112,7 @@ class Limits:
         min_warmup_steps: Fewest steps of warm-up, where there is one.
         max_epochs: Most passes over the pairs.
         memory: Bytes of one accelerator; None for no limit.
+        memory_share: Of these, what a run may fill by the estimate.
         n_devices: Accelerators that share each step.
     """
 
@@ -119,6 +120,7 @@ class Limits:
     min_warmup_steps: int = 10
     max_epochs: float = 1.0
     memory: float | None = None
+    memory_share: float = 0.9
     n_devices: int = 1
 
     def __post_init__(self) -> None:
@@ -132,6 +134,7 @@ class Limits:
             min_steps=self.min_steps,
             max_epochs=self.max_epochs,
             memory=self.memory,
+            memory_share=self.memory_share,
             n_devices=self.n_devices,
         )
         check_not_negative(min_warmup_steps=self.min_warmup_steps)

@@ -15,7 +15,7 @@ from vecsmith.planning.serving import Serving
 
 # Names of constants that the user's own values take the place of
 _OF_DATA = ("pairs", "tokens_per_pair")
-_OF_LIMITS = ("min_steps", "min_warmup_steps", "max_epochs")
+_OF_LIMITS = ("min_steps", "min_warmup_steps", "max_epochs", "memory_share")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,7 @@ def paper_limits(preset: Preset) -> Limits:
         min_steps=preset["min_steps"],
         min_warmup_steps=preset["min_warmup_steps"],
         max_epochs=preset["max_epochs"],
+        memory_share=preset["memory_share"],
     )
 
 

@@ -142,21 +142,25 @@ def _methods_by_flops(flops: float, preset: Preset) -> list[str]:
 
 
 def _places_in_model(candidates: Sequence[Candidate], preset: Preset) -> dict[int, int]:
-    """Place of each candidate, by identity, among those of its model and method.
+    """Place of each candidate, by identity: 0 for the best of its model and method.
 
-    The best rank, or the best share of frozen blocks, comes first.
+    A rank that is no good default never has place 0, though its model has no better one left.
     """
     groups: dict[tuple[str, str], list[Candidate]] = {}
     for candidate in candidates:
         groups.setdefault((candidate.model, candidate.tuning.method), []).append(candidate)
+    n_good = len(preset["preferred_ranks"])
     places: dict[int, int] = {}
     for group in groups.values():
         ordered = sorted(group, key=lambda candidate: _hyper_distance(candidate, preset))
-        places |= {id(candidate): place for place, candidate in enumerate(ordered)}
+        for place, candidate in enumerate(ordered):
+            is_odd = candidate.tuning.method == "lora" and _hyper_distance(candidate, preset)[0] > 0
+            places[id(candidate)] = place + (n_good if is_odd else 0)
     return places
 
 
 def _hyper_distance(candidate: Candidate, preset: Preset) -> tuple[float, ...]:
+    """How far a rank or a share of frozen blocks is from the best; the first number 0 if it is."""
     tuning = candidate.tuning
     if tuning.method == "lora":
         preferred = preset["preferred_ranks"]

@@ -120,9 +120,32 @@ def _nothing_fits(problem: Problem, refused: Sequence[Refusal]) -> str:
         for kind, count in kinds.most_common(_SHOWN_REASONS)
     )
     budget = f"a budget of {flops_text(problem.budget.flops)} FLOP"
-    return f"none of {len(refused)} candidates fits {budget} ({said}); change the budget, the batch size, the pairs, the memory or the catalogue"
+    return (
+        f"none of {len(refused)} candidates fits {budget} ({said}); change the budget, the batch "
+        f"size, the pairs, the memory or the catalogue{_useful_budgets(problem)}"
+    )
+
+
+def _useful_budgets(problem: Problem) -> str:
+    """Between which budgets full fine-tuning of some model makes sense, as the end of a message."""
+    data, limits = problem.data, problem.limits
+    sizes = [entry.shape.n_non_embedding for entry in problem.catalogue]
+    if data.pairs is None or not sizes:
+        return ""
+    fewest = limits.min_steps * problem.settings.batch_size * data.tokens_per_pair
+    most = limits.max_epochs * data.pairs * data.tokens_per_pair
+    if fewest > most:
+        return (
+            f": {data.pairs:,} pairs are fewer than {limits.min_steps:,} steps of "
+            f"{problem.settings.batch_size:,} take"
+        )
+    low, high = 6 * min(sizes) * fewest, 6 * max(sizes) * most
+    return (
+        f": with these models and pairs budgets from {flops_text(low)} to {flops_text(high)} "
+        "counted FLOP can be spent"
+    )
 
 
 def _kind(refusal: Refusal) -> str:
     """The reason without its numbers."""
-    return "".join(letter for letter in refusal.reason if letter.isalpha())
+    return " ".join(word for word in refusal.reason.split() if word.isalpha())

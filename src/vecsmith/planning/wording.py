@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 
 def flops_text(flops: float) -> str:
     """FLOP, as "1e17" or "9.06e16"."""
@@ -44,13 +42,20 @@ def hours_text(hours: float) -> str:
 
 
 def percent_text(share: float) -> str:
-    """A share, as "1.9 %"; two digits, or what is left of 100 % where that says more."""
+    """A share, as "1.9 %" or "90 %"."""
     percent = 100 * share
     if 0 < percent < 0.05:
         return "less than 0.1 %"
-    return f"{percent:.1f} %" if abs(percent) < 10 else f"{percent:.0f} %"
+    return f"{percent:.2g} %" if abs(percent) < 99.5 else f"{percent:.0f} %"
+
+
+def probability_text(probability: float) -> str:
+    """A probability, as "0.55"; never a certainty."""
+    if probability > 0.99:
+        return "more than 0.99"
+    return "less than 0.01" if probability < 0.01 else f"{probability:.2f}"
 
 
 def factor_text(factor: float) -> str:
-    """A factor, as "2.4" or "1e+05"."""
-    return f"{factor:.2g}" if math.isfinite(factor) else "any"
+    """A factor, as "2.4"."""
+    return f"{factor:.2g}"

@@ -1,0 +1,259 @@
+"""What `vecsmith plan` is given as text -> what the planner takes.
+
+The one rule: what contradicts is refused before anything is read or measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from vecsmith.cli._train_arguments import split_once
+
+if TYPE_CHECKING:
+    from vecsmith.planning.accelerators import Accelerator
+    from vecsmith.planning.budget import Budget
+    from vecsmith.planning.candidates import Menu
+    from vecsmith.planning.catalogue import CatalogueEntry
+    from vecsmith.planning.inputs import Data, Limits, Settings
+    from vecsmith.planning.plan import Plan
+    from vecsmith.planning.presets import Mark, Preset
+    from vecsmith.planning.ranking import SizeRule
+    from vecsmith.planning.serving import Serving
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRequest:
+    """The command line of `vecsmith plan`."""
+
+    flops: float | None
+    gpu_hours: float | None
+    money: float | None
+    price_per_hour: float | None
+    gpu: str | None
+    n_gpus: int
+    memory: str | None
+    mfu: float | None
+    calibrate: bool
+    carbon_intensity: float | None
+    pairs: str | None
+    tokens_per_pair: float | None
+    tokenizer: str | None
+    settings: Mapping[str, Any]
+    learning_rates: Sequence[str]
+    limits: Mapping[str, Any]
+    laws: Path | None
+    catalogue: Path | None
+    models: Sequence[str]
+    methods: str | None
+    ranks: str | None
+    size_rule: SizeRule | None
+    queries_per_month: float | None
+    months: float
+    documents: float | None
+    quiet: bool
+
+
+def plan_of(asked: PlanRequest) -> Plan:
+    """The plan that was asked for.
+
+    Raises:
+        typer.BadParameter: If options contradict or make no sense.
+        ValueError: If no candidate fits.
+        FormatError: If a file is broken.
+    """
+    _check(asked)
+    from vecsmith.planning.accelerators import find_accelerator
+    from vecsmith.planning.planner import make_plan
+    from vecsmith.planning.presets import load_preset
+
+    preset = load_preset()
+    accelerator = find_accelerator(asked.gpu or preset["reference_accelerator"])
+    settings = _settings(asked, preset, accelerator)
+    return make_plan(
+        _budget(asked, preset, accelerator, settings),
+        catalogue=_catalogue(asked),
+        data=_data(asked, preset, settings),
+        serving=_serving(asked, preset),
+        settings=settings,
+        limits=_limits(asked, preset, accelerator),
+        menu=_menu(asked, preset),
+        learning_rates=_learning_rates(asked),
+        size_rule=asked.size_rule,
+        accelerator=accelerator,
+        mfu=asked.mfu,
+        price_per_hour=asked.price_per_hour,
+        carbon_intensity=asked.carbon_intensity,
+    )
+
+
+def _check(asked: PlanRequest) -> None:
+    budgets = {
+        "--flops": asked.flops,
+        "--gpu-hours": asked.gpu_hours,
+        "--money": asked.money,
+    }
+    given = [name for name, value in budgets.items() if value is not None]
+    if len(given) != 1:
+        raise typer.BadParameter(
+            f"{' and '.join(given) or 'no budget'}, expected one of {', '.join(budgets)}"
+        )
+    if asked.flops is None and asked.gpu is None and not asked.calibrate:
+        raise typer.BadParameter(f"{given[0]} without --gpu, expected the GPU whose hours they are")
+    if asked.money is not None and asked.price_per_hour is None:
+        raise typer.BadParameter("--money without --price-per-hour, expected what an hour costs")
+    if asked.mfu is not None and asked.calibrate:
+        raise typer.BadParameter("--mfu and --calibrate, expected one of them")
+    for name, number in (("--mfu", asked.mfu),):
+        if number is not None and not 0 < number <= 1:
+            raise typer.BadParameter(f"{name} {number:g}, expected a share, as in 0.2")
+    if asked.n_gpus < 1:
+        raise typer.BadParameter(f"--gpus {asked.n_gpus}, expected 1 or more")
+
+
+def _settings(asked: PlanRequest, preset: Preset, accelerator: Accelerator) -> Settings:
+    from vecsmith.planning.inputs import Settings
+
+    precision = asked.settings["precision"]
+    if precision is None and "bfloat16" not in accelerator.peak_flops:
+        precision = "float32"
+    return Settings.of_preset(preset, **{**asked.settings, "precision": precision})
+
+
+def _budget(
+    asked: PlanRequest, preset: Preset, accelerator: Accelerator, settings: Settings
+) -> Budget:
+    from vecsmith.planning.budget import Budget
+
+    if asked.flops is not None:
+        return Budget(flops=asked.flops)
+    mark: Mark = "assumed" if asked.mfu is None else "given"
+    shares = preset["mfu"]
+    mfu = shares[len(shares) // 2] if asked.mfu is None else asked.mfu
+    if asked.gpu_hours is not None:
+        return Budget.from_hours(
+            asked.gpu_hours,
+            accelerator,
+            mfu=mfu,
+            mfu_mark=mark,
+            precision=settings.precision,
+        )
+    assert asked.money is not None
+    assert asked.price_per_hour is not None
+    return Budget.from_money(
+        asked.money,
+        accelerator,
+        price_per_hour=asked.price_per_hour,
+        mfu=mfu,
+        mfu_mark=mark,
+        precision=settings.precision,
+    )
+
+
+def _data(asked: PlanRequest, preset: Preset, settings: Settings) -> Data:
+    from vecsmith.planning.inputs import Data
+
+    n_pairs = preset["pairs"] if asked.pairs is None else _count(asked.pairs, "--pairs")
+    if asked.tokens_per_pair is None:
+        return Data(
+            pairs=n_pairs,
+            tokens_per_pair=preset["tokens_per_pair"],
+            length=preset["text_length"],
+        )
+    return Data(pairs=n_pairs, tokens_per_pair=asked.tokens_per_pair)
+
+
+def _count(text: str, option: str) -> int:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1
+    if not (number >= 1 and number == int(number)):
+        raise typer.BadParameter(f"{option} {text!r:.60}, expected a whole number, as in 5e6")
+    return int(number)
+
+
+def _limits(asked: PlanRequest, preset: Preset, accelerator: Accelerator) -> Limits:
+    from dataclasses import replace
+
+    from vecsmith.planning.cells import bytes_of
+    from vecsmith.planning.problem import paper_limits
+
+    given = {name: value for name, value in asked.limits.items() if value is not None}
+    memory: float | None = None
+    if asked.memory is not None:
+        try:
+            memory = bytes_of(asked.memory)
+        except ValueError as error:
+            raise typer.BadParameter(f"--memory {error}") from None
+    elif asked.gpu is not None and accelerator.memory is not None:
+        memory = float(accelerator.memory)
+    return replace(paper_limits(preset), memory=memory, n_devices=asked.n_gpus, **given)
+
+
+def _menu(asked: PlanRequest, preset: Preset) -> Menu:
+    from dataclasses import replace
+
+    from vecsmith.planning.problem import paper_menu
+
+    menu = paper_menu(preset)
+    if asked.methods is not None:
+        menu = replace(menu, methods=tuple(_parts(asked.methods)))
+    if asked.ranks is not None:
+        ranks = tuple(_count(part, "--ranks") for part in _parts(asked.ranks))
+        menu = replace(menu, ranks=ranks)
+    return menu
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _learning_rates(asked: PlanRequest) -> dict[str, float]:
+    rates = {}
+    for text in asked.learning_rates:
+        method, value = split_once(text, "--lr")
+        try:
+            rates[method] = float(value)
+        except ValueError:
+            raise typer.BadParameter(f"--lr {text!r}, expected as lora=5e-4") from None
+    return rates
+
+
+def _serving(asked: PlanRequest, preset: Preset) -> Serving | None:
+    from vecsmith.planning.serving import Serving
+
+    if asked.queries_per_month is None and asked.documents is None:
+        return None
+    return Serving(
+        queries_per_month=asked.queries_per_month or 0.0,
+        months=asked.months,
+        documents=asked.documents or 0.0,
+    )
+
+
+def _catalogue(asked: PlanRequest) -> tuple[CatalogueEntry, ...] | None:
+    """The models to choose from; None for those of the paper."""
+    if asked.catalogue is None and not asked.models:
+        return None
+    from vecsmith.planning.catalogue import load_catalogue
+
+    entries = load_catalogue(asked.catalogue)
+    if not asked.models:
+        return entries
+    found = tuple(
+        entry
+        for entry in entries
+        if any(fnmatchcase(entry.name.lower(), pattern.lower()) for pattern in asked.models)
+    )
+    if not found:
+        raise typer.BadParameter(
+            f"--model {' '.join(asked.models)} is none of {len(entries)} models, expected a "
+            f"pattern as '*{entries[0].name.rpartition('/')[2]}'"
+        )
+    return found
