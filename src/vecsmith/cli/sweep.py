@@ -1,0 +1,166 @@
+"""`vecsmith sweep`: every cell of a grid of models, methods and budgets, run and recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vecsmith.cli._console import AsJson, Quiet, count, note, print_json
+from vecsmith.cli._train_arguments import parse_roles
+
+if TYPE_CHECKING:
+    from vecsmith.execution.sweep import SweepPlan
+    from vecsmith.results.tuning_runs import TuningRun
+
+
+def sweep(
+    grid: Annotated[Path, typer.Argument(help="TOML file of the grid.")],
+    pairs: Annotated[
+        str,
+        typer.Option(
+            metavar="SOURCE", help="Pairs: a file, a glob in quotes, a folder, or a Hub data set."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the sweep, with its records.")],
+    workers: Annotated[
+        int, typer.Option(metavar="N", help="Processes; each takes a GPU where there are several.")
+    ] = 1,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Cells to run: model=, method=, tuning=, flops= or seed=; may be repeated.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the cells and what they come to, run none.")
+    ] = False,
+    gflops: Annotated[
+        float | None,
+        typer.Option(help="Counted GFLOP a second of a process, for the estimate of --dry-run."),
+    ] = None,
+    roles: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Columns: anchor=QUESTION,positive=ANSWER, or in order."),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Torch device, as in cuda.")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="CPU threads of a process (default: 1 with --workers)."),
+    ] = None,
+    keep_models: Annotated[
+        bool, typer.Option("--keep-models", help="Keep finished models in OUT/models.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Run cells again that failed before.")
+    ] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a grid of models, methods and budgets; one record a cell, resumable.
+
+    The same command goes on where one was stopped. Several of them, on machines that share OUT,
+    take cells in turn.
+
+    Examples:
+      vecsmith sweep grid.toml --pairs pairs.parquet --out runs/ --workers 2
+      vecsmith sweep grid.toml --pairs pairs.parquet --out runs/ --dry-run
+      vecsmith sweep grid.toml --pairs pairs.parquet --out runs/ --only method=lora --only seed=0
+    """
+    from vecsmith.execution.sweep import counts_of, plan_sweep
+    from vecsmith.execution.sweep import sweep as run_sweep
+    from vecsmith.planning.grid import Grid
+
+    opened = Grid.open(grid)
+    shared: dict[str, Any] = {
+        "roles": parse_roles(roles),
+        "only": only or [],
+        "device": device,
+        "retry_failed": retry_failed,
+        "show_progress_bar": not quiet,
+    }
+    if dry_run:
+        plan = plan_sweep(opened, pairs, out, **shared)
+        facts = _plan_facts(plan, gflops, workers)
+        print_json(facts) if as_json else _print_plan(facts, quiet=quiet)
+        return
+    runs = run_sweep(
+        opened,
+        pairs,
+        out,
+        workers=workers,
+        threads=threads,
+        keep_models=keep_models,
+        tell=lambda line: note(line, quiet=quiet),
+        **shared,
+    )
+    counts = counts_of(runs)
+    if as_json:
+        print_json({"out": str(out), **counts, "runs": [_run_facts(run) for run in runs]})
+    elif not quiet:
+        parts = ", ".join(f"{count(n)} {status}" for status, n in counts.items())
+        print(f"{out}: {count(len(runs))} cells, {parts}")
+
+
+def _plan_facts(plan: SweepPlan, gflops: float | None, workers: int) -> dict[str, Any]:
+    cells = [
+        {
+            "key": task.key,
+            "model": task.cell.model,
+            "tuning": str(task.cell.tuning),
+            "flops": task.cell.flops,
+            "seed": task.cell.seed,
+            "lr": task.cell.lr,
+            "tokens": None if task.load is None else task.load.tokens,
+            "steps": None if task.load is None else task.load.steps,
+            "epochs": None if task.load is None else task.load.epochs,
+            "refusal": task.refusal,
+            "is_recorded": plan.record_of(task) is not None,
+        }
+        for task in plan.tasks
+    ]
+    flops = sum(task.cell.flops for task in plan.open_tasks if not task.refusal)
+    return {
+        "cells": cells,
+        "open_cells": sum(not task.refusal for task in plan.open_tasks),
+        "open_flops": flops,
+        "hours": None if gflops is None else flops / (gflops * 1e9) / workers / 3600,
+    }
+
+
+def _print_plan(facts: dict[str, Any], *, quiet: bool) -> None:
+    if quiet:
+        return
+    for cell in facts["cells"]:
+        what = f"{cell['model']}, {cell['tuning']}, {cell['flops']:.3g} FLOP, seed {cell['seed']}"
+        if cell["refusal"]:
+            state = f"skipped: {cell['refusal']}"
+        else:
+            state = (
+                f"{count(cell['tokens'])} tokens, {count(cell['steps'])} steps, "
+                f"{cell['epochs']:.2g} epochs, rate {cell['lr']:g}"
+            )
+        print(f"{what}: {state}{', recorded' * cell['is_recorded']}")
+    hours = "" if facts["hours"] is None else f", about {facts['hours']:.2g} hours"
+    print(
+        f"{count(len(facts['cells']))} cells, {count(facts['open_cells'])} to be run, "
+        f"{facts['open_flops']:.3g} FLOP{hours}"
+    )
+
+
+def _run_facts(run: TuningRun) -> dict[str, Any]:
+    return {
+        "key": run.key,
+        "status": run.status,
+        "reason": run.reason,
+        "model": run.model,
+        "tuning": run.tuning.plain(),
+        "flops": run.flops,
+        "seed": run.seed,
+        "tokens": run.tokens,
+        "steps": run.steps,
+        "loss": run.loss,
+        "metrics": dict(run.metrics),
+    }

@@ -1,0 +1,271 @@
+"""A sweep: every cell of a grid run once, by however many processes share its folder.
+
+    runs/
+    ├── records/<key>.json   what came of each cell
+    ├── locks/<key>.lock     held by the process that runs the cell
+    ├── work/<key>/          checkpoints of cells that are not done
+    ├── pairs/               the pairs held out
+    ├── tokens/              the others, tokenised once for each tokenizer
+    └── models/              finished models, where they are kept
+
+The one rule: a cell is done when its record is there, and a record is written whole or not at all.
+A process that ends loses its locks with it, so another goes on with its cells.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from vecsmith._files import lock_file
+from vecsmith._typing import PathLike
+from vecsmith.errors import FormatError, RunFailed
+from vecsmith.execution.preparing import SweepPairs, TokenFacts, open_models
+from vecsmith.execution.running import Task, clear_work, make_task, refused, run_task
+from vecsmith.planning.cells import RecipeSettings
+from vecsmith.planning.grid import Grid, filtered
+from vecsmith.results.tuning_runs import TuningRun, record_path
+from vecsmith.training.transformer_base import chosen_device, chosen_precision
+
+LOCKS_FOLDER: Final = "locks"
+# Between two looks at cells that other processes run
+_POLL_SECONDS: Final = 1.0
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepPlan:
+    """What a sweep is going to do.
+
+    Attributes:
+        pairs: What cells are run on.
+        tasks: All cells, in the order in which they are run.
+        out: Folder of the sweep.
+        device: Torch device.
+        keep_models: Whether finished models are kept.
+        retry_failed: Whether cells that failed are run again.
+    """
+
+    pairs: SweepPairs
+    tasks: tuple[Task, ...]
+    out: Path
+    device: str
+    keep_models: bool = False
+    retry_failed: bool = False
+
+    def record_of(self, task: Task) -> TuningRun | None:
+        """The record that a task has already, None where it is to be run."""
+        path = record_path(self.out, task.key)
+        if not path.is_file():
+            return None
+        found = TuningRun.open(path)
+        if found.status == "skipped" and not task.refusal:
+            return None  # another limit
+        return None if found.status == "failed" and self.retry_failed else found
+
+    @property
+    def open_tasks(self) -> list[Task]:
+        """Tasks that have no record yet."""
+        return [task for task in self.tasks if self.record_of(task) is None]
+
+
+def plan_sweep(
+    grid: Grid,
+    pairs: Any,
+    out: PathLike,
+    *,
+    roles: Any = None,
+    only: Sequence[str] = (),
+    device: str | None = None,
+    keep_models: bool = False,
+    retry_failed: bool = False,
+    show_progress_bar: bool = False,
+) -> SweepPlan:
+    """All cells of `grid` on `pairs`, with what each comes to; writes held-out pairs and tokens.
+
+    Raises:
+        ValueError: If the pairs are too few, or an argument makes no sense.
+        FormatError: If a file of a model or of the pairs is broken.
+        HubError: If a model could not be fetched.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    device = chosen_device(device)
+    settings = with_precision(grid.settings, device)
+    models = open_models(grid.models)
+    shapes = {name: model.shape.n_layers for name, model in models.items()}
+    cells = filtered(grid.cells(shapes), only)
+    prepared = SweepPairs(pairs, out, settings, roles=roles)
+    tokens: dict[str, TokenFacts] = {}
+    for cell in cells:
+        model = models[cell.model]
+        if model.tokenizer not in tokens:
+            tokens[model.tokenizer] = prepared.tokens(model, show_progress_bar=show_progress_bar)
+    tasks = [
+        make_task(
+            cell,
+            models[cell.model],
+            prepared,
+            tokens[models[cell.model].tokenizer],
+            settings,
+            grid.limits,
+        )
+        for cell in cells
+    ]
+    unique = {task.key: task for task in tasks}
+    return SweepPlan(
+        pairs=prepared,
+        tasks=tuple(unique.values()),
+        out=out,
+        device=device,
+        keep_models=keep_models,
+        retry_failed=retry_failed,
+    )
+
+
+def sweep(
+    grid: Grid | PathLike,
+    pairs: Any,
+    out: PathLike,
+    *,
+    workers: int = 1,
+    roles: Any = None,
+    only: Sequence[str] = (),
+    device: str | None = None,
+    threads: int | None = None,
+    keep_models: bool = False,
+    retry_failed: bool = False,
+    tell: Tell | None = None,
+    show_progress_bar: bool = False,
+) -> list[TuningRun]:
+    """The records of all cells of `grid`, those that were there and those run now.
+
+    The same call goes on where one was stopped, to the same records. Several of them, on one
+    machine or on several that share the folder, take cells in turn.
+
+    Example:
+        >>> runs = sweep("grid.toml", "pairs.parquet", "runs", workers=2)
+        >>> [run.loss for run in runs if run.status == "done"]
+
+    Args:
+        grid: A grid, or the TOML file of one.
+        pairs: A source of pairs as `vecsmith.corpora.open_pairs` takes it.
+        out: Folder of the sweep.
+        workers: Processes on this machine; of several CUDA devices each takes one in turn.
+        roles: Columns of the pairs by role, or in order; None to tell them by their names.
+        only: Filters of cells, see `planning.grid.filtered`.
+        device: Torch device, None for CUDA if there is one, else the CPU.
+        threads: CPU threads of a process; None for one with several workers, else for all cores.
+            Sums of another number of threads may differ in their last bits.
+        keep_models: Whether finished models are kept, in `out`/models.
+        retry_failed: Whether cells that failed are run again.
+        tell: Called with a line for each cell that ends.
+        show_progress_bar: Whether to show bars while pairs are read, if this is a terminal.
+
+    Raises:
+        ValueError: If the pairs are too few, or an argument makes no sense.
+        FormatError: If a file is broken.
+        RunFailed: If cells could not be run for a reason that lies outside of them; those that
+            could are recorded.
+    """
+    from vecsmith.execution.workers import run_in_processes, using_threads
+
+    if workers < 1:
+        raise ValueError(f"workers is {workers}, expected 1 or more")
+    grid = grid if isinstance(grid, Grid) else Grid.open(grid)
+    plan = plan_sweep(
+        grid,
+        pairs,
+        out,
+        roles=roles,
+        only=only,
+        device=device,
+        keep_models=keep_models,
+        retry_failed=retry_failed,
+        show_progress_bar=show_progress_bar,
+    )
+    say = tell or _hush
+    if workers == 1:
+        with using_threads(threads):
+            run_tasks(plan, tell=say)
+    else:
+        run_in_processes(plan, workers=workers, threads=threads or 1, tell=say)
+    return [TuningRun.open(record_path(plan.out, task.key)) for task in plan.tasks]
+
+
+def run_tasks(plan: SweepPlan, *, tell: Tell) -> None:
+    """Runs every task of `plan` that nobody else runs, until each has a record.
+
+    Raises:
+        RunFailed: If some could not be run; the others are done.
+    """
+    locks = plan.out / LOCKS_FOLDER
+    locks.mkdir(parents=True, exist_ok=True)
+    troubles: list[str] = []
+    left = plan.open_tasks
+    while left:
+        waiting = []
+        for task in left:
+            try:
+                with lock_file(locks / f"{task.key}.lock"):
+                    _run_once(plan, task, tell)
+            except BlockingIOError:
+                waiting.append(task)
+            except (FormatError, RunFailed) as error:
+                if isinstance(error.__cause__, OSError):  # no room on the disk: for none of them
+                    raise
+                troubles.append(f"{task.cell}: {error}")
+                tell(troubles[-1])
+        if waiting:
+            time.sleep(_POLL_SECONDS)
+        left = [task for task in waiting if plan.record_of(task) is None]
+    if troubles:
+        raise RunFailed(
+            f"{len(troubles)} of {len(plan.tasks)} cells could not be run, the others have their "
+            f"records: {troubles[0]}; mend that and run the same again"
+        )
+
+
+def summary(run: TuningRun) -> str:
+    """One line for people."""
+    what = f"{run.model}, {run.tuning}, {run.flops:.3g} FLOP, seed {run.seed}"
+    if run.status != "done":
+        return f"{what}: {run.status}, {run.reason}"
+    seconds = run.timing.get("seconds", 0.0)
+    return (
+        f"{what}: loss {run.loss:.4f}, {run.tokens:,} tokens, {run.steps:,} steps, {seconds:.1f} s"
+    )
+
+
+def with_precision(settings: RecipeSettings, device: str) -> RecipeSettings:
+    """`settings` with the precision that "auto" means on `device`."""
+    return replace(settings, precision=chosen_precision(settings.precision, device))
+
+
+def counts_of(runs: Iterable[TuningRun]) -> dict[str, int]:
+    """How many of each status."""
+    found = {"done": 0, "failed": 0, "skipped": 0}
+    for run in runs:
+        found[run.status] += 1
+    return found
+
+
+def _run_once(plan: SweepPlan, task: Task, tell: Tell) -> None:
+    """Runs a task whose lock is held, unless it was run in the meantime."""
+    if plan.record_of(task) is not None:
+        return
+    if task.refusal:
+        run = refused(task)
+    else:
+        run = run_task(task, plan.pairs, plan.out, device=plan.device, keep_model=plan.keep_models)
+    run.save(plan.out)
+    clear_work(task, plan.out)
+    tell(summary(run))
+
+
+def _hush(line: str) -> None:
+    """Nobody asked for it."""

@@ -1,0 +1,127 @@
+"""Several processes on one machine that run the cells of one sweep.
+
+The one rule: they share nothing but the folder, so a process that is killed takes nothing with it:
+its locks go with it and another goes on with its cell.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Final
+
+import torch
+
+from vecsmith.errors import RunFailed, VecsmithError
+from vecsmith.execution.sweep import SweepPlan, Tell, run_tasks
+
+_KILLED_WITH_PARENT: Final = 3
+
+
+def run_in_processes(plan: SweepPlan, *, workers: int, threads: int, tell: Tell) -> None:
+    """Runs the tasks of `plan` in `workers` processes.
+
+    Raises:
+        RunFailed: If tasks are left without a record when all processes have ended.
+        KeyboardInterrupt: After the processes have been stopped.
+    """
+    n_open = len(plan.open_tasks)
+    started = [_start(plan, number, threads) for number in range(min(workers, max(1, n_open)))]
+    troubles: list[str] = []
+    try:
+        _follow(started, tell, troubles)
+    finally:
+        for process, _ in started:
+            process.terminate()
+        for process, _ in started:
+            process.join()
+    left = plan.open_tasks
+    if left:
+        codes = [process.exitcode for process, _ in started]
+        reason = troubles[0] if troubles else f"the processes ended with codes {codes}"
+        raise RunFailed(
+            f"{len(left)} of {len(plan.tasks)} cells have no record, the others are done: {reason}"
+            "; run the same again to go on"
+        )
+
+
+@contextmanager
+def using_threads(threads: int | None) -> Iterator[None]:
+    """Torch with so many CPU threads while the block lasts; None for as many as it has."""
+    before = torch.get_num_threads()
+    try:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def device_of(device: str, number: int) -> str:
+    """The device of worker `number`: of several CUDA devices one in turn."""
+    if device != "cuda" or torch.cuda.device_count() < 2:
+        return device
+    return f"cuda:{number % torch.cuda.device_count()}"
+
+
+def _start(plan: SweepPlan, number: int, threads: int) -> tuple[BaseProcess, Connection]:
+    # spawned and not forked: a fork would inherit torch's threads and a CUDA context, broken
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    own = replace(plan, device=device_of(plan.device, number))
+    process = context.Process(
+        target=_work, args=(own, threads, theirs), name=f"sweep-{number}", daemon=True
+    )
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _follow(started: list[tuple[BaseProcess, Connection]], tell: Tell, troubles: list[str]) -> None:
+    """Passes on what the processes say until all have ended."""
+    speaking = [connection for _, connection in started]
+    while speaking:
+        for connection in wait(speaking):
+            assert isinstance(connection, Connection)
+            try:
+                kind, line = connection.recv()
+            except (EOFError, OSError):
+                speaking.remove(connection)
+                continue
+            if kind == "trouble":
+                troubles.append(line)
+            else:
+                tell(line)
+
+
+def _work(plan: SweepPlan, threads: int, connection: Any) -> None:
+    """What one process does."""
+    _end_with_parent()
+    torch.set_num_threads(threads)
+    try:
+        run_tasks(plan, tell=lambda line: connection.send(("line", line)))
+    except KeyboardInterrupt:
+        os._exit(_KILLED_WITH_PARENT)
+    except (VecsmithError, ValueError, OSError) as error:
+        connection.send(("trouble", str(error)))
+    finally:
+        connection.close()
+
+
+def _end_with_parent() -> None:
+    """Ends this process as soon as the one that started it is gone, killed or not."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def follow() -> None:
+        wait([parent.sentinel])
+        os._exit(_KILLED_WITH_PARENT)
+
+    threading.Thread(target=follow, daemon=True).start()
