@@ -43,7 +43,7 @@ from vecsmith.classification.saving import (
     settings_block,
     settings_of,
 )
-from vecsmith.classification.targets import row_weights
+from vecsmith.classification.targets import check_finite, row_weights
 from vecsmith.errors import FormatError
 
 # Of rows at a mean square length of 1; which of them is best differs from set to set by 2 points
@@ -158,11 +158,15 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             sample_weight: How much each row counts, [N].
 
         Raises:
-            ValueError: If an argument, the rows or the labels do not fit.
+            ValueError: If an argument, the rows or the labels do not fit, a number is not finite,
+                or all labels are one.
             MissingExtraError: If scipy is not installed.
         """
         check_arguments(self.get_params(deep=False))
-        rows, labels = validate_data(self, X, y, dtype=_DTYPES, multi_output=True)
+        rows, labels = validate_data(
+            self, X, y, dtype=_DTYPES, multi_output=True, ensure_all_finite=False
+        )
+        check_finite(rows, "X")  # scikit-learn's own words advise other classifiers
         check_classification_targets(labels)
         weights = row_weights(sample_weight, len(rows))
         if not (weights > 0).all():  # as if those rows were not there
@@ -334,7 +338,10 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _rows(self, X: ArrayLike) -> NDArray[Any]:
         """Embeddings to classify, checked."""
         check_is_fitted(self)
-        rows: NDArray[Any] = validate_data(self, X, dtype=_DTYPES, reset=False)
+        rows: NDArray[Any] = validate_data(
+            self, X, dtype=_DTYPES, reset=False, ensure_all_finite=False
+        )
+        check_finite(rows, "X")
         return rows
 
     def _keep(self, cascaded: CascadedHeads) -> None:
@@ -354,6 +361,11 @@ class AdaptiveClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             present: NDArray[Any] = labels.astype(np.uint8)
             return present
         self.classes_, codes = np.unique(column_or_1d(labels, warn=True), return_inverse=True)
+        if len(self.classes_) == 1:
+            raise ValueError(
+                f"y has one class, {self.classes_.tolist()[0]!r:.60}, in all {len(codes)} rows "
+                "that count, expected two at least: add rows of another class"
+            )
         places: NDArray[Any] = codes.astype(np.intp)
         return places
 

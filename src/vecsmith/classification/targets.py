@@ -29,14 +29,25 @@ def checked_rows(x: ArrayLike) -> NDArray[Any]:
             f"embeddings are {rows.dtype} of shape {list(rows.shape)}, expected numbers [N, D] "
             "with N and D at least 1"
         )
+    check_finite(rows, "the embeddings")
+    return rows
+
+
+def check_finite(rows: NDArray[Any], name: str) -> None:
+    """Refuses numbers [N, D] of which one is none, and says where the first is.
+
+    Raises:
+        ValueError: If a row holds NaN or infinity.
+    """
     for start in range(0, len(rows), _BLOCK):
         broken = ~np.isfinite(rows[start : start + _BLOCK]).all(axis=1)
         if broken.any():
+            place = start + int(np.argmax(broken))
+            found = "NaN" if np.isnan(rows[place]).any() else "infinity"
             raise ValueError(
-                f"row {start + int(np.argmax(broken))} of the embeddings is not finite, expected "
-                "finite numbers"
+                f"row {place} of {name} is not finite, it holds {found}, expected finite "
+                "numbers: encode its text again, or leave it out"
             )
-    return rows
 
 
 def make_targets(
