@@ -299,3 +299,39 @@ def test_a_target_that_changes_meanwhile_is_not_lost(tmp_path: Path) -> None:
     with atomic_folder(tmp_path / "m", own={"file", "thesis.txt"}) as new:
         (new / "file").write_text("new")
     assert [path.name for path in (tmp_path / "m").iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks of folders")
+def test_what_a_kill_left_goes_with_the_next_write_and_what_is_being_written_stays(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import time\n"
+        "from vecsmith.formats.folder import atomic_folder\n"
+        f"with atomic_folder({str(tmp_path / 'm[1]')!r}, own=()) as new:\n"
+        "    (new / 'weights').write_text('half')\n"
+        "    print(new.name, flush=True)\n"
+        "    time.sleep(120)\n"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    try:
+        parts = [each.stdout.readline().strip() for each in running if each.stdout]
+        running[0].terminate()
+        running[0].wait(30)
+        beside = [".m[1].part", ".m1.abcdefgh.part", ".m[1].abcdefgh.part"]
+        for name in beside[:2]:
+            (tmp_path / name).mkdir()
+        (tmp_path / beside[2]).write_text("mine")  # a file, no part of ours
+        assert {*parts, *beside} == set(os.listdir(tmp_path))
+        with atomic_folder(tmp_path / "m[1]", own=()) as new:
+            assert {parts[1], new.name} == set(os.listdir(tmp_path)) - set(beside)
+        assert {parts[1], "m[1]", *beside} == set(os.listdir(tmp_path))
+    finally:
+        for each in running:
+            each.kill()
+            each.wait(30)
+            if each.stdout:
+                each.stdout.close()

@@ -1,19 +1,22 @@
 """A folder written whole or not at all.
 
 One rule: under the final name there is always the old folder, the new one, or none; never a part.
+A part is locked by who writes it: one that is not was left by a kill, and the next to write the
+same folder takes it away.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import glob
 import os
 import shutil
 import stat
 import sys
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vecsmith._files import UMASK, sync_folder
@@ -30,7 +33,8 @@ def atomic_folder(path: PathLike, *, own: Collection[str]) -> Iterator[Path]:
     """An empty temporary sibling of `path` that takes its name when the block ends well.
 
     A symbolic link at `path` stays: the folder it names is replaced. An existing folder keeps its
-    permissions. If the block fails, the temporary folder is removed and `path` is as it was.
+    permissions. If the block fails, the temporary folder is removed and `path` is as it was; so are
+    those of processes that were killed.
 
     Args:
         path: Final name. Its parent folders are made.
@@ -44,7 +48,8 @@ def atomic_folder(path: PathLike, *, own: Collection[str]) -> Iterator[Path]:
     try:
         check_target(target, own)
         target.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
+        _clear_left(target)
+        new, lock = _new_part(target)
         try:
             yield new
             _sync_tree(new)
@@ -57,6 +62,8 @@ def atomic_folder(path: PathLike, *, own: Collection[str]) -> Iterator[Path]:
         finally:
             # after an exchange the old folder lies here
             shutil.rmtree(new, ignore_errors=True)
+            if lock is not None:
+                os.close(lock)
     except OSError as error:
         if error.errno is None:  # a message of ours
             raise
@@ -80,6 +87,54 @@ def check_target(target: Path, own: Collection[str]) -> None:
             )
     elif target.exists():
         raise FileExistsError(f"{target}: is a file, expected a folder or nothing there")
+
+
+def _new_part(target: Path) -> tuple[Path, int | None]:
+    """An empty sibling of `target`, and what holds its lock; None where there are no such locks."""
+    while True:
+        new = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
+        with suppress(BlockingIOError):
+            lock = _hold(new)
+            if new.is_dir():
+                return new, lock
+            if lock is not None:
+                os.close(lock)
+        # another process took it for left behind, before it was locked
+
+
+def _clear_left(target: Path) -> None:
+    """Takes away the parts of `target` that nobody writes any more."""
+    # as mkdtemp names them; a name with one part less is a run's, see the command's _resume.py
+    for part in target.parent.glob(f"{glob.escape(f'.{target.name}.')}????????.part"):
+        with suppress(OSError):
+            lock = None if part.is_symlink() else _hold(part)
+            if lock is not None:
+                shutil.rmtree(part, ignore_errors=True)
+                os.close(lock)
+
+
+def _hold(folder: Path) -> int | None:
+    """A descriptor that keeps `folder` locked until it is closed; None if it cannot be locked.
+
+    Raises:
+        BlockingIOError: If it is locked already.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            raise
+        return None  # some network file systems: a part that is left there stays
+    return descriptor
 
 
 def _replace(new: Path, target: Path) -> None:
