@@ -243,17 +243,41 @@ def test_a_broken_input_leaves_the_file_before_as_it_was(
     ("content", "arguments", "message"),
     [
         ('{"text": "a"}', [], "column 'label' is absent, expected one of 'text'"),
-        ('{"text": "a", "label": null}', [], "line 1: the label 'label' is null, expected a"),
-        ('{"text": "a", "label": [["x"]]}', [], "line 1: the label 'label' is a list, expected"),
-        ('{"text": "a", "label": ' + "[" * 900 + "]" * 900 + "}", [], "line 1: the label 'label'"),
+        ("", [], "rows.jsonl: no rows, expected some with the column 'text'"),
+        (
+            '{"text": "a", "label": null}',
+            [],
+            "line 1: the label, column 'label', is null, expected a",
+        ),
+        (
+            '{"text": "a", "label": [["x"]]}',
+            [],
+            "line 1: the label, column 'label', is a list, expected",
+        ),
+        (
+            '{"text": "a", "label": ' + "[" * 900 + "]" * 900 + "}",
+            [],
+            "line 1: the label, column 'label'",
+        ),
         (
             '{"text": "a", "label": 1}\n{"text": "a", "label": 9223372036854775808}',
             [],
-            "line 2: the label 'label' is 9223372036854775808, expected a whole number that 64",
+            "line 2: the label, column 'label', is 9223372036854775808, expected a whole number",
         ),
         ('{"text": "a", "label": [-1e300]}', [], "expected a whole number that 64 bits hold"),
-        ('{"text": "a", "label": "x"}', [], "all 1 rows have the label 'x', expected two"),
-        ('{"text": "a", "label": 1.5}', [], "the label 'label' is a number, expected a string"),
+        ('{"text": "a", "label": true}', [], "the only row has the label True, expected two"),
+        (
+            '{"text": "a", "label": ["x"]}\n{"text": "b", "label": []}',
+            [],
+            "hold no label but 'x', expected two different ones at least; of one alone write true",
+        ),
+        ('{"text": "a", "label": []}', [], "the lists of labels hold no label, expected two"),
+        ('{"text": "a", "label": "x"}', [], "the only row has the label 'x', expected two"),
+        (
+            '{"text": "a", "label": 1.5}',
+            [],
+            "the label, column 'label', is a number, expected a string",
+        ),
         (
             '{"text": "a", "label": "x"}\n{"text": "a", "label": ["x"]}',
             [],
@@ -264,6 +288,7 @@ def test_a_broken_input_leaves_the_file_before_as_it_was(
             ["--split", "train"],
             "has no rows whose split is 'train', expected some to learn from",
         ),
+        ('{"text": "a", "label": "x"}', ["--split", "train"], "leave --split out to read all rows"),
     ],
 )
 def test_rows_that_cannot_be_learnt_from_are_refused(
@@ -302,3 +327,21 @@ def test_a_folder_that_is_no_classifier_is_refused(run: Run, model_folder: Path)
     assert "no classifier.json there, expected a folder that a classifier was saved as" in (
         done.stderr
     )
+
+
+def test_a_place_to_write_is_looked_at_before_the_texts_are_encoded(
+    call: Run, tmp_path: Path, model_folder: Path
+) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("x")
+    (tmp_path / "file").write_text("x")
+    for out, told in [
+        ("full", "full: holds mine, which would be lost, expected an empty folder"),
+        ("file", "file: is a file, expected a folder or nothing there"),
+        ("file/kind", "file: is a file, expected a folder to write kind in"),
+    ]:
+        done = call("classify", "fit", model_folder, "absent.jsonl", "--out", out)
+        assert (done.returncode, told in done.stderr) == (1, True), done.stderr
+    done = call("classify", "fit", model_folder, "absent.jsonl", "--out", "new")
+    assert "absent.jsonl: no such file, expected a file; check its name" in done.stderr
+    assert sorted(os.listdir(tmp_path)) == ["file", "full"]

@@ -84,15 +84,32 @@ def test_the_picture_is_written(
         (["--dims", "32"], "which has 16, expected at most 16"),
         (["--plot", "x.pdf"], "expected a name that ends in .png or .svg"),
         (["--plot", "no/such/x.png"], "no folder no/such"),
+        (["--plot", "folder.png"], "is a folder, expected a file"),
         (["--dims", "a"], "expected prefix lengths"),
     ],
 )
 def test_what_cannot_be_asked_is_a_usage_error(
-    call: Run, model_folder: Path, tasks: Path, arguments: list[str], message: str
+    call: Run, model_folder: Path, tasks: Path, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
+    (tmp_path / "folder.png").mkdir(exist_ok=True)
     done = call("dims", model_folder, "--tasks", tasks, *arguments)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+def test_a_run_folder_that_is_a_file_is_refused_before_a_text_is_encoded(
+    call: Run, model_folder: Path, tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+
+    def encode(*_: object, **__: object) -> None:
+        pytest.fail("a text was encoded")
+
+    monkeypatch.setattr(StaticModel, "encode", encode)
+    done = call("dims", model_folder, "--tasks", tasks, "--out", "file")
+    assert done.returncode == 1
+    assert "file: is a file, expected" in done.stderr
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_an_average_that_is_not_there_is_an_error_in_one_line(

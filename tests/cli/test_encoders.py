@@ -50,11 +50,26 @@ def test_what_is_no_model_says_what_was_tried(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     both = r"neither a static model \(.*\) nor a transformer \(.*\), expected .*package:NAME.*bm25"
-    for name in ("empty", "no such/../place", "./gone"):
-        with pytest.raises(FormatError, match=both):
+    with pytest.raises(FormatError, match=both):
+        open_encoder("empty")
+    for name in ("no such/../place", "./gone"):
+        with pytest.raises(FormatError, match=r": no such file or folder, .*package:NAME.*bm25"):
             open_encoder(name)
-    with pytest.raises(HubError, match=r"nobody/nothing.*neither.*nor a transformer"):
-        open_encoder("nobody/nothing")
+
+
+@pytest.mark.parametrize("name", ["nobody/nothing", "./gone"])
+def test_a_model_that_is_nowhere_is_told_once_and_baselines_only_where_they_make_sense(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for baselines in (True, False):
+        with pytest.raises(FormatError if name == "./gone" else HubError) as told:
+            open_encoder(name, baselines=baselines)
+        message = str(told.value)
+        assert message.startswith(f"{name}: no such f")
+        assert message.count(name) == 1
+        assert message.count("no such f") == 1
+        assert ("bm25" in message) is baselines
 
 
 def test_a_broken_static_model_is_named_as_one(model_folder: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.cli.indexing import cosines, documents, write_rows
-from tests.cli.running import Run, leftovers
+from tests.cli.running import Run, leftovers, write_lines
 from vecsmith import StaticModel
 from vecsmith.cli import _gathering
 from vecsmith.cli.index import recall_words
@@ -132,7 +132,7 @@ def test_deleted_texts_are_not_found_and_not_on_the_disk(
     (tmp_path / "gone.txt").write_text("150\n101\n999\n")
     done = call("index", "i", "--delete", "gone.txt")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "i: 2 texts deleted, 1 ids were not there, 49 left\n"
+    assert done.stdout == "i: 2 texts deleted, 1 id was not there ('999'), 49 left\n"
     ids = [hit for hit, _ in found(tmp_path / "i", model, "hello secretword", 100)]
     assert sorted(map(str, ids)) == sorted(str(100 + i) for i in range(50) if i != 1)
     for path in (tmp_path / "i").rglob("*"):
@@ -143,7 +143,7 @@ def test_ids_none_of_which_is_there_are_refused(call: Run, index: Path, tmp_path
     (tmp_path / "gone.txt").write_text("nope\nneither\n")
     done = call("index", index, "--delete", "gone.txt")
     assert done.returncode == 1
-    assert "'nope' and 1 other ids, none of which is in" in done.stderr
+    assert "gone.txt: 2 ids, 'nope', 'neither', of which" in done.stderr
     assert leftovers(tmp_path) == []
 
 
@@ -300,10 +300,14 @@ def test_a_command_that_is_neither_is_a_usage_error(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["t.jsonl", "--out", "full"], "is there already, expected a new folder"),
+        (["t.jsonl", "--out", "full"], "full holds mine, expected a new folder or an empty one"),
+        (["t.jsonl", "--out", "t.jsonl"], "t.jsonl is a file, expected a new folder"),
+        (["empty.jsonl", "--out", "x"], "no rows, expected some with the column 'text'"),
+        (["odd.jsonl", "--out", "x"], "expected one named 'text'; name yours with --text-column"),
+        (["cut.jsonl", "--out", "x"], "cut.jsonl: line 2: expecting ',' delimiter at column 13, "),
         (["t.jsonl", "--out", "no/such"], "no folder no"),
-        (["absent.jsonl", "--out", "x"], "absent.jsonl: no such file"),
-        (["t.jsonl", "--out", "x", "--id-column", "nope"], "column 'nope' is absent"),
+        (["absent.jsonl", "--out", "x"], "no such file, expected a file; check its name"),
+        (["t.jsonl", "--out", "x", "--id-column", "nope"], "name another with --id-column"),
         (["t.jsonl", "--out", "x", "--dims", "64"], "which has 16, expected at most 16"),
         (["twice.jsonl", "--out", "x", "--id-column", "id"], "texts 0 and 1 are both called 'a'"),
         (["mixed.jsonl", "--out", "x", "--id-column", "id"], "line 2: the id 'id' is a number"),
@@ -318,6 +322,9 @@ def test_what_cannot_be_indexed_is_told_in_one_line_and_leaves_nothing(
     write_rows(tmp_path / "twice.jsonl", TEXTS[:2], ["a", "a"])
     write_rows(tmp_path / "mixed.jsonl", TEXTS[:2], ["a", 7])
     write_rows(tmp_path / "blank.jsonl", ["", " "])
+    (tmp_path / "empty.jsonl").touch()
+    (tmp_path / "odd.jsonl").write_text('{"a": "b", "c": "d"}\n')
+    (tmp_path / "cut.jsonl").write_text('{"text": "a"}\n{"text": "b"\n')
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("x")
     done = call("index", model_folder, *arguments)
@@ -334,7 +341,7 @@ def test_adding_texts_without_ids_to_an_index_with_ids_is_refused(
     write_rows(tmp_path / "new.jsonl", ["hello"])
     done = call("index", index, "--add", "new.jsonl")
     assert done.returncode == 1
-    assert "has strings as ids" in done.stderr
+    assert "new.jsonl has no ids, expected strings as ids" in done.stderr
     assert leftovers(tmp_path) == []
 
 
@@ -511,3 +518,52 @@ def test_a_recall_below_what_was_asked_is_told() -> None:
     recall = {"achieved": 0.97, "low": 0.96, "high": 0.98, "n_queries": 500, "asked": 0.99}
     assert "0.99 asked; less than asked: give other" in recall_words(recall)
     assert recall_words({**recall, "asked": 0.97}).endswith("0.97 asked")
+
+
+def test_ids_that_are_not_in_the_index_are_counted_and_the_first_of_them_named(
+    call: Run, index: Path, tmp_path: Path
+) -> None:
+    write_lines(tmp_path / "gone.txt", [f"no-{i}" for i in range(7)])
+    done = call("index", index, "--delete", "gone.txt")
+    assert done.returncode == 1
+    assert "gone.txt: 7 ids, 'no-0', 'no-1', 'no-2', 'no-3', 'no-4' and 2 more, " in done.stderr
+    assert "expected ids of its 300 texts" in done.stderr
+    write_lines(tmp_path / "gone.txt", ["no"])
+    assert "gone.txt: 1 id, 'no', of which" in call("index", index, "--delete", "gone.txt").stderr
+    write_lines(tmp_path / "gone.txt", ["doc-3", *(f"no-{i}" for i in range(7))])
+    done = call("index", index, "--delete", "gone.txt")
+    assert done.stdout == (
+        f"{index}: 1 text deleted, 7 ids were not there ('no-0', 'no-1', 'no-2', 'no-3', 'no-4' "
+        "and 2 more), 299 left\n"
+    )
+    write_lines(tmp_path / "gone.txt", ["doc-4", "no"])
+    told = json.loads(call("index", index, "--delete", "gone.txt", "--json").stdout)["delete"]
+    assert (told["deleted"], told["not_in_index"], told["absent_ids"]) == (1, 1, ["no"])
+
+
+def test_a_text_that_does_not_fit_for_its_id_is_told_the_option(
+    call: Run, index: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    write_rows(tmp_path / "one.jsonl", ["a cat"], [7])
+    assert call("index", model_folder, "one.jsonl", "--out", "numbered").stdout.startswith(
+        "numbered: 1 text, 16 dims"
+    )
+    for target, arguments, told in [
+        (index, [], "has no ids, expected strings as ids as"),
+        (index, [], "name the column of ids with --id-column"),
+        (index, ["--id-column", "id"], "name a column of strings with --id-column"),
+        ("numbered", ["--id-column", "id"], "leave --id-column out, its texts are numbered on"),
+    ]:
+        done = call("index", target, "--add", "one.jsonl", *arguments)
+        assert (done.returncode, told in done.stderr) == (1, True), done.stderr
+    assert "--id-column where its texts have ids" in " ".join(
+        call("index", "--help").stdout.replace("│", " ").split()
+    )
+
+
+def test_an_index_that_is_there_is_refused_before_the_texts_are_looked_for(
+    call: Run, index: Path, model_folder: Path
+) -> None:
+    done = call("index", model_folder, "absent.jsonl", "--out", index)
+    assert done.returncode == 1
+    assert f"{index} is an index already, expected a new folder; add texts to it" in done.stderr

@@ -23,7 +23,7 @@ from vecsmith.classification.cascaded import CascadedHeads
 from vecsmith.classification.heads import HeadKind, LinearHeads
 from vecsmith.classification.rotation import Rotation
 from vecsmith.errors import FormatError
-from vecsmith.formats.folder import atomic_folder
+from vecsmith.formats.folder import atomic_folder, check_target
 from vecsmith.formats.json_fields import (
     array_of,
     flag,
@@ -108,6 +108,19 @@ def save_classifier(folder: PathLike, saved: SavedClassifier) -> None:
         write_json(new / JSON_NAME, block)
         with (new / TENSORS_NAME).open("wb") as file:
             write_tensors(file, tensors)
+
+
+def check_classifier_folder(folder: PathLike) -> None:
+    """Refuses what `save_classifier` would refuse, before anything is fitted.
+
+    Raises:
+        FileExistsError: If `folder` is a file, or holds something else than a classifier.
+    """
+    target = Path(folder).resolve()
+    check_target(target, (JSON_NAME, TENSORS_NAME))
+    above = next((path for path in target.parents if path.exists()), target)
+    if not above.is_dir() and above != target:
+        raise FileExistsError(f"{above}: is a file, expected a folder to write {target.name} in")
 
 
 def open_classifier(folder: PathLike) -> SavedClassifier:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vecsmith._progress import progress_bar
-from vecsmith.classification.saving import SavedClassifier, open_classifier
+from vecsmith.classification.saving import SavedClassifier, check_classifier_folder, open_classifier
 from vecsmith.cli._console import count, one_line
 from vecsmith.cli._indexes import open_model
 from vecsmith.cli._labelled import LabelledFile, label_array
+from vecsmith.cli._texts import text_file
 from vecsmith.errors import FormatError, RunFailed
 from vecsmith.evaluation.encoding import encode_role, fingerprint_of
 
@@ -97,9 +98,11 @@ def fit(
 
     Raises:
         FormatError: If the file is broken.
+        FileExistsError: If `out` is a file, or holds something else than a classifier.
         ValueError: If there are no rows, or they do not make a classifier.
     """
     started = time.perf_counter()
+    check_classifier_folder(out)
     encoder, dim = open_model(model, **options)
     vectors, labels = encode_file(encoder, dim, file, quiet=quiet)
     if not labels:
@@ -107,11 +110,14 @@ def fit(
         raise ValueError(f"{file.name} has no rows{only}, expected some to learn from")
     targets, names = label_array(labels)
     encoded = time.perf_counter()
-    if targets.dtype == bool or targets.ndim == 2 or len(np.unique(targets)) > 1:
-        classifier.fit(vectors, targets)
-    else:
-        raise ValueError(f"all {len(labels)} rows have the label {labels[0]!r}, expected two "
+    if names is not None and len(names) < 2:
+        found = f"no label but {names[0]!r:.60}" if names else "no label"
+        raise ValueError(f"{file.name}: the lists of labels hold {found}, expected two different "
+                         "ones at least; of one alone write true or false, no lists")  # fmt: skip
+    if names is None and len(np.unique(targets)) < 2:
+        raise ValueError(f"{_all_rows(len(labels))} the label {labels[0]!r}, expected two "
                          "different ones at least")  # fmt: skip
+    classifier.fit(vectors, targets)
     classifier.save(
         out,
         about={
@@ -146,7 +152,7 @@ def encode_file(
     blocks: list[FloatArray] = []
     labels: list[Any] = []
     title = one_line(f"encoding {file.name}")
-    with progress_bar(title, total=Path(file.name).stat().st_size, show=not quiet) as advance:
+    with progress_bar(title, total=text_file(file.name).n_bytes, show=not quiet) as advance:
         read = 0
         for texts, found, n_bytes in file.chunks(MAX_ROWS):
             if texts:
@@ -196,6 +202,10 @@ def open_fitted(folder: Path, model: str | None, *, max_dim: int | None = None) 
             about=saved.about,
         )
     return FittedModel(saved=saved, encoder=encoder, labels=labels, folder=folder)
+
+
+def _all_rows(n: int) -> str:
+    return "the only row has" if n == 1 else f"all {count(n)} rows have"
 
 
 def _or_none(figure: float) -> float | None:

@@ -52,6 +52,11 @@ def count(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
+def counted(number: int, noun: str) -> str:
+    """`number` and what is counted, as in 1 text and 2 texts."""
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
 def size(n_bytes: int) -> str:
     """`n_bytes` for people: 812 B, 7.8 MB (decimal units)."""
     if n_bytes < 1000:

@@ -21,7 +21,11 @@ BASELINES = ("bm25", "tfidf", "random")
 
 
 def open_encoder(
-    name: str, *, compute_dtype: ComputeDtype = "float32", device: str = "cpu"
+    name: str,
+    *,
+    compute_dtype: ComputeDtype = "float32",
+    device: str = "cpu",
+    baselines: bool = True,
 ) -> Encoder | LexicalBaseline:
     """A static model, else a transformer; or a baseline by its name.
 
@@ -30,6 +34,7 @@ def open_encoder(
             copies are taken first; `package:NAME`. A folder of a baseline's name is "./bm25".
         compute_dtype: Type a transformer runs in.
         device: Torch device of a transformer.
+        baselines: Whether a baseline makes sense here; one that is named is opened anyway.
 
     Raises:
         FormatError: If there is no model of either kind, or a broken one; says what was tried.
@@ -51,9 +56,20 @@ def open_encoder(
     except (FormatError, HubError, ValueError) as error:
         as_transformer = error
     kind = HubError if isinstance(as_transformer, HubError) else FormatError
+    wanted = ["a folder", "a Hub id such as organisation/name", "package:NAME"]
+    wanted += [f"one of {', '.join(BASELINES)}"] if baselines else []
+    expected = f"expected {', '.join(wanted[:-1])} or {wanted[-1]}"
+    is_here = Path(name).expanduser().exists()
+    if not is_here and isinstance(as_static, HubError) and kind is HubError:
+        # told once: both looked in the same places
+        raise HubError(f"{as_static}; {expected}") from as_transformer
+    if not is_here and not isinstance(as_static, HubError):  # no name that the Hub could have
+        raise FormatError(
+            f"{name}: no such file or folder, {expected}; check its name"
+        ) from as_transformer
     raise kind(
         f"{name}: neither a static model ({as_static}) nor a transformer ({as_transformer}), "
-        f"expected a folder, a Hub id, package:NAME, or one of {', '.join(BASELINES)}"
+        f"{expected}"
     ) from as_transformer
 
 

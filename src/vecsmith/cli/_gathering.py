@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith._progress import progress_bar
-from vecsmith.cli._console import count, note, one_line
+from vecsmith.cli._console import count, counted, note, one_line
 from vecsmith.cli._resume import PartialFolder, differences
 from vecsmith.cli._vectors import NpyFile
 from vecsmith.corpora.corpus import Corpus, open_corpus
-from vecsmith.corpora.rows import Limits, Rows, kind_of, listed, mended
+from vecsmith.corpora.rows import Limits, Rows, absent_column, kind_of, mended
 from vecsmith.corpora.texts import texts_of
 from vecsmith.errors import FormatError, RunFailed
 from vecsmith.evaluation.encoding import encode_role
@@ -114,14 +114,18 @@ def open_source(name: str, text_column: str | None, id_column: str | None) -> So
                          "them again where it stopped")  # fmt: skip
     if is_text_index(name):
         return _source_of_index(name, text_column, id_column)
-    texts = texts_of(name, column=text_column)
     corpus = open_corpus(name)
+    for option, column in (("--text-column", text_column), ("--id-column", id_column)):
+        if column is not None and column not in corpus.columns:
+            remedy = f"name another with {option}"
+            raise ValueError(absent_column(name, column, corpus.columns, remedy=remedy))
+    try:
+        text_column = texts_of(name, column=text_column).column
+    except ValueError as error:  # it speaks to who calls it from Python
+        told = str(error).replace("yours with column", "yours with --text-column")
+        raise ValueError(told) from error
     kind: NameKind | None = None
     if id_column is not None:
-        if id_column not in corpus.columns:
-            raise ValueError(
-                f"{name}: column {id_column!r} is absent, expected one of {listed(corpus.columns)}"
-            )
         head = corpus.head()
         first = None if head is None else head.columns[id_column][0]
         if head is not None and type(first) not in (int, str):
@@ -130,7 +134,7 @@ def open_source(name: str, text_column: str | None, id_column: str | None) -> So
                 "a whole number"
             )
         kind = "int" if type(first) is int else "str"
-    return Source(corpus=corpus, text_column=texts.column, id_column=id_column, name_kind=kind)
+    return Source(corpus=corpus, text_column=text_column, id_column=id_column, name_kind=kind)
 
 
 class IndexRows:
@@ -291,11 +295,11 @@ class Gathering:
             return 0
         if changes := differences(journal, self._work):
             raise RunFailed(
-                f"{self._partial.target}: an unfinished run of {count(journal['rows'])} texts does "
-                f"not fit this command: {'; '.join(changes)}; give the same command to go on with "
-                "it, or --restart to discard it"
+                f"{self._partial.target}: an unfinished run of {counted(journal['rows'], 'text')} "
+                f"does not fit this command: {'; '.join(changes)}; give the same command to go on "
+                "with it, or --restart to discard it"
             )
-        note(f"going on after {count(journal['rows'])} texts of an unfinished run",
+        note(f"going on after {counted(journal['rows'], 'text')} of an unfinished run",
              quiet=self._quiet)  # fmt: skip
         self._n_read, self._n_vectors = journal["rows"], journal["parts"]
         self._position = journal.get("at")

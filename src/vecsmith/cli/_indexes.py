@@ -44,7 +44,7 @@ def open_model(name: str, **options: Any) -> tuple[Encoder, int]:
     from vecsmith._typing import Encoder
     from vecsmith.cli._encoders import open_encoder
 
-    encoder = open_encoder(name, **options)
+    encoder = open_encoder(name, **options, baselines=False)
     if not isinstance(encoder, Encoder):
         raise ValueError(f"{name} ranks words and has no vectors, expected a model")
     dim = getattr(encoder, "dim", None)

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vecsmith import __version__
+from vecsmith.cli._console import count, counted
 from vecsmith.cli._gathering import Gathered, Gathering, Source, open_source
 from vecsmith.cli._indexes import model_of, open_model, record_of
 from vecsmith.cli._resume import PartialFolder
 from vecsmith.errors import FormatError, RunFailed
 from vecsmith.evaluation.encoding import encode_role, fingerprint_of
-from vecsmith.retrieval.text_index import TEXTS_FOLDER, TextIndex
+from vecsmith.retrieval.text_index import TEXTS_FOLDER, TextIndex, is_text_index
 
 if TYPE_CHECKING:
     from vecsmith._typing import Encoder, FloatArray
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _MOST_QUERIES = 2000
 _BLOCK_OF_IDS = 2**15
+_SHOWN_IDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,19 +159,19 @@ def delete(folder: Path, file: str, reading: Reading) -> dict[str, Any]:
             )
         index = TextIndex.open(folder)
         names = _ids_in(file, reading.id_column)
-        numbers = [every for every in index.find(names) if every]
+        found = index.find(names)
+        numbers = [every for every in found if every]
         if names and not numbers:
-            raise ValueError(
-                f"{file}: {names[0]!r:.60} and {len(names) - 1} other ids, none of which is in "
-                f"{folder}, expected ids of its texts"
-            )
+            raise ValueError(_none_of(names, file, folder, len(index)))
+        absent = [name for name, every in zip(names, found, strict=True) if not every]
         gone = sorted({number for every in numbers for number in every})
         if gone:
             index.delete(gone)
     return {
         "index": str(folder),
         "deleted": len(gone),
-        "not_in_index": len(names) - len(numbers),
+        "not_in_index": len(absent),
+        "absent_ids": absent[:_SHOWN_IDS],
         "texts_in_index": len(index),
     }
 
@@ -290,10 +292,18 @@ def _are_there(new: TextStore, texts: TextStore, first: int) -> bool:
 
 
 def _check_out(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"--out {out} is a file, expected a new folder; choose another name")
+    if is_text_index(out):
         raise FileExistsError(
-            f"{out} is there already, expected a new folder; add texts to an index with: vecsmith "
-            f"index {out} --add FILE"
+            f"--out {out} is an index already, expected a new folder; add texts to it with: "
+            f"vecsmith index {out} --add FILE, or choose another folder"
+        )
+    if out.exists() and (names := sorted(path.name for path in out.iterdir())):
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        raise FileExistsError(
+            f"--out {out} holds {', '.join(names[:3])}{more}, expected a new folder or an empty "
+            "one; choose another folder"
         )
     if not out.absolute().parent.is_dir():
         raise ValueError(f"--out {out}: no folder {out.parent}, expected one that exists")
@@ -363,9 +373,28 @@ def _facts_of(gathered: Gathered) -> dict[str, Any]:
     }
 
 
-def _other_ids(folder: Path, index: TextIndex, source: Source) -> str:
-    wanted = {"str": "strings as ids", "int": "whole numbers as ids", None: "no ids, only numbers"}
+def _none_of(names: list[str], file: str, folder: Path, n_texts: int) -> str:
+    """Why not one of the ids of a file is in an index."""
+    shown = ", ".join(f"{name!r:.60}" for name in names[:_SHOWN_IDS])
+    more = f" and {count(len(names) - _SHOWN_IDS)} more" if len(names) > _SHOWN_IDS else ""
     return (
-        f"{folder} has {wanted[index.texts.name_kind]}, {source.corpus.name} "
-        f"{wanted[source.name_kind]}, expected the same: give --id-column, or leave it out"
+        f"{file}: {counted(len(names), 'id')}, {shown}{more}, of which {folder} has none, expected "
+        f"ids of its {counted(n_texts, 'text')}, one a line; of a table name the column with "
+        "--id-column"
+    )
+
+
+def _other_ids(folder: Path, index: TextIndex, source: Source) -> str:
+    """Why texts of one file do not go into an index of others, and what to do."""
+    kinds = {"str": "strings as ids", "int": "whole numbers as ids", None: "no ids"}
+    there, given = index.texts.name_kind, source.name_kind
+    if there is None:
+        remedy = "leave --id-column out, its texts are numbered on"
+    elif source.id_column is None:
+        remedy = "name the column of ids with --id-column"
+    else:
+        remedy = f"name a column of {kinds[there].removesuffix(' as ids')} with --id-column"
+    return (
+        f"{source.corpus.name} has {kinds[given]}, expected {kinds[there]} as {folder} has: "
+        f"{remedy}"
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vecsmith.cli._texts import text_file
 from vecsmith.corpora.parts import FilePart, read_file
-from vecsmith.corpora.rows import Limits, Rows, kind_of, listed, mended
+from vecsmith.corpora.rows import Limits, Rows, absent_column, kind_of, mended
 from vecsmith.errors import FormatError
 
 _LABEL_TYPES = (str, int, bool)
@@ -53,11 +53,14 @@ class LabelledFile:
         wanted = [self.text_column, self.label_column, *(["split"] if self.split else [])]
         if source.path is not None:
             there = FilePart(source).columns()
-            for column in wanted:
+            remedies = (
+                "name another with --text-column",
+                "name another with --label-column",
+                "leave --split out to read all rows",
+            )
+            for column, remedy in zip(wanted, remedies, strict=False):
                 if column not in there:
-                    raise ValueError(
-                        f"{self.name}: column {column!r} is absent, expected one of {listed(there)}"
-                    )
+                    raise ValueError(absent_column(self.name, column, there, remedy=remedy))
         for rows in read_file(source, wanted, limits=Limits(max_rows=max_rows)):
             texts, labels = self._chosen(rows)
             yield texts, labels, rows.n_bytes_read
@@ -116,13 +119,14 @@ def _checked_single(label: Any, rows: Rows, i: int, column: str) -> Any:
         label = int(label)  # a table with a missing value makes numbers of whole numbers
     if type(label) not in _LABEL_TYPES:
         raise FormatError(
-            f"{rows.where(i)}: the label {column!r} is {kind_of(label)}, expected a string, a "
-            "whole number, true or false, or a list of these"
+            f"{rows.where(i)}: the label, column {column!r}, is {kind_of(label)}, expected a "
+            "string, a whole number, true or false, or a list of these; mend the row or leave it "
+            "out, or name another column with --label-column"
         )
     if type(label) is int and not _LEAST <= label <= _MOST:
         raise FormatError(
-            f"{rows.where(i)}: the label {column!r} is {label!r:.60}, expected a whole number that "
-            "64 bits hold; write it as a string"
+            f"{rows.where(i)}: the label, column {column!r}, is {label!r:.60}, expected a whole "
+            "number that 64 bits hold; write it as a string"
         )
     return mended(label)[0] if isinstance(label, str) else label
 

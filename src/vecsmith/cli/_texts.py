@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from vecsmith.corpora.files import SUFFIXES, DataFile, FileFormat, data_file, format_of
+from vecsmith.corpora.files import SUFFIXES, DataFile, FileFormat, data_file, format_of, status_of
 from vecsmith.corpora.parts import read_file
 from vecsmith.corpora.rows import MAX_BYTES, MAX_ROWS, Limits, kind_of
 from vecsmith.errors import FormatError
@@ -50,7 +50,7 @@ def text_file(name: str, *, text_format: TextFormat | None = None) -> TextFile:
         return DataFile(None, text_format or "txt", False, None)
     path = Path(name)
     if text_format is None and format_of(path) is None and not path.is_dir():
-        path.stat()  # a file that is not there is no matter of formats
+        status_of(path)  # a file that is not there is no matter of formats
         raise ValueError(
             f"{name} ends in {path.suffix.lower() or 'nothing'!r}, expected {', '.join(SUFFIXES)} "
             f"or these with .gz; name one of {', '.join(get_args(FileFormat))} with --format"

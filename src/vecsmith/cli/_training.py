@@ -220,7 +220,7 @@ def open_teacher(teacher: str | None) -> Any:
         return None
     from vecsmith.cli._encoders import open_encoder
 
-    encoder = open_encoder(teacher, compute_dtype="auto")
+    encoder = open_encoder(teacher, compute_dtype="auto", baselines=False)
     if not hasattr(encoder, "encode"):
         raise ValueError(f"--teacher {teacher}: has no vectors, expected a model that encodes")
     return encoder

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from vecsmith.cli._console import AsJson, Quiet, count, note, print_json
+from vecsmith.cli._console import AsJson, Quiet, count, counted, note, print_json
 from vecsmith.cli.encode import InputFormat
 from vecsmith.cli.eval import ComputeDtype, parse_dims
 
@@ -195,8 +195,8 @@ def predict(
         n, seconds = tally.n_texts, time.perf_counter() - started
         before = f", {count(tally.n_before)} from the run before" if tally.n_before else ""
         note(
-            f"{count(n)} texts in {seconds:.1f} s{before}; decided with {tally.dims / n:.1f} dims "
-            f"on average, {tally.total_dims / n:.1f} with all heads asked",
+            f"{counted(n, 'text')} in {seconds:.1f} s{before}; decided with {tally.dims / n:.1f} "
+            f"dims on average, {tally.total_dims / n:.1f} with all heads asked",
             quiet=quiet,
         )
 
@@ -238,7 +238,8 @@ def _fit_lines(result: dict[str, Any]) -> list[str]:
     loss = result["validation_loss"]
     asked = [f"{dim} (over {t:.3f})" for dim, t in result["thresholds"].items() if t is not None]
     lines = [
-        f"{result['classifier']}: {count(result['rows'])} texts, {result['classes']} labels; "
+        f"{result['classifier']}: {counted(result['rows'], 'text')}, "
+        f"{counted(result['classes'], 'label')}; "
         f"{result['seconds_encoding']:.1f} s to encode, {result['seconds_fitting']:.1f} s to fit",
         f"asks prefixes of {', '.join([*asked, str(result['dims'][-1])])}",
     ]
@@ -257,11 +258,11 @@ def _eval_lines(result: dict[str, Any]) -> list[str]:
     accuracy, figures, unknown = result["accuracy"], result["dims_used"], result["unknown_labels"]
     lines = [
         f"accuracy {accuracy['value']:.4f} ({accuracy['low']:.4f} to {accuracy['high']:.4f}, 95 % "
-        f"interval over {count(result['rows'])} texts), macro F1 {result['macro_f1']:.4f}",
+        f"interval over {counted(result['rows'], 'text')}), macro F1 {result['macro_f1']:.4f}",
         f"{figures['last']:.1f} dims on average, {figures['all_asked']:.1f} with all heads asked",
         _loss_words(result["loss"]),
         *(
-            [f"{count(unknown)} texts have labels never learnt: these count as wrong"]
+            [f"texts with labels never learnt: {count(unknown)}, these count as wrong"]
             if unknown
             else []
         ),

@@ -79,7 +79,7 @@ def dims(
     from vecsmith.evaluation import evaluate
     from vecsmith.evaluation.dims import quality_by_dim
 
-    encoder = open_encoder(model, compute_dtype=compute_dtype, device=device)
+    encoder = open_encoder(model, compute_dtype=compute_dtype, device=device, baselines=False)
     if not hasattr(encoder, "encode"):
         raise typer.BadParameter(f"{model} ranks words and has no vectors, expected a model")
     try:
@@ -117,6 +117,8 @@ def _check_picture(plot: Path | None) -> None:
         return
     if plot.suffix.lower() not in _PICTURES:
         raise typer.BadParameter(f"--plot {plot}, expected a name that ends in .png or .svg")
+    if plot.is_dir():
+        raise typer.BadParameter(f"--plot {plot} is a folder, expected a file")
     if not plot.absolute().parent.is_dir():
         raise typer.BadParameter(f"--plot {plot}: no folder {plot.parent}, expected one")
     from vecsmith._extras import require

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from vecsmith._progress import progress_bar
-from vecsmith.cli._console import AsJson, Quiet, count, note, one_line, print_json
+from vecsmith.cli._console import AsJson, Quiet, count, counted, note, one_line, print_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,7 +96,7 @@ def encode(
     if as_json:
         print_json(result)
     elif not quiet:
-        resumed = f", {count(result['resumed_from'])} rows from the run before"
+        resumed = f", {counted(result['resumed_from'], 'row')} from the run before"
         print(
             f"{out}: {count(result['rows'])} x {result['dim']} {dtype} in "
             f"{result['seconds']:.1f} s ({count(round(result['texts_per_second']))} texts a second)"
@@ -302,11 +302,14 @@ class _Run:
             return None
         if changes := differences(journal, self.work):
             raise RunFailed(
-                f"{self.partial.target}: an unfinished run of {count(journal['rows'])} rows does "
-                f"not fit this command: {'; '.join(changes)}; give the same command to go on with "
-                "it, or --restart to discard it"
+                f"{self.partial.target}: an unfinished run of {counted(journal['rows'], 'row')} "
+                f"does not fit this command: {'; '.join(changes)}; give the same command to go on "
+                "with it, or --restart to discard it"
             )
-        note(f"going on after {count(journal['rows'])} rows of an unfinished run", quiet=self.quiet)
+        note(
+            f"going on after {counted(journal['rows'], 'row')} of an unfinished run",
+            quiet=self.quiet,
+        )
         return journal
 
     def _open_file(self) -> VectorFile:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from vecsmith.cli._console import AsJson, Quiet, count, print_json, size
+from vecsmith.cli._console import AsJson, Quiet, count, counted, print_json, size
 from vecsmith.cli.eval import ComputeDtype, parse_dims
 
 StoreDtype = Literal["float32", "float16", "int8"]
@@ -61,7 +61,11 @@ def index(
     ] = None,
     similarity: Annotated[SimilarityName, typer.Option(help="What a score is.")] = "cosine",
     add: Annotated[
-        str | None, typer.Option("--add", help="File of texts to add to the index.")
+        str | None,
+        typer.Option(
+            "--add",
+            help="File of texts to add to the index; with --id-column where its texts have ids.",
+        ),
     ] = None,
     delete: Annotated[
         str | None, typer.Option("--delete", help="File of ids, one a line, to take out of it.")
@@ -92,7 +96,7 @@ def index(
     Examples:
       vecsmith index minilm-256 texts.parquet --out index/
       vecsmith index nested/ articles.jsonl --id-column id --dtype int8 --out index/
-      vecsmith index index/ --add tomorrow.jsonl
+      vecsmith index index/ --add tomorrow.jsonl --id-column id
       vecsmith index index/ --delete old-ids.txt
     """
     _check_asked(texts, out, add, delete)
@@ -148,7 +152,7 @@ def _check_asked(texts: str | None, out: Path | None, add: str | None, delete: s
 def _built(result: dict[str, Any]) -> list[str]:
     blank = f", {count(result['blank'])} without text" if result["blank"] else ""
     lines = [
-        f"{result['index']}: {count(result['texts'])} texts{blank}, {result['dim']} dims "
+        f"{result['index']}: {counted(result['texts'], 'text')}{blank}, {result['dim']} dims "
         f"{result['dtype']}, {size(result['bytes'])}, in {result['seconds']:.1f} s"
     ]
     recall = result["recall"]
@@ -176,15 +180,21 @@ def _added(result: dict[str, Any]) -> str:
     replaced = f", {count(result['replaced'])} replaced" if result["replaced"] else ""
     blank = f", {count(result['blank'])} without text" if result["blank"] else ""
     return (
-        f"{result['index']}: {count(result['texts'])} texts added{replaced}{blank}, "
+        f"{result['index']}: {counted(result['texts'], 'text')} added{replaced}{blank}, "
         f"{count(result['texts_in_index'])} in all"
     )
 
 
 def _deleted(result: dict[str, Any]) -> str:
-    absent = result["not_in_index"]
+    absent = ""
+    if n_absent := result["not_in_index"]:
+        shown = ", ".join(f"{name!r:.60}" for name in result["absent_ids"])
+        more = n_absent - len(result["absent_ids"])
+        absent = (
+            f", {counted(n_absent, 'id')} {'was' if n_absent == 1 else 'were'} not there "
+            f"({shown}{f' and {count(more)} more' if more else ''})"
+        )
     return (
-        f"{result['index']}: {count(result['deleted'])} texts deleted"
-        f"{f', {count(absent)} ids were not there' if absent else ''}, "
+        f"{result['index']}: {counted(result['deleted'], 'text')} deleted{absent}, "
         f"{count(result['texts_in_index'])} left"
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vecsmith.cli._console import AsJson, Quiet, count, note, one_line, print_json, size
+from vecsmith.cli._console import AsJson, Quiet, count, counted, note, one_line, print_json, size
 
 if TYPE_CHECKING:
     from vecsmith._typing import Encoder
@@ -182,7 +182,7 @@ def _answer_lines(
 ) -> None:
     """Answers to queries as they come on standard input; as JSON an object a line."""
     if sys.stdin.isatty():
-        note(f"{count(len(seeker.index))} texts; a query a line, Ctrl-D ends", quiet=quiet)
+        note(f"{counted(len(seeker.index), 'text')}; a query a line, Ctrl-D ends", quiet=quiet)
     for line in _lines():
         query = line.strip()
         if not query:
@@ -257,7 +257,7 @@ def _explained(seeker: _Seeker, answer: _Answer) -> str:
         align(lines),
         "",
         f"a query: {about}{count(cost.multiply_adds)} multiply-adds, {size(cost.n_bytes)} read; "
-        f"{100 * share:.3g} % of the multiply-adds of scoring all {count(len(index))} texts",
+        f"{100 * share:.3g} % of the multiply-adds of scoring all {counted(len(index), 'text')}",
         _recall_told(seeker, answer, recall_words),
         f"time: {1000 * seeker.opened:.0f} ms to open index and model, "
         f"{1000 * answer.encode_seconds / n_queries:.1f} ms a query to encode, "
@@ -284,9 +284,9 @@ def _recall_told(
         return "recall: not known of this plan"
     told = words(asdict(learnt.recall))
     if learnt.k != plan.k:
-        told += f"; for {learnt.k} hits"
+        told += f"; for {counted(learnt.k, 'hit')}"
     if info["n_learnt"] != len(seeker.index):
-        told += f"; learnt at {count(info['n_learnt'])} texts"
+        told += f"; learnt at {counted(info['n_learnt'], 'text')}"
     return told
 
 

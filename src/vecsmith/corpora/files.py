@@ -82,7 +82,7 @@ def data_file(path: PathLike, *, file_format: FileFormat | None = None) -> DataF
         OSError: If it is missing or cannot be read.
     """
     path = Path(path)
-    status = path.stat()
+    status = status_of(path)
     if stat.S_ISDIR(status.st_mode):
         raise ValueError(f"{path} is a folder, expected a file of texts")
     compressed = path.suffix.lower() == ".gz"
@@ -97,6 +97,24 @@ def data_file(path: PathLike, *, file_format: FileFormat | None = None) -> DataF
         raise ValueError(f"{path}: gzip around {found}, expected plain {found}: unpack it first")
     n_bytes = status.st_size if stat.S_ISREG(status.st_mode) else None
     return DataFile(path, found, compressed, n_bytes)
+
+
+def status_of(path: Path) -> os.stat_result:
+    """What the system knows of the file at `path`.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        OSError: If it cannot be reached.
+    """
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        absent = next((folder for folder in [*path.parents][::-1] if not folder.exists()), None)
+        found = "no such file" if absent is None else f"no folder {absent}"
+        where = "" if path.is_absolute() else " and the folder you are in"
+        raise FileNotFoundError(
+            f"{path}: {found}, expected a file; check its name{where}"
+        ) from None
 
 
 def format_of(path: Path) -> FileFormat | None:

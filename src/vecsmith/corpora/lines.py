@@ -321,8 +321,17 @@ def _count_broken(block: bytes) -> int:
 def _json_object(line: str, place: str, names: Sequence[str]) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{place}: {error}, expected one JSON object a line") from error
+    except json.JSONDecodeError as error:  # its own line number counts within this line
+        found = f"{error.msg[:1].lower()}{error.msg[1:]}".removesuffix(" at")
+        raise FormatError(
+            f"{place}: {found} at column {error.colno}, expected one JSON object a line; mend the "
+            "line or leave it out"
+        ) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, nesting
+        raise FormatError(
+            f"{place}: {error!s:.100}, expected one JSON object a line; mend the line or leave it "
+            "out"
+        ) from error
     if not isinstance(record, dict):
         fields = f" with the field {listed(names)}" if names else ""
         raise FormatError(f"{place}: {kind_of(record)}, expected a JSON object{fields}")

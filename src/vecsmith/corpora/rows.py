@@ -97,6 +97,22 @@ def listed(names: Sequence[str] | Mapping[str, Any], most: int = 12) -> str:
     return shown + (f" and {len(names) - most} more" if len(names) > most else "") or "none"
 
 
+def absent_column(
+    name: str, column: str, columns: Sequence[str], *, remedy: str = "name another with column"
+) -> str:
+    """What to say of a column that a table does not have.
+
+    Args:
+        name: Of the table.
+        column: That is asked for.
+        columns: Those there are.
+        remedy: What to do where there are others.
+    """
+    if not columns:
+        return f"{name}: no rows, expected some with the column {column!r}; the file is empty"
+    return f"{name}: column {column!r} is absent, expected one of {listed(columns)}; {remedy}"
+
+
 def kind_of(value: object) -> str:
     """What a value is, for a message."""
     if value is None:

@@ -15,7 +15,7 @@ from vecsmith.corpora.files import FileFormat
 from vecsmith.corpora.hashing import SeenHashes, text_hashes
 from vecsmith.corpora.lines import TEXT_COLUMN
 from vecsmith.corpora.roles import facts_of
-from vecsmith.corpora.rows import Limits, kind_of, listed
+from vecsmith.corpora.rows import Limits, absent_column, kind_of, listed
 from vecsmith.corpora.selection import Wanted
 from vecsmith.errors import FormatError
 
@@ -199,9 +199,7 @@ def texts_of(
     if column is None:
         column = _text_column(corpus)
     elif column not in corpus.columns:
-        raise ValueError(
-            f"{corpus.name}: column {column!r} is absent, expected one of {listed(corpus.columns)}"
-        )
+        raise ValueError(absent_column(corpus.name, column, corpus.columns))
     return TextCorpus(corpus, column)
 
 
@@ -209,6 +207,8 @@ def _text_column(corpus: Corpus) -> str:
     named = next((name for name in _TEXT_NAMES if name in corpus.columns), None)
     if named is not None:
         return named
+    if not corpus.columns:
+        raise ValueError(absent_column(corpus.name, _TEXT_NAMES[0], ()))
     facts = facts_of(corpus.name, corpus.columns, corpus.head(), frozenset())
     if len(facts.text_columns) != 1:
         raise ValueError(
