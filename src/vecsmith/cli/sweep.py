@@ -53,6 +53,9 @@ def sweep(
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep finished models in OUT/models.")
     ] = False,
+    checkpoint_minutes: Annotated[
+        float, typer.Option(metavar="N", help="Minutes between checkpoints of a cell.")
+    ] = 10.0,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Run cells again that failed before.")
     ] = False,
@@ -69,6 +72,7 @@ def sweep(
       vecsmith sweep grid.toml --pairs pairs.parquet --out runs/ --dry-run
       vecsmith sweep grid.toml --pairs pairs.parquet --out runs/ --only method=lora --only seed=0
     """
+    from vecsmith.execution.running import Manner
     from vecsmith.execution.sweep import counts_of, plan_sweep
     from vecsmith.execution.sweep import sweep as run_sweep
     from vecsmith.planning.grid import Grid
@@ -77,12 +81,11 @@ def sweep(
     shared: dict[str, Any] = {
         "roles": parse_roles(roles),
         "only": only or [],
-        "device": device,
         "retry_failed": retry_failed,
         "show_progress_bar": not quiet,
     }
     if dry_run:
-        plan = plan_sweep(opened, pairs, out, **shared)
+        plan = plan_sweep(opened, pairs, out, manner=Manner(device=device), **shared)
         facts = _plan_facts(plan, gflops, workers)
         print_json(facts) if as_json else _print_plan(facts, quiet=quiet)
         return
@@ -92,7 +95,9 @@ def sweep(
         out,
         workers=workers,
         threads=threads,
+        device=device,
         keep_models=keep_models,
+        checkpoint_minutes=checkpoint_minutes,
         tell=lambda line: note(line, quiet=quiet),
         **shared,
     )

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from vecsmith.planning.inputs import Limits
 from vecsmith.results.tuning_runs import RunStatus, TuningRun, key_of
 from vecsmith.training.checkpointing import STORE_FOLDER
 from vecsmith.training.curves import Curve
+from vecsmith.training.distributed import Processes
 from vecsmith.training.losses import info_nce
 from vecsmith.training.losses.contrastive import BOTH_WAYS
 from vecsmith.training.settings import TransformerSettings
@@ -42,7 +43,25 @@ MODELS_FOLDER: Final = "models"
 _RUN_VERSION: Final = 1
 _LAST_SHARE: Final = 0.1
 _LIBRARIES: Final = ("vecsmith", "torch", "transformers", "tokenizers", "peft", "numpy")
-_CHECKPOINT_MINUTES: Final = 2.0
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How cells are run: nothing here changes what comes of them but for last bits.
+
+    Attributes:
+        device: Torch device, None for CUDA if there is one, else the CPU.
+        keep_models: Whether finished models are kept.
+        checkpoint_minutes: Minutes between checkpoints of a cell.
+        show_progress_bar: Whether to show the steps of a cell, if this is a terminal.
+    """
+
+    device: str | None = None
+    keep_models: bool = False
+    checkpoint_minutes: float = 10.0
+    show_progress_bar: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,39 +154,45 @@ def refused(task: Task) -> TuningRun:
 
 
 def run_task(
-    task: Task, pairs: SweepPairs, out: Path, *, device: str | None = None, keep_model: bool = False
-) -> TuningRun:
+    task: Task,
+    pairs: SweepPairs,
+    out: Path,
+    *,
+    manner: Manner | None = None,
+    group: Processes | None = None,
+    tell: Tell | None = None,
+) -> TuningRun | None:
     """The record of a task that is run, or gone on with where it was stopped.
+
+    Of several processes that share each step, the first has the record and the others None.
 
     Raises:
         RunFailed: If it was stopped by the world; its checkpoint stays.
     """
-    started = time.perf_counter()
-    device = chosen_device(device)
-    place = out / WORK_FOLDER / task.key[:16]
+    manner, group, started = manner or Manner(), group or Processes(), time.perf_counter()
+    device, place = chosen_device(manner.device), out / WORK_FOLDER / task.key[:16]
     try:
-        trained = _trained(task, pairs, place, device)
-        encoder = TextEncoder.from_pretrained(
-            place / "model", device=device, max_length=task.settings.max_length
-        )
-        scores = measure(
-            encoder,
-            pairs.held_out,
-            batch_size=task.settings.n_compared,
-            temperature=task.settings.temperature,
-        )
+        trained = _trained(task, pairs, place, replace(manner, device=device), group, tell or _hush)
+        scores = _measured(task, pairs, place, device) if group.is_first else None
     except (RunFailed, ValueError, MemoryError, torch.OutOfMemoryError) as error:
         if not _is_of_the_cell(error):
             raise
-        shutil.rmtree(place, ignore_errors=True)
-        timing = _timing(time.perf_counter() - started, device)
+        timing = _timing(time.perf_counter() - started, device, group.n)
         return task.record("failed", reason=_reason(error), timing=timing)
-    found = _found(task, trained, scores)
-    timing = _timing(time.perf_counter() - started, device, trained.fitted.state.seconds)
-    record = task.record("done", **found, timing=timing)
-    if keep_model:
-        _keep(place / "model", out / MODELS_FOLDER / model_folder_name(task))
-    return record
+    if scores is None:
+        return None
+    seconds = time.perf_counter() - started
+    timing = _timing(seconds, device, group.n, trained.fitted.state.seconds)
+    return task.record("done", **_found(task, trained, scores), timing=timing)
+
+
+def keep_model(task: Task, out: Path) -> Path:
+    """Moves the model of a task that is done to its place in `out`/models, and returns that."""
+    place = model_folder(task, out)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+    os.replace(out / WORK_FOLDER / task.key[:16] / "model", place)
+    return place
 
 
 def clear_work(task: Task, out: Path) -> None:
@@ -175,16 +200,19 @@ def clear_work(task: Task, out: Path) -> None:
     shutil.rmtree(out / WORK_FOLDER / task.key[:16], ignore_errors=True)
 
 
-def model_folder_name(task: Task) -> str:
-    """Of the model that is kept: readable, and different for every task."""
+def model_folder(task: Task, out: Path) -> Path:
+    """Where the model of a task is kept: readable, and different for every task."""
     words = f"{task.model.name}-{task.cell.tuning}-{task.cell.flops:.3g}-seed-{task.cell.seed}"
     slug = "".join(letter if letter.isalnum() or letter in "-._+" else "-" for letter in words)
-    return f"{slug}-{task.key[:8]}"
+    return out / MODELS_FOLDER / f"{slug}-{task.key[:8]}"
 
 
-def _trained(task: Task, pairs: SweepPairs, place: Path, device: str) -> TrainedTransformer:
+def _trained(
+    task: Task, pairs: SweepPairs, place: Path, manner: Manner, group: Processes, tell: Tell
+) -> TrainedTransformer:
     assert task.load is not None
-    settings, cell = task.settings, task.cell
+    assert manner.device is not None
+    settings, cell, device = task.settings, task.cell, manner.device
     chosen = TransformerSettings(
         tuning=cell.tuning,
         tokens=max(1, task.load.tokens),
@@ -204,11 +232,12 @@ def _trained(task: Task, pairs: SweepPairs, place: Path, device: str) -> Trained
         precision=chosen_precision(settings.precision, device),
         gradient_checkpointing=settings.gradient_checkpointing,
         device=device,
-        checkpoint_minutes=_CHECKPOINT_MINUTES,
+        checkpoint_minutes=manner.checkpoint_minutes,
     )
     base = open_base(task.model.reference, chosen, pooling=settings.pooling)
     work = place / "run"
-    _share_tokens(task.tokens.folder, work / STORE_FOLDER)
+    if group.is_first:
+        _share_tokens(task.tokens.folder, work / STORE_FOLDER)
     return run_transformer_training(
         pairs.corpus,
         base,
@@ -217,7 +246,20 @@ def _trained(task: Task, pairs: SweepPairs, place: Path, device: str) -> Trained
         work=work,
         loss=partial(info_nce, temperature=settings.temperature, directions=BOTH_WAYS),
         decontaminator=pairs.matcher,
-        tell=_hush,
+        tell=tell,
+        show_progress_bar=manner.show_progress_bar,
+    )
+
+
+def _measured(task: Task, pairs: SweepPairs, place: Path, device: str) -> HeldOutScores:
+    encoder = TextEncoder.from_pretrained(
+        place / "model", device=device, max_length=task.settings.max_length
+    )
+    return measure(
+        encoder,
+        pairs.held_out,
+        batch_size=task.settings.n_compared,
+        temperature=task.settings.temperature,
     )
 
 
@@ -305,23 +347,19 @@ def _reason(error: BaseException) -> str:
     return str(error)[:1000] or type(error).__name__
 
 
-def _timing(seconds: float, device: str, training: float = 0.0) -> dict[str, Any]:
+def _timing(
+    seconds: float, device: str, n_processes: int = 1, training: float = 0.0
+) -> dict[str, Any]:
     return {
         "seconds": round(seconds, 3),
         "training_seconds": round(training, 3),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": device,
+        "processes": n_processes,
         "threads": torch.get_num_threads(),
         "machine": machine(),
         "versions": versions(_LIBRARIES),
     }
-
-
-def _keep(model: Path, place: Path) -> None:
-    """Moves a model to its place, instead of one that a run before left there."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(place, ignore_errors=True)
-    os.replace(model, place)
 
 
 def _hush(line: str) -> None:

@@ -14,9 +14,11 @@ A process that ends loses its locks with it, so another goes on with its cells.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,17 +26,26 @@ from vecsmith._files import lock_file
 from vecsmith._typing import PathLike
 from vecsmith.errors import FormatError, RunFailed
 from vecsmith.execution.preparing import SweepPairs, TokenFacts, open_models
-from vecsmith.execution.running import Task, clear_work, make_task, refused, run_task
+from vecsmith.execution.running import (
+    Manner,
+    Task,
+    Tell,
+    clear_work,
+    keep_model,
+    make_task,
+    refused,
+    run_task,
+)
 from vecsmith.planning.cells import RecipeSettings
 from vecsmith.planning.grid import Grid, filtered
 from vecsmith.results.tuning_runs import TuningRun, record_path
+from vecsmith.training.distributed import Processes, processes
+from vecsmith.training.shared_run import first_goes_ahead
 from vecsmith.training.transformer_base import chosen_device, chosen_precision
 
 LOCKS_FOLDER: Final = "locks"
 # Between two looks at cells that other processes run
 _POLL_SECONDS: Final = 1.0
-
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +56,14 @@ class SweepPlan:
         pairs: What cells are run on.
         tasks: All cells, in the order in which they are run.
         out: Folder of the sweep.
-        device: Torch device.
-        keep_models: Whether finished models are kept.
+        manner: How they are run.
         retry_failed: Whether cells that failed are run again.
     """
 
     pairs: SweepPairs
     tasks: tuple[Task, ...]
     out: Path
-    device: str
-    keep_models: bool = False
+    manner: Manner = field(default_factory=Manner)
     retry_failed: bool = False
 
     def record_of(self, task: Task) -> TuningRun | None:
@@ -80,8 +89,7 @@ def plan_sweep(
     *,
     roles: Any = None,
     only: Sequence[str] = (),
-    device: str | None = None,
-    keep_models: bool = False,
+    manner: Manner | None = None,
     retry_failed: bool = False,
     show_progress_bar: bool = False,
 ) -> SweepPlan:
@@ -94,8 +102,8 @@ def plan_sweep(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    device = chosen_device(device)
-    settings = with_precision(grid.settings, device)
+    manner = manner or Manner()
+    settings = with_precision(grid.settings, chosen_device(manner.device))
     models = open_models(grid.models)
     shapes = {name: model.shape.n_layers for name, model in models.items()}
     cells = filtered(grid.cells(shapes), only)
@@ -121,8 +129,7 @@ def plan_sweep(
         pairs=prepared,
         tasks=tuple(unique.values()),
         out=out,
-        device=device,
-        keep_models=keep_models,
+        manner=manner,
         retry_failed=retry_failed,
     )
 
@@ -138,6 +145,7 @@ def sweep(
     device: str | None = None,
     threads: int | None = None,
     keep_models: bool = False,
+    checkpoint_minutes: float = 10.0,
     retry_failed: bool = False,
     tell: Tell | None = None,
     show_progress_bar: bool = False,
@@ -162,6 +170,7 @@ def sweep(
         threads: CPU threads of a process; None for one with several workers, else for all cores.
             Sums of another number of threads may differ in their last bits.
         keep_models: Whether finished models are kept, in `out`/models.
+        checkpoint_minutes: Minutes between checkpoints of a cell; 0 for none.
         retry_failed: Whether cells that failed are run again.
         tell: Called with a line for each cell that ends.
         show_progress_bar: Whether to show bars while pairs are read, if this is a terminal.
@@ -174,47 +183,55 @@ def sweep(
     """
     from vecsmith.execution.workers import run_in_processes, using_threads
 
-    if workers < 1:
-        raise ValueError(f"workers is {workers}, expected 1 or more")
+    n_joined = int(os.environ.get("WORLD_SIZE", "1"))
+    if workers < 1 or (workers > 1 and n_joined > 1):
+        raise ValueError(
+            f"workers is {workers}, expected 1{' under torchrun' if n_joined > 1 else ' or more'}"
+        )
     grid = grid if isinstance(grid, Grid) else Grid.open(grid)
-    plan = plan_sweep(
-        grid,
-        pairs,
-        out,
-        roles=roles,
-        only=only,
-        device=device,
-        keep_models=keep_models,
-        retry_failed=retry_failed,
-        show_progress_bar=show_progress_bar,
-    )
+    manner = Manner(device=device, keep_models=keep_models, checkpoint_minutes=checkpoint_minutes)
     say = tell or _hush
-    if workers == 1:
-        with using_threads(threads):
-            run_tasks(plan, tell=say)
-    else:
-        run_in_processes(plan, workers=workers, threads=threads or 1, tell=say)
-    return [TuningRun.open(record_path(plan.out, task.key)) for task in plan.tasks]
+    with processes(chosen_device(device)) as group:
+        with first_goes_ahead(group):
+            plan = plan_sweep(
+                grid,
+                pairs,
+                out,
+                roles=roles,
+                only=only,
+                manner=manner,
+                retry_failed=retry_failed,
+                show_progress_bar=show_progress_bar and group.is_first,
+            )
+        if workers == 1:
+            with using_threads(threads):
+                run_tasks(plan, tell=say, group=group)
+        else:
+            run_in_processes(plan, workers=workers, threads=threads or 1, tell=say)
+        return [TuningRun.open(record_path(plan.out, task.key)) for task in plan.tasks]
 
 
-def run_tasks(plan: SweepPlan, *, tell: Tell) -> None:
+def run_tasks(plan: SweepPlan, *, tell: Tell, group: Processes | None = None) -> None:
     """Runs every task of `plan` that nobody else runs, until each has a record.
+
+    Of several processes that share each step, the first decides what all of them do next.
 
     Raises:
         RunFailed: If some could not be run; the others are done.
     """
-    locks = plan.out / LOCKS_FOLDER
-    locks.mkdir(parents=True, exist_ok=True)
+    group = group or Processes()
+    (plan.out / LOCKS_FOLDER).mkdir(parents=True, exist_ok=True)
     troubles: list[str] = []
-    left = plan.open_tasks
+    left = _open_tasks(plan, plan.tasks, group)
     while left:
         waiting = []
         for task in left:
             try:
-                with lock_file(locks / f"{task.key}.lock"):
-                    _run_once(plan, task, tell)
-            except BlockingIOError:
-                waiting.append(task)
+                with _claimed(plan, task, group) as is_ours:
+                    if is_ours:
+                        run_once(plan, task, tell=tell, group=group)
+                    else:
+                        waiting.append(task)
             except (FormatError, RunFailed) as error:
                 if isinstance(error.__cause__, OSError):  # no room on the disk: for none of them
                     raise
@@ -222,12 +239,31 @@ def run_tasks(plan: SweepPlan, *, tell: Tell) -> None:
                 tell(troubles[-1])
         if waiting:
             time.sleep(_POLL_SECONDS)
-        left = [task for task in waiting if plan.record_of(task) is None]
+        left = _open_tasks(plan, waiting, group)
     if troubles:
         raise RunFailed(
             f"{len(troubles)} of {len(plan.tasks)} cells could not be run, the others have their "
             f"records: {troubles[0]}; mend that and run the same again"
         )
+
+
+def run_once(plan: SweepPlan, task: Task, *, tell: Tell, group: Processes) -> None:
+    """Runs a task whose lock is held, unless it was run in the meantime."""
+    if not _open_tasks(plan, [task], group):
+        return
+    run: TuningRun | None
+    if task.refusal:
+        run = refused(task)
+    else:
+        run = run_task(task, plan.pairs, plan.out, manner=plan.manner, group=group)
+    if group.is_first:
+        assert run is not None
+        if plan.manner.keep_models and run.status == "done":
+            keep_model(task, plan.out)
+        run.save(plan.out)
+        clear_work(task, plan.out)
+        tell(summary(run))
+    group.wait()
 
 
 def summary(run: TuningRun) -> str:
@@ -254,17 +290,24 @@ def counts_of(runs: Iterable[TuningRun]) -> dict[str, int]:
     return found
 
 
-def _run_once(plan: SweepPlan, task: Task, tell: Tell) -> None:
-    """Runs a task whose lock is held, unless it was run in the meantime."""
-    if plan.record_of(task) is not None:
-        return
-    if task.refusal:
-        run = refused(task)
-    else:
-        run = run_task(task, plan.pairs, plan.out, device=plan.device, keep_model=plan.keep_models)
-    run.save(plan.out)
-    clear_work(task, plan.out)
-    tell(summary(run))
+@contextmanager
+def _claimed(plan: SweepPlan, task: Task, group: Processes) -> Iterator[bool]:
+    """Whether this process, or the group it is of, has the task while the block lasts."""
+    with ExitStack() as stack:
+        is_ours = True
+        if group.is_first:
+            try:
+                stack.enter_context(lock_file(plan.out / LOCKS_FOLDER / f"{task.key}.lock"))
+            except BlockingIOError:
+                is_ours = False
+        yield bool(group.from_first(is_ours))
+
+
+def _open_tasks(plan: SweepPlan, tasks: Sequence[Task], group: Processes) -> list[Task]:
+    """Those that have no record, as the first process finds it."""
+    found = [plan.record_of(task) is None for task in tasks] if group.is_first else None
+    is_open = group.from_first(found)
+    return [task for task, each in zip(tasks, is_open, strict=True) if each]
 
 
 def _hush(line: str) -> None:

@@ -19,7 +19,9 @@ from typing import Any, Final
 import torch
 
 from vecsmith.errors import RunFailed, VecsmithError
-from vecsmith.execution.sweep import SweepPlan, Tell, run_tasks
+from vecsmith.execution.running import Tell
+from vecsmith.execution.sweep import SweepPlan, run_tasks
+from vecsmith.training.transformer_base import chosen_device
 
 _KILLED_WITH_PARENT: Final = 3
 
@@ -74,7 +76,8 @@ def _start(plan: SweepPlan, number: int, threads: int) -> tuple[BaseProcess, Con
     # spawned and not forked: a fork would inherit torch's threads and a CUDA context, broken
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    own = replace(plan, device=device_of(plan.device, number))
+    device = device_of(chosen_device(plan.manner.device), number)
+    own = replace(plan, manner=replace(plan.manner, device=device))
     process = context.Process(
         target=_work, args=(own, threads, theirs), name=f"sweep-{number}", daemon=True
     )
