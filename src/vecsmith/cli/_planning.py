@@ -17,12 +17,11 @@ from vecsmith.cli._train_arguments import split_once
 
 if TYPE_CHECKING:
     from vecsmith.planning.accelerators import Accelerator
-    from vecsmith.planning.budget import Budget
-    from vecsmith.planning.candidates import Menu
+    from vecsmith.planning.budget import Budget, Precision
     from vecsmith.planning.catalogue import CatalogueEntry
-    from vecsmith.planning.inputs import Data, Limits, Settings
+    from vecsmith.planning.laws.fitted import FittedLaws
     from vecsmith.planning.plan import Plan
-    from vecsmith.planning.presets import Mark, Preset
+    from vecsmith.planning.presets import Mark
     from vecsmith.planning.ranking import SizeRule
     from vecsmith.planning.serving import Serving
 
@@ -59,8 +58,8 @@ class PlanRequest:
     quiet: bool
 
 
-def plan_of(asked: PlanRequest) -> Plan:
-    """The plan that was asked for.
+def plan_of(asked: PlanRequest) -> tuple[Plan, FittedLaws | None]:
+    """The plan that was asked for, and the laws that it was made by.
 
     Raises:
         typer.BadParameter: If options contradict or make no sense.
@@ -72,17 +71,21 @@ def plan_of(asked: PlanRequest) -> Plan:
     from vecsmith.planning.planner import make_plan
     from vecsmith.planning.presets import load_preset
 
-    preset = load_preset()
-    accelerator = find_accelerator(asked.gpu or preset["reference_accelerator"])
-    settings = _settings(asked, preset, accelerator)
-    return make_plan(
-        _budget(asked, preset, accelerator, settings),
+    accelerator = find_accelerator(asked.gpu or load_preset()["reference_accelerator"])
+    precision = asked.settings["precision"]
+    if precision is None:
+        precision = "bfloat16" if "bfloat16" in accelerator.peak_flops else "float32"
+    laws = _laws(asked)
+    made = make_plan(
+        _budget(asked, accelerator, precision),
         catalogue=_catalogue(asked),
-        data=_data(asked, preset, settings),
-        serving=_serving(asked, preset),
-        settings=settings,
-        limits=_limits(asked, preset, accelerator),
-        menu=_menu(asked, preset),
+        laws=laws,
+        data=_data(asked),
+        serving=_serving(asked),
+        settings=asked.settings,
+        limits={**asked.limits, "n_devices": asked.n_gpus},
+        memory=_memory(asked, accelerator),
+        menu=_menu(asked),
         learning_rates=_learning_rates(asked),
         size_rule=asked.size_rule,
         accelerator=accelerator,
@@ -90,6 +93,7 @@ def plan_of(asked: PlanRequest) -> Plan:
         price_per_hour=asked.price_per_hour,
         carbon_intensity=asked.carbon_intensity,
     )
+    return made, laws
 
 
 def _check(asked: PlanRequest) -> None:
@@ -116,24 +120,14 @@ def _check(asked: PlanRequest) -> None:
         raise typer.BadParameter(f"--gpus {asked.n_gpus}, expected 1 or more")
 
 
-def _settings(asked: PlanRequest, preset: Preset, accelerator: Accelerator) -> Settings:
-    from vecsmith.planning.inputs import Settings
-
-    precision = asked.settings["precision"]
-    if precision is None and "bfloat16" not in accelerator.peak_flops:
-        precision = "float32"
-    return Settings.of_preset(preset, **{**asked.settings, "precision": precision})
-
-
-def _budget(
-    asked: PlanRequest, preset: Preset, accelerator: Accelerator, settings: Settings
-) -> Budget:
+def _budget(asked: PlanRequest, accelerator: Accelerator, precision: Precision) -> Budget:
     from vecsmith.planning.budget import Budget
+    from vecsmith.planning.presets import load_preset
 
     if asked.flops is not None:
         return Budget(flops=asked.flops)
     mark: Mark = "assumed" if asked.mfu is None else "given"
-    shares = preset["mfu"]
+    shares = load_preset()["mfu"]
     mfu = shares[len(shares) // 2] if asked.mfu is None else asked.mfu
     if asked.gpu_hours is not None:
         return Budget.from_hours(
@@ -141,7 +135,7 @@ def _budget(
             accelerator,
             mfu=mfu,
             mfu_mark=mark,
-            precision=settings.precision,
+            precision=precision,
         )
     assert asked.money is not None
     assert asked.price_per_hour is not None
@@ -151,21 +145,15 @@ def _budget(
         price_per_hour=asked.price_per_hour,
         mfu=mfu,
         mfu_mark=mark,
-        precision=settings.precision,
+        precision=precision,
     )
 
 
-def _data(asked: PlanRequest, preset: Preset, settings: Settings) -> Data:
-    from vecsmith.planning.inputs import Data
-
-    n_pairs = preset["pairs"] if asked.pairs is None else _count(asked.pairs, "--pairs")
-    if asked.tokens_per_pair is None:
-        return Data(
-            pairs=n_pairs,
-            tokens_per_pair=preset["tokens_per_pair"],
-            length=preset["text_length"],
-        )
-    return Data(pairs=n_pairs, tokens_per_pair=asked.tokens_per_pair)
+def _data(asked: PlanRequest) -> Mapping[str, Any]:
+    return {
+        "pairs": None if asked.pairs is None else _count(asked.pairs, "--pairs"),
+        "tokens_per_pair": asked.tokens_per_pair,
+    }
 
 
 def _count(text: str, option: str) -> int:
@@ -178,36 +166,31 @@ def _count(text: str, option: str) -> int:
     return int(number)
 
 
-def _limits(asked: PlanRequest, preset: Preset, accelerator: Accelerator) -> Limits:
-    from dataclasses import replace
-
+def _memory(asked: PlanRequest, accelerator: Accelerator) -> float | None:
     from vecsmith.planning.cells import bytes_of
-    from vecsmith.planning.problem import paper_limits
 
-    given = {name: value for name, value in asked.limits.items() if value is not None}
-    memory: float | None = None
-    if asked.memory is not None:
-        try:
-            memory = bytes_of(asked.memory)
-        except ValueError as error:
-            raise typer.BadParameter(f"--memory {error}") from None
-    elif asked.gpu is not None and accelerator.memory is not None:
-        memory = float(accelerator.memory)
-    return replace(paper_limits(preset), memory=memory, n_devices=asked.n_gpus, **given)
+    if asked.memory is None:
+        return accelerator.memory if asked.gpu is not None else None
+    try:
+        return bytes_of(asked.memory)
+    except ValueError as error:
+        raise typer.BadParameter(f"--memory {error}") from None
 
 
-def _menu(asked: PlanRequest, preset: Preset) -> Menu:
-    from dataclasses import replace
+def _menu(asked: PlanRequest) -> Mapping[str, Any]:
+    ranks = None if asked.ranks is None else _parts(asked.ranks)
+    return {
+        "methods": None if asked.methods is None else tuple(_parts(asked.methods)),
+        "ranks": None if ranks is None else tuple(_count(each, "--ranks") for each in ranks),
+    }
 
-    from vecsmith.planning.problem import paper_menu
 
-    menu = paper_menu(preset)
-    if asked.methods is not None:
-        menu = replace(menu, methods=tuple(_parts(asked.methods)))
-    if asked.ranks is not None:
-        ranks = tuple(_count(part, "--ranks") for part in _parts(asked.ranks))
-        menu = replace(menu, ranks=ranks)
-    return menu
+def _laws(asked: PlanRequest) -> FittedLaws | None:
+    if asked.laws is None:
+        return None
+    from vecsmith.planning.laws.fitted import FittedLaws
+
+    return FittedLaws.open(asked.laws)
 
 
 def _parts(text: str) -> list[str]:
@@ -225,7 +208,7 @@ def _learning_rates(asked: PlanRequest) -> dict[str, float]:
     return rates
 
 
-def _serving(asked: PlanRequest, preset: Preset) -> Serving | None:
+def _serving(asked: PlanRequest) -> Serving | None:
     from vecsmith.planning.serving import Serving
 
     if asked.queries_per_month is None and asked.documents is None:

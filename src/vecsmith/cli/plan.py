@@ -10,6 +10,7 @@ import typer
 from vecsmith.cli._console import AsJson, Quiet, note, print_json
 
 if TYPE_CHECKING:
+    from vecsmith.planning.laws.fitted import FittedLaws
     from vecsmith.planning.plan import Plan
 
 _BUDGET, _MODELS, _RECIPE, _USE, _OUT = "Budget", "Models", "Recipe", "Use", "Output"
@@ -164,7 +165,7 @@ def plan(
     """
     from vecsmith.cli._planning import PlanRequest, plan_of
 
-    made = plan_of(
+    made, fitted = plan_of(
         PlanRequest(
             flops=flops,
             gpu_hours=gpu_hours,
@@ -198,19 +199,7 @@ def plan(
             quiet=quiet,
         )
     )
-    _give(made, out=out, html=html, quiet=quiet, as_json=as_json)
-
-
-def _give(made: Plan, *, out: Path | None, html: Path | None, quiet: bool, as_json: bool) -> None:
-    """Writes and prints the plan."""
-    if out is not None:
-        made.to_json(out)
-    if html is not None:
-        from vecsmith._files import atomic_file
-        from vecsmith.reporting import plan_page
-
-        with atomic_file(html, "w", encoding="utf-8") as file:
-            file.write(plan_page(made))
+    _write(made, fitted, out=out, html=html)
     if as_json:
         print_json(made.plain())
     elif not quiet:
@@ -220,3 +209,15 @@ def _give(made: Plan, *, out: Path | None, html: Path | None, quiet: bool, as_js
     for path in (out, html):
         if path is not None:
             note(f"written to {path}", quiet=quiet)
+
+
+def _write(made: Plan, laws: FittedLaws | None, *, out: Path | None, html: Path | None) -> None:
+    """The files asked for."""
+    if out is not None:
+        made.to_json(out)
+    if html is not None:
+        from vecsmith._files import atomic_file
+        from vecsmith.reporting.pages.plan import plan_page
+
+        with atomic_file(html, "w", encoding="utf-8") as file:
+            file.write(plan_page(made, laws))

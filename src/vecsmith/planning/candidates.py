@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 from vecsmith.planning.budget import Budget
+from vecsmith.planning.cells import frozen_of_fraction
 from vecsmith.planning.flops import cost_per_token, count_flops, n_trained, trained_share
 from vecsmith.planning.inputs import Data, Settings
 from vecsmith.planning.serving import ServingCost
@@ -31,15 +33,19 @@ class PredictedLoss:
         loss: In the mean.
         low: Lower end of its interval.
         high: Upper end.
-        level: Of the interval.
-        extrapolates: What lies outside the runs that the law was fitted to; empty where nothing.
+        run_low: Lower end of the interval of one run, whose own noise is added.
+        run_high: Upper end.
+        level: Of the intervals.
+        extrapolates: What is outside of the runs that the law was fitted to; "" where nothing is.
     """
 
     loss: float
     low: float
     high: float
+    run_low: float
+    run_high: float
     level: float
-    extrapolates: tuple[str, ...] = ()
+    extrapolates: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,12 +115,14 @@ class Menu:
         methods: Among "full", "freeze", "bias" and "lora".
         ranks: Of LoRA.
         frozen_divisors: Denominators of the share of frozen blocks.
+        frozen_shares: These shares instead, where there are any.
         alpha: Of LoRA; 0 for twice the rank.
     """
 
     methods: tuple[str, ...] = TUNING_METHODS
     ranks: tuple[int, ...] = (8, 32, 128)
     frozen_divisors: tuple[int, ...] = (6, 8)
+    frozen_shares: tuple[float, ...] = ()
     alpha: float = 0.0
 
     def __post_init__(self) -> None:
@@ -136,13 +144,20 @@ def tunings_for(shape: ModelShape, menu: Menu) -> Iterator[Tuning]:
     """Every way on the menu to tune a model of this shape, also those it does not allow."""
     for method in menu.methods:
         if method == "freeze":
-            for n_frozen in frozen_choices(shape.n_layers, menu.frozen_divisors):
+            for n_frozen in _frozen(shape.n_layers, menu):
                 yield Tuning(method="freeze", frozen_blocks=n_frozen)
         elif method == "lora":
             for rank in menu.ranks:
                 yield Tuning(method="lora", rank=rank, alpha=menu.alpha)
         else:
             yield Tuning(method="bias" if method == "bias" else "full")
+
+
+def _frozen(n_layers: int, menu: Menu) -> list[int]:
+    if not menu.frozen_shares:
+        return frozen_choices(n_layers, menu.frozen_divisors)
+    shares = [Fraction(share).limit_denominator(1000) for share in menu.frozen_shares]
+    return sorted({frozen_of_fraction(share, n_layers) for share in shares})
 
 
 def frozen_choices(n_layers: int, divisors: Sequence[int]) -> list[int]:

@@ -28,6 +28,17 @@ def check_not_negative(**numbers: float | None) -> None:
         _check(name, value, at_least=0.0, or_equal=True)
 
 
+def whole(number: float, name: str) -> int:
+    """The whole number that `number` is, as 5e6 is five million.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if number != int(number):
+        raise ValueError(f"{name} is {number}, expected a whole number")
+    return int(number)
+
+
 def _check(name: str, value: float | None, *, at_least: float, or_equal: bool) -> None:
     if value is None:
         return

@@ -22,7 +22,7 @@ from vecsmith.planning.wording import (
     probability_text,
 )
 
-_METHOD_WORDS = {
+METHOD_WORDS = {
     "full": "full fine-tuning",
     "freeze": "freezing the first blocks",
     "bias": "bias-only tuning",
@@ -38,9 +38,9 @@ def explain_preset(problem: Problem, ranking: Ranking) -> tuple[str, ...]:
         *_doubt_lines(problem.preset, chosen),
         *_size_lines(problem, ranking),
         *_hyper_lines(problem.preset, chosen),
-        _run_line(problem, chosen),
-        *_memory_lines(chosen),
-        *_serving_lines(ranking),
+        run_line(chosen),
+        *memory_lines(chosen),
+        *serving_lines(ranking),
         "no loss is predicted: the coefficients of the paper's laws are not published",
     )
 
@@ -76,10 +76,10 @@ def _method_line(problem: Problem, ranking: Ranking) -> str:
         f"fine-tuning is best and above which LoRA is (printed, section 4.4)"
     )
     if chosen.tuning.method == asked:
-        return f"{said}: {_METHOD_WORDS[asked]}"
+        return f"{said}: {METHOD_WORDS[asked]}"
     return (
-        f"{said}; no candidate with {_METHOD_WORDS[asked]} makes sense here, so the next method "
-        f"is taken: {_METHOD_WORDS[chosen.tuning.method]}"
+        f"{said}; no candidate with {METHOD_WORDS[asked]} makes sense here, so the next method "
+        f"is taken: {METHOD_WORDS[chosen.tuning.method]}"
     )
 
 
@@ -107,7 +107,7 @@ def _size_lines(problem: Problem, ranking: Ranking) -> Iterator[str]:
         return
     span = (
         f"models from {sizes[0][1]} to {sizes[-1][1]} make sense with "
-        f"{_METHOD_WORDS[chosen.tuning.method]}: at least {problem.limits.min_steps} steps, at "
+        f"{METHOD_WORDS[chosen.tuning.method]}: at least {problem.limits.min_steps} steps, at "
         f"most {problem.limits.max_epochs:g} epoch"
     )
     yield f"{span}; the paper's line of best sizes is a figure without numbers"
@@ -145,7 +145,8 @@ def _hyper_lines(preset: Preset, chosen: Candidate) -> Iterator[str]:
         )
 
 
-def _run_line(problem: Problem, chosen: Candidate) -> str:
+def run_line(chosen: Candidate) -> str:
+    """What the budget pays for."""
     pairs = f"{amount(chosen.pairs)} pairs"
     epochs = "" if chosen.epochs is None else f", {chosen.epochs:.3g} of an epoch"
     return (
@@ -154,7 +155,8 @@ def _run_line(problem: Problem, chosen: Candidate) -> str:
     )
 
 
-def _memory_lines(chosen: Candidate) -> Iterator[str]:
+def memory_lines(chosen: Candidate) -> Iterator[str]:
+    """What a step takes, and how it is made to fit."""
     if chosen.memory is None:
         return
     ways = []
@@ -166,7 +168,8 @@ def _memory_lines(chosen: Candidate) -> Iterator[str]:
     yield f"about {n_bytes_text(chosen.memory['total'])} of memory (estimated){how}"
 
 
-def _serving_lines(ranking: Ranking) -> Iterator[str]:
+def serving_lines(ranking: Ranking) -> Iterator[str]:
+    """What serving takes, and what it changed."""
     chosen = ranking.candidates[0]
     if chosen.serving is None:
         return

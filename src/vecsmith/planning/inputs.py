@@ -5,15 +5,21 @@ The one rule: where the user says nothing, a value comes from the preset and kee
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self, get_args
 
 from vecsmith.planning.budget import Precision
-from vecsmith.planning.checks import check_not_negative, check_positive
+from vecsmith.planning.checks import check_not_negative, check_positive, whole
 from vecsmith.planning.presets import Preset
 
 Pooling = Literal["mean", "cls", "last", "max"]
 Schedule = Literal["linear", "cosine", "constant"]
+_CHOICES: Final = {
+    "pooling": get_args(Pooling),
+    "schedule": get_args(Schedule),
+    "precision": get_args(Precision),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +47,7 @@ class Data:
         """
         check_positive(pairs=self.pairs, tokens_per_pair=self.tokens_per_pair, length=self.length)
         if self.pairs is not None:
-            if self.pairs != int(self.pairs):
-                raise ValueError(f"pairs is {self.pairs}, expected a whole number")
-            object.__setattr__(self, "pairs", int(self.pairs))
+            object.__setattr__(self, "pairs", whole(self.pairs, "pairs"))
 
     @property
     def text_length(self) -> float:
@@ -64,6 +68,8 @@ class Settings:
         schedule: How it falls.
         final_lr: Share of the highest rate that is left at the end.
         weight_decay: As in AdamW.
+        clip_norm: Largest norm of a gradient, 0 for any.
+        dropout: Share of activations dropped.
         precision: Of the products.
     """
 
@@ -75,6 +81,8 @@ class Settings:
     schedule: Schedule
     final_lr: float
     weight_decay: float
+    clip_norm: float = 1.0
+    dropout: float = 0.0
     precision: Precision = "bfloat16"
 
     def __post_init__(self) -> None:
@@ -87,20 +95,33 @@ class Settings:
         check_positive(
             batch_size=self.batch_size, max_length=self.max_length, temperature=self.temperature
         )
-        check_not_negative(
-            warmup=self.warmup, final_lr=self.final_lr, weight_decay=self.weight_decay
-        )
-        for name in ("warmup", "final_lr"):
+        names = ("warmup", "final_lr", "weight_decay", "clip_norm", "dropout")
+        check_not_negative(**{name: getattr(self, name) for name in names})
+        for name in ("warmup", "final_lr", "dropout"):
             if getattr(self, name) > 1:
                 raise ValueError(f"{name} is {getattr(self, name):g}, expected a share, 0 to 1")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r:.60}, expected one of {list(choices)}"
+                )
+        for name in ("batch_size", "max_length"):
+            object.__setattr__(self, name, whole(getattr(self, name), name))
 
     @classmethod
     def of_preset(cls, preset: Preset, **given: Any) -> Self:
         """Those of the preset, but for those `given` that are not None."""
-        names = cls.__slots__
-        values = {name: preset[name] for name in names if name != "precision"}
+        values = {name: preset[name] for name in cls.__slots__ if name != "precision"}
         values |= {key: value for key, value in given.items() if value is not None}
         return cls(**values)
+
+    def differing(self, others: Mapping[str, Any]) -> list[str]:
+        """Settings that `others` says otherwise, as "batch_size 64 and 1024"."""
+        return [
+            f"{name} {getattr(self, name)} and {others[name]!s:.40}"
+            for name in self.__slots__
+            if name in others and others[name] != getattr(self, name)
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,3 +159,5 @@ class Limits:
             n_devices=self.n_devices,
         )
         check_not_negative(min_warmup_steps=self.min_warmup_steps)
+        for name in ("min_steps", "n_devices"):
+            object.__setattr__(self, name, whole(getattr(self, name), name))

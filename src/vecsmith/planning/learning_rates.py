@@ -15,18 +15,27 @@ from vecsmith.results.tuning import Tuning
 
 if TYPE_CHECKING:
     from vecsmith.planning.catalogue import CatalogueEntry
+    from vecsmith.planning.experience import Experience
 
 
 def learning_rate_for(
-    entry: CatalogueEntry, tuning: Tuning, preset: Preset, given: Mapping[str, float]
+    entry: CatalogueEntry,
+    tuning: Tuning,
+    preset: Preset,
+    given: Mapping[str, float],
+    experience: Experience | None = None,
 ) -> tuple[float, Mark]:
-    """The rate and its mark: the user's for the method, or the preset's.
+    """The rate and its mark: the user's for the method, that of runs, or the preset's.
 
     Full fine-tuning and freezing take a tenth of the model's pre-training peak (Ziarko et al.
     2024, section 4.1); where that is unknown, of the peak that Pythia has at this size.
     """
     if tuning.method in given:
         return given[tuning.method], "given"
+    if experience is not None:
+        known = experience.rate(tuning.method, entry.shape.n_non_embedding)
+        if known is not None:
+            return known, "measured"
     if tuning.method == "lora":
         return preset["learning_rate_lora"], "printed"
     if tuning.method == "bias":

@@ -7,24 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vecsmith.planning.accelerators import Accelerator, find_accelerator
-from vecsmith.planning.budget import Budget, Precision
+from vecsmith.planning.budget import Budget
 from vecsmith.planning.candidates import Candidate, Menu
 from vecsmith.planning.catalogue import CatalogueEntry
 from vecsmith.planning.explaining import explain_preset, preset_cautions
+from vecsmith.planning.explaining_laws import explain_laws, laws_cautions, laws_name
 from vecsmith.planning.inputs import Data, Limits, Settings
 from vecsmith.planning.plan import Plan
-from vecsmith.planning.presets import Mark, Preset, load_preset
-from vecsmith.planning.problem import (
-    Problem,
-    constants_of,
-    paper_data,
-    paper_limits,
-    paper_menu,
-    paper_models,
-)
+from vecsmith.planning.presets import Mark, load_preset
+from vecsmith.planning.problem import Problem, constants_of, state_problem
 from vecsmith.planning.ranking import SizeRule
 from vecsmith.planning.serving import Serving
 from vecsmith.planning.solving import Solution, solve
@@ -39,12 +33,12 @@ def make_plan(
     *,
     catalogue: Sequence[CatalogueEntry] | None = None,
     laws: FittedLaws | None = None,
-    data: Data | None = None,
+    data: Data | Mapping[str, Any] | None = None,
     memory: float | None = None,
     serving: Serving | None = None,
-    settings: Settings | None = None,
-    limits: Limits | None = None,
-    menu: Menu | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
+    limits: Limits | Mapping[str, Any] | None = None,
+    menu: Menu | Mapping[str, Any] | None = None,
     learning_rates: Mapping[str, float] | None = None,
     size_rule: SizeRule | None = None,
     accelerator: Accelerator | str | None = None,
@@ -61,14 +55,14 @@ def make_plan(
 
     Args:
         budget: What there is to spend; a number is counted FLOP.
-        catalogue: Models to choose from; those of the paper when None.
+        catalogue: Models to choose from; when None those of the paper, or of the laws' runs.
         laws: Fitted to runs, as `fit_laws` gives them.
-        data: The pairs; the paper's when None.
+        data: The pairs; when None the paper's, or those of the laws' runs.
         memory: Bytes of one accelerator; no limit when None.
         serving: How the model will be used, if its cost is to count.
-        settings: Of the recipe; the paper's when None.
-        limits: What a sensible run keeps to.
-        menu: Ways of tuning to consider.
+        settings: Of the recipe, or some by name; the others are the paper's, or the runs'.
+        limits: What a sensible run keeps to, or some by name.
+        menu: Ways of tuning to consider, or some by name.
         learning_rates: By method, in place of the recipe's.
         size_rule: How the size is chosen without laws.
         accelerator: For time and energy; the paper's when None.
@@ -85,45 +79,46 @@ def make_plan(
         >>> plan.chosen.tuning.method
         'full'
     """
-    preset = load_preset()
-    accelerator = _accelerator(accelerator, preset)
-    precision: Precision = "bfloat16" if "bfloat16" in accelerator.peak_flops else "float32"
-    problem = Problem(
-        budget=budget if isinstance(budget, Budget) else Budget(flops=budget),
-        catalogue=tuple(paper_models(preset) if catalogue is None else catalogue),
-        preset=preset,
-        data=data or paper_data(preset),
-        settings=settings or Settings.of_preset(preset, precision=precision),
-        limits=_with_memory(limits or paper_limits(preset), memory),
-        menu=menu or paper_menu(preset),
+    named = _accelerator(accelerator)
+    problem = state_problem(
+        budget if isinstance(budget, Budget) else Budget(flops=budget),
+        catalogue=catalogue,
+        laws=laws,
+        data=data,
+        settings=settings,
+        limits=limits,
+        menu=menu,
+        memory=memory,
         serving=serving,
-        learning_rates=dict(learning_rates or {}),
-        size_rule=size_rule or preset["size_rule"],
+        learning_rates=learning_rates,
+        size_rule=size_rule,
+        precision="bfloat16" if "bfloat16" in named.peak_flops else "float32",
     )
     solution = solve(problem)
     device = Device(
-        accelerator=accelerator,
+        accelerator=named,
         precision=problem.settings.precision,
         n_devices=problem.limits.n_devices,
         price_per_hour=price_per_hour,
         carbon_intensity=carbon_intensity,
     )
+    explanation, cautions = _words(problem, solution)
     return Plan(
         budget=problem.budget,
         chosen=solution.chosen,
         runner_up=solution.runner_up,
         ranked=solution.ranking.candidates,
         refused=solution.refused,
-        evidence=preset.name,
+        evidence=problem.preset.name if problem.laws is None else laws_name(problem.laws),
         ranked_by=solution.ranking.by,
         settings=problem.settings,
         data=problem.data,
         limits=problem.limits,
         serving=serving,
-        accelerator=accelerator.name,
+        accelerator=named.name,
         spending=_spending(problem, solution, device, mfu=mfu, mark=mfu_mark),
-        explanation=explain_preset(problem, solution.ranking),
-        cautions=preset_cautions(problem, solution.ranking),
+        explanation=explanation,
+        cautions=cautions,
         constants=constants_of(problem),
     )
 
@@ -158,11 +153,15 @@ def _chosen_at(problem: Problem, mfu: float) -> Candidate | None:
         return None
 
 
-def _with_memory(limits: Limits, memory: float | None) -> Limits:
-    return limits if memory is None else replace(limits, memory=memory)
+def _words(problem: Problem, solution: Solution) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Explanation and cautions."""
+    if problem.laws is not None:
+        return explain_laws(problem, solution), laws_cautions(problem, solution)
+    ranking = solution.ranking
+    return explain_preset(problem, ranking), preset_cautions(problem, ranking)
 
 
-def _accelerator(named: Accelerator | str | None, preset: Preset) -> Accelerator:
+def _accelerator(named: Accelerator | str | None) -> Accelerator:
     if isinstance(named, Accelerator):
         return named
-    return find_accelerator(named or preset["reference_accelerator"])
+    return find_accelerator(named or load_preset()["reference_accelerator"])

@@ -15,8 +15,9 @@ from vecsmith.planning.candidates import Candidate, cost_candidate, tunings_for
 from vecsmith.planning.catalogue import CatalogueEntry
 from vecsmith.planning.feasibility import Refusal, fit_memory, refuse
 from vecsmith.planning.learning_rates import learning_rate_for
+from vecsmith.planning.predicting import with_prediction
 from vecsmith.planning.problem import Problem
-from vecsmith.planning.ranking import Ranking, rank_by_preset
+from vecsmith.planning.ranking import Ranking, rank_by_loss, rank_by_preset
 from vecsmith.planning.serving import cost_serving
 from vecsmith.planning.wording import flops_text
 from vecsmith.results.tuning import Tuning
@@ -61,7 +62,13 @@ def solve(problem: Problem) -> Solution:
     candidates, refused = consider(problem)
     if not candidates:
         raise ValueError(_nothing_fits(problem, refused))
-    ranking = rank_by_preset(
+    return Solution(ranking=_rank(candidates, problem), refused=tuple(refused))
+
+
+def _rank(candidates: Sequence[Candidate], problem: Problem) -> Ranking:
+    if problem.laws is not None:
+        return rank_by_loss(candidates)
+    return rank_by_preset(
         candidates,
         problem.preset,
         data=problem.data,
@@ -69,7 +76,6 @@ def solve(problem: Problem) -> Solution:
         limits=problem.limits,
         size_rule=problem.size_rule,
     )
-    return Solution(ranking=ranking, refused=tuple(refused))
 
 
 def consider(problem: Problem) -> tuple[list[Candidate], list[Refusal]]:
@@ -89,10 +95,14 @@ def _candidate(entry: CatalogueEntry, tuning: Tuning, problem: Problem) -> Candi
     """The candidate, or why it makes no sense."""
     settings, limits = problem.settings, problem.limits
     try:
+        if problem.laws is not None:
+            problem.laws.law(tuning.method)  # refuses a method without one
         fit = fit_memory(entry.shape, tuning, settings, limits)
         if isinstance(fit, str):
             return fit
-        rate, mark = learning_rate_for(entry, tuning, problem.preset, problem.learning_rates)
+        rate, mark = learning_rate_for(
+            entry, tuning, problem.preset, problem.learning_rates, problem.experience
+        )
         candidate = cost_candidate(
             entry,
             tuning,
@@ -108,7 +118,10 @@ def _candidate(entry: CatalogueEntry, tuning: Tuning, problem: Problem) -> Candi
         )
     except ValueError as error:  # the tuning does not fit the model
         return str(error)
-    return refuse(candidate, settings, limits) or candidate
+    reason = refuse(candidate, settings, limits)
+    if reason is not None:
+        return reason
+    return candidate if problem.laws is None else with_prediction(candidate, problem.laws)
 
 
 def _nothing_fits(problem: Problem, refused: Sequence[Refusal]) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from vecsmith._files import atomic_file
 from vecsmith._typing import PathLike
 from vecsmith.errors import FormatError
+from vecsmith.planning.experience import experience_of
 from vecsmith.planning.laws.crossover import Crossover, crossover, probability_better
 from vecsmith.planning.laws.fitted_law import FittedLaw, Prediction
 from vecsmith.planning.laws.fitting import fit_law
@@ -48,7 +49,8 @@ class FittedLaws:
         left_out: Methods without a law, and why.
         settings: That all runs share: a loss of other settings does not compare.
         comparable_key: Hash of those.
-        provenance: "runs", "keys" (a hash of theirs), "models", "vecsmith".
+        provenance: "runs", "keys" (a hash of theirs), "models", "vecsmith", "recipe" (what they
+            had in common, see `read_experience`).
     """
 
     form: Form
@@ -237,4 +239,5 @@ def _provenance(runs: Sequence[TuningRun]) -> dict[str, Any]:
         "keys": key_of({"keys": sorted(run.key for run in runs)}),
         "models": sorted({run.model for run in runs}),
         "vecsmith": __version__,
+        "recipe": experience_of(runs),
     }
