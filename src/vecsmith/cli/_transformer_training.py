@@ -34,7 +34,7 @@ from vecsmith.cli._training import (
 
 if TYPE_CHECKING:
     from vecsmith._typing import Encoder
-    from vecsmith.training.transformer import TrainedTransformer
+    from vecsmith.training.transformer_result import TrainedTransformer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,7 +105,10 @@ class Tuning:
             raise FormatError(f"{source}: {error}") from error
 
     def __str__(self) -> str:
-        """As a person says it: "full", "freeze 3", "bias", "lora 32"."""
+        """As a person says it: "full", "freeze 3", "bias", "lora 32", "lora 32 alpha 8"."""
         if self.method == "freeze":
             return f"freeze {self.frozen_blocks}"
-        return f"lora {self.rank}" if self.method == "lora" else self.method
+        if self.method != "lora":
+            return self.method
+        is_by_rule = self.alpha == _ALPHA_PER_RANK * self.rank
+        return f"lora {self.rank}" if is_by_rule else f"lora {self.rank} alpha {self.alpha:g}"

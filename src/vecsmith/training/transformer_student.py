@@ -236,7 +236,9 @@ def _seeded(numbers: Sequence[int], device: torch.device) -> Iterator[None]:
     (seed,) = np.random.SeedSequence(numbers).generate_state(1, np.uint64).tolist()
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed >> 1)  # a signed number
+        torch.default_generator.manual_seed(seed >> 1)  # a signed number
+        if devices:  # where CUDA is not used, asking it writes a stack trace down at every step
+            torch.cuda.manual_seed_all(seed >> 1)
         yield
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vecsmith.training.tuning.adapters import ADAPTER
+from vecsmith.training.tuning.adapters import ADAPTER, adapted_layers
 
 
 @contextmanager
@@ -23,10 +23,10 @@ def merged_adapters(model: Any) -> Iterator[None]:
     Each layer with an adapter is replaced by its own layer with the weight
     W + (alpha / r) B A. A model without adapters stays as it is.
     """
-    adapted = [(name, each) for name, each in model.named_modules() if hasattr(each, "lora_A")]
+    adapted = adapted_layers(model)
     kept: list[tuple[str, nn.Module, Tensor]] = []
     try:
-        for name, layer in adapted:
+        for name, layer in adapted.items():
             own = layer.base_layer
             kept.append((name, layer, own.weight.data))
             with torch.no_grad():
