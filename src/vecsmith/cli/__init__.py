@@ -27,6 +27,7 @@ from vecsmith.cli import (
     index,
     info,
     plan,
+    run,
     search,
     sweep,
     train,
@@ -54,6 +55,7 @@ app.command()(compare.compare)
 app.command()(dims.dims)
 app.command()(fit.fit)
 app.command()(index.index)
+app.command()(run.run)
 app.command()(search.search)
 app.command()(sweep.sweep)
 app.command()(plan.plan)

@@ -200,8 +200,8 @@ def limits_from_plain(block: Block) -> Limits:
             raise FormatError(
                 f"{block.source}: field {name!r:.60} is unknown, expected some of {sorted(known)}"
             )
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-            raise FormatError(f"{block.source}: {name} is {value!r:.60}, expected a number above 0")
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise FormatError(f"{block.source}: {name} is {value!r:.60}, expected a number")
     return Limits(**values)
 
 

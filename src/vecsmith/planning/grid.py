@@ -272,17 +272,18 @@ def check_fields(block: Block, known: Sequence[str]) -> None:
         )
 
 
-def _models(head: Block, beside: Path) -> tuple[GridModel, ...]:
-    models = []
-    for text in head.texts("models"):
-        folder = beside / text
-        if not folder.is_dir():
-            folder = Path.cwd() / text
+def find_model(text: str, beside: Path) -> GridModel:
+    """The model that `text` names: a folder beside a file, a folder from here, or a Hub id."""
+    for place in (beside, Path.cwd()):
+        folder = place / Path(text).expanduser()
         if folder.is_dir():
             folder = folder.resolve()
-            models.append(GridModel(name=folder.name, reference=str(folder)))
-        else:
-            models.append(GridModel(name=text, reference=text))
+            return GridModel(name=folder.name, reference=str(folder))
+    return GridModel(name=text, reference=text)
+
+
+def _models(head: Block, beside: Path) -> tuple[GridModel, ...]:
+    models = [find_model(text, beside) for text in head.texts("models")]
     names = [model.name for model in models]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
