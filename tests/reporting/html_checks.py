@@ -78,7 +78,7 @@ def take_apart(page: str) -> Page:
 def _dangers(tag: str, attributes: dict[str, str | None]) -> list[str]:
     allowed = set(
         "html head meta title style body header main section div span p h1 h2 h3 bdi table caption "
-        "thead tbody tr th td figure img svg line circle ol ul li dl dt dd".split()
+        "thead tbody tr th td figure img svg line circle ol ul li dl dt dd pre code".split()
     )
     found = [] if tag in allowed else [f"element {tag}"]
     for name, value in attributes.items():

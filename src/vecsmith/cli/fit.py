@@ -96,14 +96,9 @@ def _check(out: Path | None, draws: int, level: float, delta: float | None) -> N
 
 
 def _draw(laws: FittedLaws, runs: list[TuningRun], folder: Path, *, quiet: bool) -> None:
-    from vecsmith._files import atomic_file
-    from vecsmith.reporting.law_pictures import draw_law_pictures
+    from vecsmith.reporting import write_law_pictures
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for picture in draw_law_pictures(laws):
-        path = folder / f"{picture.name}.png"
-        with atomic_file(path) as file:
-            file.write(picture.png)
+    for path in write_law_pictures(laws, folder, runs=runs):
         note(f"written to {path}", quiet=quiet)
 
 

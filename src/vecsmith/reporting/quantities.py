@@ -1,6 +1,6 @@
-"""Counts, FLOP, times and sums of money as people write them.
+"""Counts and other figures as short as a tick or a cell of a table has room for.
 
-The one rule: a number keeps the digits that were given, three at most, and always its unit.
+The one rule: three digits, whatever the unit.
 """
 
 from __future__ import annotations
@@ -9,16 +9,6 @@ import math
 
 _COUNT_UNITS = ("", "k", "M", "B", "T")
 _SPACE = "\N{NARROW NO-BREAK SPACE}"
-_TIMES = ((60.0, 1.0, "s"), (3600.0, 60.0, "min"), (2 * 86400.0, 3600.0, "h"))
-_DAYS = (86400.0, "days")
-
-
-def flop_words(flops: float) -> str:
-    """FLOP as one types them: 9.06e16, 1e17."""
-    if not math.isfinite(flops) or flops <= 0:
-        return f"{flops:g}"
-    digits, exponent = f"{flops:.2e}".split("e")
-    return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
 def size_words(count: float) -> str:
@@ -33,16 +23,6 @@ def size_words(count: float) -> str:
     return f"{shown:g}{unit}" if abs(shown) < 1e5 else f"{shown:.3g}{unit}"
 
 
-def duration_words(seconds: float) -> str:
-    """A time in the unit that suits it: 42 s, 12 min, 3.3 h, 5 days."""
-    if not math.isfinite(seconds):
-        return f"{seconds:g}"
-    for below, unit_seconds, unit in _TIMES:
-        if seconds < below:
-            return f"{_rounded(seconds / unit_seconds)}{_SPACE}{unit}"
-    return f"{_rounded(seconds / _DAYS[0])}{_SPACE}{_DAYS[1]}"
-
-
 def figure_words(value: float) -> str:
     """Any other figure in three digits: 0.0123, 12.3, 12 300; powers of ten where it is extreme."""
     if not math.isfinite(value) or value == 0:
@@ -52,8 +32,3 @@ def figure_words(value: float) -> str:
         return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
     shown = float(f"{value:.3g}")
     return f"{shown:,.0f}".replace(",", _SPACE) if abs(shown) >= 1000 else f"{shown:g}"
-
-
-def _rounded(value: float) -> str:
-    """Two digits below a hundred, all of them above."""
-    return f"{value:.2g}" if value < 99.5 else f"{value:.0f}"

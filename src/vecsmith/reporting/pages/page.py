@@ -5,11 +5,10 @@ The one rule: the page asks for nothing from anywhere, and holds no script.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
 
-from vecsmith.reporting.pages.markup import Html, cut, element, escaped, foreign, join
-from vecsmith.reporting.pages.style import CSS
+from vecsmith.reporting.pages.document import document, picture_element, scrolling, section
+from vecsmith.reporting.pages.markup import Html, cut, element, foreign, join
 from vecsmith.reporting.pages.tables import (
     Cell,
     Column,
@@ -27,11 +26,6 @@ from vecsmith.reporting.pictures.drawing import is_pale, looks
 from vecsmith.reporting.report import Contender, Difference, Neighbor, NeighborList, Report
 from vecsmith.reporting.wording import count_words, judgements, listed, points, shortened
 
-# Nothing may be fetched, run or sent, even if a name should ever slip through unescaped.
-_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
-    "form-action 'none'"
-)
 _MAX_DOCUMENT = 200  # letters of a document shown
 HOW_TO_READ = (
     "Scores are shown times 100. Each is followed by its 95 % interval: had other queries, pairs "
@@ -62,18 +56,10 @@ def html_page(report: Report, pictures: Mapping[str, bytes]) -> str:
         pictures: SVG files by what they show, in the order they come.
     """
     setter = _Setter(report)
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", cut(f"{listed([c.name for c in _runs(report)])} compared", 200)),
-        element("style", Html(CSS)),
-    )
     body = element(
         "body", element("header", *setter.header()), element("main", *setter.sections(pictures))
     )
-    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+    return document(f"{listed([c.name for c in _runs(report)])} compared", body)
 
 
 def _runs(report: Report) -> list[Contender]:
@@ -109,26 +95,26 @@ class _Setter:
         yield element("section", *paragraphs, class_="verdict", aria_label="Verdict")
         for caveat in report.caveats:
             yield element("p", foreign(caveat, 600), class_="caveat")
-        yield self._section("Averages", self.table(summary_table(report)))
-        yield from (self._picture(name, picture) for name, picture in pictures.items())
-        yield self._section("Cost", self.table(cost_table(report)))
+        yield section("Averages", self.table(summary_table(report)))
+        yield from (picture_element(name, picture) for name, picture in pictures.items())
+        yield section("Cost", self.table(cost_table(report)))
         retention = retention_table(report)
         if retention:
             notes = [
                 element("p", foreign(note, 300), class_="small") for note in report.ratio_notes
             ]
-            yield self._section("Retention", self.table(retention), *notes)
+            yield section("Retention", self.table(retention), *notes)
         sizes = [self.table(table) for table in size_tables(report)]
         if sizes:
-            yield self._section("Quality by dims and precision", *sizes)
+            yield section("Quality by dims and precision", *sizes)
         notes = [element("p", foreign(note, 300), class_="small") for note in report.notes]
-        yield self._section("Every task", self.table(task_table(report)), *notes)
+        yield section("Every task", self.table(task_table(report)), *notes)
         left_out = left_out_table(report)
         if left_out:
-            yield self._section("Sets left out", self.table(left_out))
-        yield self._section("What the models return", *self._neighbors())
-        yield self._section("How to read this", *(element("p", note) for note in HOW_TO_READ))
-        yield self._section("What was run", *map(self._provenance, report.contenders))
+            yield section("Sets left out", self.table(left_out))
+        yield section("What the models return", *self._neighbors())
+        yield section("How to read this", *(element("p", note) for note in HOW_TO_READ))
+        yield section("What was run", *map(self._provenance, report.contenders))
 
     def letter(self, contender: Contender) -> Html:
         """The contender's letter on its colour."""
@@ -146,21 +132,15 @@ class _Setter:
         head = element("tr", *(self._heading(column) for column in table.columns))
         width = len(table.columns)
         many = sum(" \N{MINUS SIGN} " in column.heading for column in table.columns) > 1
-        return element(
-            "div",
+        return scrolling(
             element(
                 "table",
                 element("caption", element("div", foreign(table.caption, 300))),
                 element("thead", head),
                 element("tbody", *(self._line(line, width, _reach(table)) for line in table.lines)),
                 class_="tight" if many else None,
-            ),
-            class_="scroll",
-            tabindex="0",
+            )
         )
-
-    def _section(self, title: str, *parts: Html) -> Html:
-        return element("section", element("h2", title), *parts)
 
     def _heading(self, column: Column) -> Html:
         if column.contender:
@@ -189,12 +169,6 @@ class _Setter:
         if cell.difference:
             return element("td", *_difference(cell, cell.difference, reach), class_="difference")
         return element("td", foreign(cell.text), small, class_="text" if cell.is_text else None)
-
-    def _picture(self, name: str, picture: bytes) -> Html:
-        # an image, not markup: what is in it can neither clash with the page nor run
-        source = "data:image/svg+xml;base64," + base64.b64encode(picture).decode("ascii")
-        hint = element("p", "Wider than the screen: it scrolls sideways.", class_="hint small")
-        return element("div", hint, element("figure", _image(source, name), tabindex="0"))
 
     def _neighbors(self) -> Iterator[Html]:
         if not self.report.neighbors:
@@ -273,11 +247,6 @@ def _whisker(difference: Difference, kind: str, reach: float) -> Html:
         ),
         width=120, height=16, viewBox="0 0 120 16", role="img", aria_label=difference.verdict,
     )  # fmt: skip
-
-
-def _image(source: str, name: str) -> Html:
-    # built by hand: the address is far longer than any text may be
-    return Html(f'<img src="{source}" alt="{escaped(name)}"/>')
 
 
 def _side_score(query: NeighborList, contender: Contender) -> list[Html | str]:

@@ -59,6 +59,10 @@ table.tight th.model { min-width: 5rem; max-width: 6.5rem; font-size: .8rem; }
 figure { margin: 1.2rem 0; overflow-x: auto; }
 .hint { display: none; color: var(--faint); margin: 1.2rem 0 -.9rem; }
 figure img { display: block; width: 100%; min-width: 38rem; height: auto; }
+pre { background: var(--wash); border: 1px solid var(--rule); padding: .6rem .8rem;
+  margin: .8rem 0 0; overflow-x: auto; overflow-wrap: normal;
+  font: .85rem/1.45 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
+.verdict pre { background: #fff; }
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .15rem 1rem;
   font-size: .9rem; margin: .5rem 0; }
 dt { color: var(--faint); } dd { margin: 0; }

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
+from vecsmith.planning.wording import flops_text
 from vecsmith.reporting.pictures.drawing import (
     INK,
     KeyEntry,
@@ -29,7 +30,7 @@ from vecsmith.reporting.pictures.scales import (
     method_words,
     ramp_looks,
 )
-from vecsmith.reporting.quantities import flop_words, size_words
+from vecsmith.reporting.quantities import size_words
 
 _SIZES: Final = PanelSizes(n_columns=2, height=2.7, left=0.66, right=0.25, below=0.52)
 
@@ -84,7 +85,7 @@ def isoflop_figure(
             subtitle=drawable(subtitle or _subtitle(shown), 170),
             key=[
                 KeyEntry(
-                    label=f"{flop_words(budget)} FLOP", draw=partial(draw_line_sample, look=look)
+                    label=f"{flops_text(budget)} FLOP", draw=partial(draw_line_sample, look=look)
                 )
                 for budget, look in looks.items()
             ],

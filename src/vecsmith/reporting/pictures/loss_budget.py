@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from vecsmith._extras import require
+from vecsmith.planning.wording import flops_text
 from vecsmith.reporting.pictures.drawing import (
     FAINT,
     INK,
@@ -33,7 +34,6 @@ from vecsmith.reporting.pictures.scales import (
     method_key,
     method_looks,
 )
-from vecsmith.reporting.quantities import flop_words
 
 _SIZES: Final = PanelSizes(n_columns=2, height=3.1, left=0.66, right=0.25, below=0.52)
 
@@ -150,7 +150,7 @@ def _draw_losses(
     clean_axes(axes, "Loss")
     # the interval of a line far from its runs would leave the runs no room
     losses = [loss for own in shown.values() for _, loss in _points(own)]
-    factor_axis(axes, "x", limits, flop_words, "training FLOP", most=6)
+    factor_axis(axes, "x", limits, flops_text, "training FLOP", most=6)
     factor_axis(axes, "y", factor_limits(losses), lambda loss: f"{loss:g}", "loss")
     for name, own in shown.items():
         draw_points(
@@ -184,7 +184,7 @@ def _draw_excess(
     axes.set_ylim(-0.05 * (high - low), high + 0.08 * (high - low))
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g} %"))
     axes.axhline(0, color=FAINT, linewidth=0.8, zorder=1)
-    factor_axis(axes, "x", limits, flop_words, "training FLOP", most=6)
+    factor_axis(axes, "x", limits, flops_text, "training FLOP", most=6)
 
 
 def _lowest(points: Any) -> dict[float, float]:
@@ -210,8 +210,8 @@ def _mark(
                 max(low, crossing.low), min(high, crossing.high), color=INK, alpha=0.06,
                 linewidth=0, zorder=0,
             )  # fmt: skip
-        words = f"{flop_words(crossing.flops)}: {crossing.words}"
+        words = f"{flops_text(crossing.flops)}: {crossing.words}"
         draw_upright(axes, crossing.flops, words * with_words, row=place)
     if asked is not None and low <= asked <= high:
-        words = f"{flop_words(asked)}: asked"
+        words = f"{flops_text(asked)}: asked"
         draw_upright(axes, asked, words * with_words, row=len(inside))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import log
 from typing import Any, Final
 
+from vecsmith.planning.wording import flops_text
 from vecsmith.reporting.pictures.drawing import (
     FAINT,
     RULE,
@@ -35,7 +36,7 @@ from vecsmith.reporting.pictures.scales import (
     method_key,
     method_looks,
 )
-from vecsmith.reporting.quantities import flop_words, size_words
+from vecsmith.reporting.quantities import size_words
 
 _HEIGHT: Final = 3.6
 _NAME_GAP: Final = 0.042  # of the height: names of models do not touch
@@ -94,7 +95,7 @@ def optimal_size_figure(
             key=method_key(looks),
         )  # fmt: skip
         clean_axes(axes, "", grid="x" if named else "both")
-        factor_axis(axes, "x", x_limits, flop_words, "training FLOP", most=8)
+        factor_axis(axes, "x", x_limits, flops_text, "training FLOP", most=8)
         factor_axis(axes, "y", y_limits, size_words, "parameters without embeddings")
         _draw_models(axes, named, y_limits)
         aside = dodges(len(shown), x_limits)
@@ -106,7 +107,7 @@ def optimal_size_figure(
             places = [flops * factor for flops in budgets]
             draw_points(axes, places, [size for _, size in own.best], looks[name], markersize=7)
         if asked is not None:
-            draw_upright(axes, asked, f"{flop_words(asked)}: asked")
+            draw_upright(axes, asked, f"{flops_text(asked)}: asked")
     return figure
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from vecsmith._extras import require
+from vecsmith.planning.wording import flops_text
 from vecsmith.reporting.pictures.drawing import (
     FAINT,
     RULE,
@@ -28,7 +29,6 @@ from vecsmith.reporting.pictures.scales import (
     method_key,
     method_looks,
 )
-from vecsmith.reporting.quantities import flop_words
 
 _SIZES: Final = PanelSizes(n_columns=2, height=3.1, left=0.66, right=0.25, below=0.52)
 
@@ -136,7 +136,7 @@ def _draw_errors(
     ticker = require("matplotlib.ticker", extra="plot", purpose="draw figures")
     flops = [run.flops for runs in shown.values() for run in runs]
     limits = factor_limits(flops, least=4)
-    factor_axis(axes, "x", limits, flop_words, "training FLOP", most=6)
+    factor_axis(axes, "x", limits, flops_text, "training FLOP", most=6)
     reach = 100 * (within or 0.01)
     for factor, (name, runs) in zip(dodges(len(shown), limits), shown.items(), strict=True):
         for run in runs:
