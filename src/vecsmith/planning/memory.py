@@ -26,6 +26,8 @@ _MOMENTS: Final = 8
 # a fused gelu its input, one made of plain products four, relu none but its output
 _PLAIN_GELU: Final = ("gpt2", "gpt_neo")
 _RELU: Final = ("opt",)
+# Scores are kept before they are capped as well
+_CAPPED: Final = ("gemma2",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +110,10 @@ def _weight_bytes(shape: ModelShape, tuning: Tuning, narrow: int) -> int:
     whole = _FLOAT32 * (shape.n_backbone + n_adapters)
     if narrow == _FLOAT32:
         return whole
+    # a block without gradients needs its copies for an instant only
+    n_blocks = shape.n_layers - tuning.frozen_blocks
     matrices = sum(linear.n_weights for linear in shape.block_linears)
-    return whole + _BFLOAT16 * (shape.n_layers * matrices + n_adapters)
+    return whole + _BFLOAT16 * (n_blocks * matrices + n_adapters)
 
 
 def _vector_bytes(shape: ModelShape, batch_size: int) -> int:
@@ -150,32 +154,39 @@ def _attention_bytes(shape: ModelShape, *, length: int, narrow: int, attention: 
         return heads + width * narrow + shape.n_heads * _FLOAT32
     # softmax is in float32, and copied for the product with the values where that is narrow
     copies = _FLOAT32 if narrow == _FLOAT32 else _FLOAT32 + narrow
+    if shape.family in _CAPPED:
+        copies += narrow
     return heads + shape.n_heads * length * copies
 
 
 def _block_bytes(shape: ModelShape, tuning: Tuning, narrow: int) -> int:
     """What norms, linear layers and the function between the MLP's layers keep of a token."""
     inner = shape.block_linears[-1].n_in
-    keeps_inputs = tuning.method != "bias"  # for the gradients of matrices or adapters
-    n_bytes = _norm_bytes(shape, tuning)
-    n_bytes += narrow * inner * _n_wide(shape)
-    if keeps_inputs or shape.family in _RELU:
+    n_bytes = _norm_bytes(shape, tuning) + narrow * inner * _n_wide(shape)
+    if tuning.method != "bias":  # matrices or adapters need what they read
+        n_bytes += narrow * _n_inputs(shape, narrow)
+    elif shape.family in _RELU:
         n_bytes += narrow * inner
-    if keeps_inputs:
-        n_bytes += narrow * (_n_norm_outputs(shape) * shape.dim + shape.n_heads * shape.head_dim)
     if tuning.method == "lora":
         n_bytes += narrow * tuning.rank * len(shape.block_linears)
-        if narrow == _BFLOAT16:  # each adapter makes a copy of its own
-            n_bytes += narrow * sum(linear.n_in for linear in shape.block_linears)
     return n_bytes
 
 
+def _n_inputs(shape: ModelShape, narrow: int) -> int:
+    """What the linear layers of a block read of a token."""
+    if narrow == _BFLOAT16:  # each makes a narrow copy of its own
+        return sum(linear.n_in for linear in shape.block_linears)
+    shared = _n_norm_outputs(shape) * shape.dim
+    return shared + shape.n_heads * shape.head_dim + shape.block_linears[-1].n_in
+
+
 def _norm_bytes(shape: ModelShape, tuning: Tuning) -> int:
-    """Inputs of norms in float32, and what a trained RMS norm scales."""
-    is_parallel = _is_parallel(shape)
+    """Inputs of norms and of the block's halves in float32, and what a trained RMS norm scales."""
     wide = [norm for norm in shape.block_norms if not _is_of_heads(norm.name)]
-    n_after = len(wide) - 2 if _n_norm_outputs(shape) else len(wide)
-    n_kept = (1 if is_parallel else 2) + max(n_after, 0)
+    n_outputs = _n_norm_outputs(shape)
+    n_kept = max(len(wide) - n_outputs, 0)
+    if n_outputs or tuning.method != "bias":  # else nobody asks for what the halves read
+        n_kept += 1 if _is_parallel(shape) else 2
     trains_norms = tuning.method in ("full", "freeze")
     if trains_norms:
         n_kept += sum(not norm.n_biases for norm in wide)
