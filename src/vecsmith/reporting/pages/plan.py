@@ -145,9 +145,9 @@ def _verdict(plan: Plan) -> Iterator[Html]:
 def _loss_words(predicted: PredictedLoss) -> str:
     """What loss to expect, and what of the question is outside of the runs behind that."""
     said = (
-        f"Expected loss {predicted.loss:.4g}, with an interval of {predicted.low:.4g} to "
-        f"{predicted.high:.4g}; one run will be between {predicted.run_low:.4g} and "
-        f"{predicted.run_high:.4g} ({100 * predicted.level:.3g} %)."
+        f"Expected loss {predicted.loss:.4f}, with an interval of {predicted.low:.4f} to "
+        f"{predicted.high:.4f}; one run will be between {predicted.run_low:.4f} and "
+        f"{predicted.run_high:.4f} ({100 * predicted.level:.3g} %)."
     )
     beyond = predicted.extrapolates
     return f"{said} Outside of the runs fitted to: {beyond}." if beyond else said
@@ -170,7 +170,8 @@ def _behind(plan: Plan) -> str:
     if other is None or other.predicted is None or plan.chosen.predicted is None:
         return ""
     behind = other.predicted.loss / plan.chosen.predicted.loss - 1
-    return f", with a loss of {other.predicted.loss:.4g} ({100 * behind:+.2g} %)"
+    more = f"{100 * behind:+.2g}\N{NARROW NO-BREAK SPACE}%"
+    return f", with a loss of {other.predicted.loss:.4f} ({more})"
 
 
 def _item(line: str) -> Html:

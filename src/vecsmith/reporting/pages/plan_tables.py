@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vecsmith.results.tuning import Tuning
 
 _NONE: Final = "\N{EN DASH}"
+_SPACE: Final = "\N{NARROW NO-BREAK SPACE}"
 _MAX_CANDIDATES: Final = 16
 _MAX_REFUSALS: Final = 40
 _MEMORY_WORDS: Final = {
@@ -178,9 +179,9 @@ def candidates_table(plan: Plan) -> Table:
     lines = []
     for each in shown:
         cells: list[Cell | str] = [
-            f"{_place_words(each, plan)}{each.model}", tuning_words(each.tuning),
+            Cell(text=each.model, range=_place_words(each, plan)), tuning_words(each.tuning),
             size_words(each.n_params),
-            f"{100 * each.share:.3g} %", size_words(each.tokens), number(each.steps),
+            f"{100 * each.share:.3g}{_SPACE}%", size_words(each.tokens), number(each.steps),
             _NONE if each.epochs is None else figure_words(each.epochs),
         ]  # fmt: skip
         cells += [_loss_cell(each)] * has_loss
@@ -198,8 +199,8 @@ def candidates_table(plan: Plan) -> Table:
 
 def _place_words(candidate: Candidate, plan: Plan) -> str:
     if candidate == plan.chosen:
-        return "chosen: "
-    return "runner-up: " if candidate == plan.runner_up else ""
+        return "chosen"
+    return "runner-up" if candidate == plan.runner_up else ""
 
 
 def _loss_cell(candidate: Candidate) -> Cell:
@@ -208,8 +209,8 @@ def _loss_cell(candidate: Candidate) -> Cell:
         return Cell(text=_NONE)
     outside = " (beyond the runs)" if predicted.extrapolates else ""
     return Cell(
-        text=f"{predicted.loss:.4g}{outside}",
-        range=f"{predicted.low:.4g} to {predicted.high:.4g}",
+        text=f"{predicted.loss:.4f}{outside}",
+        range=f"{predicted.low:.4f} to {predicted.high:.4f}",
     )
 
 
@@ -225,7 +226,7 @@ def serving_table(plan: Plan) -> Table | None:
         assert cost is not None
         lines.append(
             _line(
-                f"{_place_words(each, plan)}{each.model}", number(each.dim),
+                Cell(text=each.model, range=_place_words(each, plan)), number(each.dim),
                 flops_text(each.device_flops), flops_text(cost.query_flops),
                 *(flops_text(part) if part else _NONE for part in (
                     cost.queries_flops, cost.documents_flops, cost.search_flops)),
@@ -296,12 +297,17 @@ def _value_words(value: Any) -> str:
     """A constant's value on one line."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, int) and abs(value) < 1_000_000:
+        return number(value)
     if isinstance(value, (int, float)):
         return figure_words(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_value_words(inner)}" for key, inner in value.items())
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return ", ".join(_value_words(inner) for inner in value)
+        return ", ".join(
+            f"({_value_words(inner)})" if isinstance(inner, tuple) else _value_words(inner)
+            for inner in value
+        )
     return str(value).replace("EleutherAI/", "")
 
 
