@@ -82,7 +82,7 @@ def run_plan(
         plan: A plan, or the file of one.
         pairs: A source of pairs as `vecsmith.corpora.open_pairs` takes it.
         out: Folder for the record and the model; one of a sweep may be taken.
-        base: The base model, where it is not found under the plan's name for it.
+        base: The base model, where it is not found where the plan says.
         roles: Columns of the pairs by role, or in order; None to tell them by their names.
         seed: Of everything random.
         held_out_pairs: Pairs to measure on, never trained on; None for 4096, or a twentieth of the
@@ -103,7 +103,7 @@ def run_plan(
     beside = Path.cwd() if isinstance(plan, Plan) else Path(plan).absolute().parent
     opened = plan if isinstance(plan, Plan) else Plan.open(plan)
     chosen = opened.chosen
-    reference = chosen.model if base is None else str(base)
+    reference = str(base or chosen.folder or chosen.model)
     named = find_model(reference, beside)
     manner = Manner(
         device=device,

@@ -53,7 +53,8 @@ class Candidate:
     """One model tuned in one way with the whole budget.
 
     Attributes:
-        model: Name of the base model: a Hub id or a folder.
+        model: Name of the base model: a Hub id, or what a catalogue calls it.
+        folder: Where its files are; None where they are found under that name.
         family: Of its architecture.
         tuning: Which weights are trained.
         n_layers: Blocks.
@@ -101,6 +102,7 @@ class Candidate:
     predicted: PredictedLoss | None = None
     serving: ServingCost | None = None
     notes: tuple[str, ...] = ()
+    folder: str | None = None
 
     def __str__(self) -> str:
         """As a person says it: "lora 128 of EleutherAI/pythia-70m"."""
@@ -204,6 +206,7 @@ def cost_candidate(
     pairs = steps * settings.batch_size
     return Candidate(
         model=entry.name,
+        folder=None if entry.folder is None else str(entry.folder.absolute()),
         family=shape.family,
         tuning=tuning,
         n_layers=shape.n_layers,

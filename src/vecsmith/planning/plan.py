@@ -72,6 +72,7 @@ class Plan:
             "version": PLAN_VERSION,
             **chosen.tuning.plain(),
             "model": chosen.model,
+            "folder": chosen.folder,
             "tokens": chosen.tokens,
             "pairs": chosen.pairs,
             "steps": chosen.steps,
