@@ -7,6 +7,7 @@ import hashlib
 import json
 import struct
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,24 @@ def test_missing_places_are_minus_one(how: Any) -> None:
     rows = _built(how, rows=ROWS[:20])
     found = rows.search(QUERIES[:3], _stage(how, keep=25, effort=10**6))
     assert [sorted(row) for row in found.tolist()] == [[-1] * 5 + list(range(20))] * 3
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_who_builds_and_searches_keeps_its_number_of_threads(how: Any) -> None:
+    before = faiss.omp_get_max_threads()
+    seen: list[int] = []
+
+    def blocks() -> Iterator[FloatArray]:
+        for i in range(0, len(ROWS), 1000):
+            seen.append(faiss.omp_get_max_threads())  # an encoder may make them
+            yield ROWS[i : i + 1000, :DIM]
+
+    rows = ApproximateRows.build(
+        blocks(), ROWS[:, :DIM], how=how, n_rows=len(ROWS), n_threads=before + 1
+    )
+    rows.search(QUERIES, _stage(how), n_threads=before + 1)
+    rows.n_scored(QUERIES, _stage(how))
+    assert {*seen, faiss.omp_get_max_threads()} == {before}
 
 
 @pytest.mark.parametrize("how", HOWS)

@@ -144,11 +144,12 @@ class ApproximateRows:
         if not len(training):
             raise ValueError("no rows to train on, expected one or more")
         faiss = _faiss()
-        faiss.omp_set_num_threads(n_threads)
         native = _empty(faiss, how, similarity, training.shape[1], n_rows, seed)
-        native.train(_prepared(training, similarity))
+        with _threads(faiss, n_threads):
+            native.train(_prepared(training, similarity))
         for block in blocks:
-            native.add(_prepared(block, similarity))
+            with _threads(faiss, n_threads):
+                native.add(_prepared(block, similarity))
         return cls(native, how, similarity)
 
     def __len__(self) -> int:
@@ -189,7 +190,6 @@ class ApproximateRows:
                 f"a stage of {stage.dim} dims by {stage.how}, expected {self.dim} by {self.how}"
             )
         faiss = _faiss()
-        faiss.omp_set_num_threads(n_threads)  # of the calling thread alone
         selector, share = None, 1.0
         if allowed is not None:
             own = np.ascontiguousarray(allowed[: len(self)])
@@ -198,7 +198,7 @@ class ApproximateRows:
             selector = faiss.IDSelectorBitmap(len(self), faiss.swig_ptr(bits))
         parameters = self._parameters(faiss, stage, share, selector)
         prefixes = _prepared(queries[:, : self.dim], self.similarity)
-        with _ours(self._source):
+        with _threads(faiss, n_threads), _ours(self._source):
             _, places = self._native.search(prefixes, min(stage.keep, len(self)), params=parameters)
         found: Places = places.astype(np.int64, copy=False)
         # cells come with the numbers of their rows: those of an altered file may be any
@@ -316,6 +316,21 @@ class ApproximateRows:
 
 
 _CLASSES: Final = {"hnsw": "IndexHNSWSQ", "ivf": "IndexIVFScalarQuantizer"}
+
+
+@contextmanager
+def _threads(faiss: Any, n_threads: int) -> Iterator[None]:
+    """So many threads for what the calling thread asks of faiss, and as many as before after it.
+
+    Torch shares the number where it was imported before faiss: left at another one, it trains to
+    other bits.
+    """
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 @contextmanager
