@@ -48,6 +48,8 @@ class Budget:
             ValueError: If a number is not positive and finite.
             TypeError: If it is no number.
         """
+        if self.flops is None:
+            raise TypeError("flops is None, expected a number")
         check_positive(flops=self.flops, gpu_hours=self.gpu_hours, mfu=self.mfu, money=self.money)
 
     @classmethod
@@ -75,9 +77,8 @@ class Budget:
             ValueError: If a number is not positive, `mfu` is above 1, or the accelerator has no
                 such precision.
         """
-        check_positive(gpu_hours=gpu_hours, mfu=mfu)
-        if mfu > 1:
-            raise ValueError(f"mfu is {mfu:g}, expected a share of the peak, 0 to 1, as in 0.2")
+        check_positive(gpu_hours=gpu_hours)
+        check_share_of_peak(mfu)
         peak = peak_of(accelerator, precision)
         return cls(
             flops=gpu_hours * _SECONDS_PER_HOUR * peak * mfu,
@@ -113,6 +114,18 @@ class Budget:
             precision=precision,
             money=money,
         )
+
+
+def check_share_of_peak(mfu: float) -> None:
+    """Raises unless `mfu` is a share of a peak.
+
+    Raises:
+        ValueError: If it is not above 0 and at most 1.
+        TypeError: If it is no number.
+    """
+    check_positive(mfu=mfu)
+    if mfu > 1:
+        raise ValueError(f"mfu is {mfu:g}, expected a share of the peak, 0 to 1, as in 0.2")
 
 
 def peak_of(accelerator: Accelerator, precision: Precision) -> float:

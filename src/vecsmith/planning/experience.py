@@ -55,10 +55,10 @@ class Experience:
 def experience_of(runs: Iterable[TuningRun]) -> dict[str, Any]:
     """What finished runs did, in the kinds that JSON has; `read_experience` is the way back.
 
-    Nothing where a run does not say on how many pairs it was, as where runs are made up.
+    Nothing where no run says on how many pairs it was.
     """
-    done = [run for run in runs if run.status == "done"]
-    if not done or not all(run.pairs and run.epochs and run.steps for run in done):
+    done = [run for run in runs if run.status == "done" and run.pairs and run.epochs and run.steps]
+    if not done:
         return {}
     adapters = [run.tuning for run in done if run.tuning.method == "lora"]
     frozen = {

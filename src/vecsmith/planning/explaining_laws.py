@@ -77,12 +77,9 @@ def _runner_up_lines(solution: Solution, laws: FittedLaws) -> Iterator[str]:
 
 
 def _crossover_lines(solution: Solution, laws: FittedLaws) -> Iterator[str]:
-    other = solution.runner_up
-    chosen = solution.chosen.tuning.method
-    if other is None or other.tuning.method == chosen:
-        return
-    crossing = laws.crossover(chosen, other.tuning.method)
-    yield _crossover_words(crossing)
+    other = solution.other_method
+    if other is not None:
+        yield _crossover_words(laws.crossover(solution.chosen.tuning.method, other.tuning.method))
 
 
 def _crossover_words(crossing: Crossover) -> str:

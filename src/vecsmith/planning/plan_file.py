@@ -9,6 +9,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -39,13 +40,18 @@ def read_record(kind: type[T], block: Block) -> T:
     Raises:
         FormatError: If one is missing, of another type, or makes no sense.
     """
-    hints = get_type_hints(kind)
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    values = {name: _read(hints[name], block, name) for name in names}
+    values = {name: _read(hint, block, name) for name, hint in _hints(kind).items()}
     try:
         return kind(**values)
     except (ValueError, TypeError) as error:
         raise FormatError(f"{block.source}: {error}") from error
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """Type of each field."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind)}  # type: ignore[arg-type]
 
 
 def _read(hint: Any, block: Block, name: str) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vecsmith.planning.accelerators import Accelerator, find_accelerator
-from vecsmith.planning.budget import Budget
+from vecsmith.planning.budget import Budget, check_share_of_peak
 from vecsmith.planning.candidates import Candidate, Menu
 from vecsmith.planning.catalogue import CatalogueEntry
 from vecsmith.planning.explaining import explain_preset, preset_cautions
@@ -79,6 +79,8 @@ def make_plan(
         >>> plan.chosen.tuning.method
         'full'
     """
+    if mfu is not None:
+        check_share_of_peak(mfu)
     named = _accelerator(accelerator)
     problem = state_problem(
         budget if isinstance(budget, Budget) else Budget(flops=budget),

@@ -45,12 +45,26 @@ class Solution:
 
     @property
     def runner_up(self) -> Candidate | None:
-        """The best of another method; of another model where there is no other method."""
+        """What to take if the best will not do.
+
+        By predicted loss the next of another model or method; by the published recipe, whose
+        sizes are a rule's, the best of another method, and of another model where there is none.
+        """
         others = self.ranking.candidates[1:]
-        method, model = self.chosen.tuning.method, self.chosen.model
-        of_methods = [each for each in others if each.tuning.method != method]
-        of_models = [each for each in others if each.model != model]
-        return next(iter([*of_methods, *of_models]), None)
+        of_models = [each for each in others if each.model != self.chosen.model]
+        if self.chosen.predicted is None:
+            return next(iter([*self._of_other_methods(), *of_models]), None)
+        chosen = self.chosen.model, self.chosen.tuning.method
+        return next((each for each in others if (each.model, each.tuning.method) != chosen), None)
+
+    @property
+    def other_method(self) -> Candidate | None:
+        """The best of another method."""
+        return next(iter(self._of_other_methods()), None)
+
+    def _of_other_methods(self) -> list[Candidate]:
+        method = self.chosen.tuning.method
+        return [each for each in self.ranking.candidates if each.tuning.method != method]
 
 
 def solve(problem: Problem) -> Solution:
