@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,19 +13,22 @@ from vecsmith.cli._console import AsJson, Quiet, count, note, print_json
 from vecsmith.cli._train_arguments import parse_roles
 
 if TYPE_CHECKING:
-    from vecsmith.execution.sweep import SweepPlan
+    from vecsmith.execution.running import Task
+    from vecsmith.planning.outline import Outlined
     from vecsmith.results.tuning_runs import TuningRun
 
 
 def sweep(
     grid: Annotated[Path, typer.Argument(help="TOML file of the grid.")],
     pairs: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="SOURCE", help="Pairs: a file, a glob in quotes, a folder, or a Hub data set."
         ),
-    ],
-    out: Annotated[Path, typer.Option("--out", help="Folder of the sweep, with its records.")],
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the sweep, with its records.")
+    ] = None,
     workers: Annotated[
         int, typer.Option(metavar="N", help="Processes; each takes a GPU where there are several.")
     ] = 1,
@@ -37,9 +42,17 @@ def sweep(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the cells and what they come to, run none.")
     ] = False,
+    n_pairs: Annotated[
+        float | None,
+        typer.Option("--n-pairs", metavar="N", help="With --dry-run instead of --pairs: how many."),
+    ] = None,
+    tokens_per_pair: Annotated[
+        float | None,
+        typer.Option(help="With --n-pairs: real tokens of one (default: as many as count)."),
+    ] = None,
     gflops: Annotated[
         float | None,
-        typer.Option(help="Counted GFLOP a second of a process, for the estimate of --dry-run."),
+        typer.Option(help="Counted GFLOP a second of a process: --dry-run tells the hours."),
     ] = None,
     roles: Annotated[
         str | None,
@@ -65,19 +78,31 @@ def sweep(
     """Run a grid of models, methods and budgets; one record a cell, resumable.
 
     The same command goes on where one was stopped. Several of them, on machines that share OUT,
-    take cells in turn.
+    take cells in turn. With --dry-run and without --pairs no file is read but the grid's.
 
     Examples:
       vecsmith sweep grid.toml --pairs pairs.parquet --out runs/ --workers 2
-      vecsmith sweep grid.toml --pairs pairs.parquet --out runs/ --dry-run
+      vecsmith sweep grid.toml --dry-run --n-pairs 2e8 --tokens-per-pair 78
       vecsmith sweep grid.toml --pairs pairs.parquet --out runs/ --only method=lora --only seed=0
     """
     from vecsmith.execution.running import Manner
-    from vecsmith.execution.sweep import counts_of, plan_sweep
-    from vecsmith.execution.sweep import sweep as run_sweep
+    from vecsmith.execution.sweeping import counts_of, plan_sweep
+    from vecsmith.execution.sweeping import sweep as run_sweep
     from vecsmith.planning.grid import Grid
+    from vecsmith.planning.outline import outline
 
     opened = Grid.open(grid)
+    if dry_run and pairs is None:
+        cells = outline(
+            opened,
+            only=only or [],
+            n_pairs=math.inf if n_pairs is None else n_pairs,
+            tokens_per_pair=tokens_per_pair,
+        )
+        _show(_facts_of(cells, [None] * len(cells), gflops, workers), quiet, as_json)
+        return
+    if pairs is None or out is None:
+        raise typer.BadParameter("expected --pairs and --out, or --dry-run")
     shared: dict[str, Any] = {
         "roles": parse_roles(roles),
         "only": only or [],
@@ -86,8 +111,8 @@ def sweep(
     }
     if dry_run:
         plan = plan_sweep(opened, pairs, out, manner=Manner(device=device), **shared)
-        facts = _plan_facts(plan, gflops, workers)
-        print_json(facts) if as_json else _print_plan(facts, quiet=quiet)
+        records = [plan.record_of(task) for task in plan.tasks]
+        _show(_facts_of(plan.tasks, records, gflops, workers), quiet, as_json)
         return
     runs = run_sweep(
         opened,
@@ -109,39 +134,51 @@ def sweep(
         print(f"{out}: {count(len(runs))} cells, {parts}")
 
 
-def _plan_facts(plan: SweepPlan, gflops: float | None, workers: int) -> dict[str, Any]:
-    cells = [
+def _facts_of(
+    cells: Sequence[Outlined | Task],
+    records: Sequence[TuningRun | None],
+    gflops: float | None,
+    workers: int,
+) -> dict[str, Any]:
+    shown = [
         {
-            "key": task.key,
-            "model": task.cell.model,
-            "tuning": str(task.cell.tuning),
-            "flops": task.cell.flops,
-            "seed": task.cell.seed,
-            "lr": task.cell.lr,
-            "tokens": None if task.load is None else task.load.tokens,
-            "steps": None if task.load is None else task.load.steps,
-            "epochs": None if task.load is None else task.load.epochs,
-            "refusal": task.refusal,
-            "is_recorded": plan.record_of(task) is not None,
+            "model": each.cell.model,
+            "tuning": str(each.cell.tuning),
+            "flops": each.cell.flops,
+            "seed": each.cell.seed,
+            "lr": each.cell.lr,
+            "tokens": None if each.load is None else each.load.tokens,
+            "steps": None if each.load is None else each.load.steps,
+            "epochs": None if each.load is None else each.load.epochs,
+            "refusal": each.refusal,
+            "is_recorded": record is not None,
         }
-        for task in plan.tasks
+        for each, record in zip(cells, records, strict=True)
     ]
-    flops = sum(task.cell.flops for task in plan.open_tasks if not task.refusal)
+    left = [
+        each
+        for each, record in zip(cells, records, strict=True)
+        if not each.refusal and record is None
+    ]
+    flops = sum(each.cell.flops for each in left)
     return {
-        "cells": cells,
-        "open_cells": sum(not task.refusal for task in plan.open_tasks),
+        "cells": shown,
+        "open_cells": len(left),
         "open_flops": flops,
         "hours": None if gflops is None else flops / (gflops * 1e9) / workers / 3600,
     }
 
 
-def _print_plan(facts: dict[str, Any], *, quiet: bool) -> None:
+def _show(facts: dict[str, Any], quiet: bool, as_json: bool) -> None:
+    if as_json:
+        print_json(facts)
+        return
     if quiet:
         return
     for cell in facts["cells"]:
         what = f"{cell['model']}, {cell['tuning']}, {cell['flops']:.3g} FLOP, seed {cell['seed']}"
         if cell["refusal"]:
-            state = f"skipped: {cell['refusal']}"
+            state = f"not run: {cell['refusal']}"
         else:
             state = (
                 f"{count(cell['tokens'])} tokens, {count(cell['steps'])} steps, "

@@ -26,7 +26,7 @@ from vecsmith.execution.running import (
     model_folder,
     run_task,
 )
-from vecsmith.execution.sweep import LOCKS_FOLDER, with_precision
+from vecsmith.execution.sweeping import LOCKS_FOLDER, with_precision
 from vecsmith.planning.cells import Cell, RecipeSettings
 from vecsmith.planning.grid import find_model
 from vecsmith.planning.inputs import Limits

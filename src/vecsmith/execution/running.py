@@ -22,9 +22,10 @@ from vecsmith._machine import machine, versions
 from vecsmith.errors import RunFailed
 from vecsmith.execution.heldout import HeldOutScores, measure
 from vecsmith.execution.preparing import BaseModel, SweepPairs, TokenFacts, shape_facts
-from vecsmith.planning.cells import Cell, RecipeSettings, Workload, workload
-from vecsmith.planning.flops import cost_per_token, n_trained, trained_share
+from vecsmith.planning.cells import Cell, RecipeSettings
+from vecsmith.planning.flops import n_trained, trained_share
 from vecsmith.planning.inputs import Limits
+from vecsmith.planning.outline import Workload, assess
 from vecsmith.results.tuning_runs import RunStatus, TuningRun, key_of
 from vecsmith.training.checkpointing import STORE_FOLDER
 from vecsmith.training.curves import Curve
@@ -127,24 +128,29 @@ def make_task(
         "seed": cell.seed,
         "settings": recorded,
     }
-    make = partial(Task, cell=cell, model=model, settings=settings, tokens=tokens)
-    try:
-        cost = cost_per_token(model.shape, cell.tuning)
-    except ValueError as error:
-        return make(load=None, refusal=str(error), facts=facts)
-    facts |= {
-        "cost_per_token": cost,
-        "n_trained": n_trained(model.shape, cell.tuning),
-        "share": trained_share(model.shape, cell.tuning),
-    }
-    load = workload(
+    outlined = assess(
         cell,
-        cost_per_token=cost,
-        batch_size=settings.batch_size,
+        model.shape,
+        settings,
+        limits,
         n_pairs=tokens.n_pairs,
         tokens_per_pair=tokens.tokens_per_pair,
     )
-    return make(load=load, refusal=load.refusal(limits, warmup=settings.warmup), facts=facts)
+    if outlined.load is not None:
+        facts |= {
+            "cost_per_token": outlined.load.cost_per_token,
+            "n_trained": n_trained(model.shape, cell.tuning),
+            "share": trained_share(model.shape, cell.tuning),
+        }
+    return Task(
+        cell=cell,
+        model=model,
+        settings=settings,
+        tokens=tokens,
+        load=outlined.load,
+        refusal=outlined.refusal,
+        facts=facts,
+    )
 
 
 def refused(task: Task) -> TuningRun:

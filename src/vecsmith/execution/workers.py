@@ -20,7 +20,7 @@ import torch
 
 from vecsmith.errors import RunFailed, VecsmithError
 from vecsmith.execution.running import Tell
-from vecsmith.execution.sweep import SweepPlan, run_tasks
+from vecsmith.execution.sweeping import SweepPlan, run_tasks
 from vecsmith.training.transformer_base import chosen_device
 
 _KILLED_WITH_PARENT: Final = 3
@@ -73,8 +73,7 @@ def device_of(device: str, number: int) -> str:
 
 
 def _start(plan: SweepPlan, number: int, threads: int) -> tuple[BaseProcess, Connection]:
-    # spawned and not forked: a fork would inherit torch's threads and a CUDA context, broken
-    context = multiprocessing.get_context("spawn")
+    context = _context()
     ours, theirs = context.Pipe(duplex=False)
     device = device_of(chosen_device(plan.manner.device), number)
     own = replace(plan, manner=replace(plan.manner, device=device))
@@ -84,6 +83,18 @@ def _start(plan: SweepPlan, number: int, threads: int) -> tuple[BaseProcess, Con
     process.start()
     theirs.close()
     return process, ours
+
+
+def _context() -> Any:
+    """Processes that inherit neither torch's threads nor a CUDA context, which no fork survives.
+
+    Where there is a fork server it imports torch once for all of them.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _follow(started: list[tuple[BaseProcess, Connection]], tell: Tell, troubles: list[str]) -> None:

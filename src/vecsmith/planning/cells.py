@@ -115,61 +115,6 @@ class RecipeSettings:
         return asdict(self)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
-    """What a cell comes to on some pairs, told ahead.
-
-    Attributes:
-        cost_per_token: Counted FLOP.
-        tokens: That the budget pays for.
-        steps: Of these, about: with batches of mean length.
-        epochs: Passes over the pairs, about.
-    """
-
-    cost_per_token: float
-    tokens: int
-    steps: int
-    epochs: float
-
-    def refusal(self, limits: Limits, *, warmup: float) -> str:
-        """Why it is not worth running, "" if it is; `warmup` is that share of its steps."""
-        if self.steps < limits.min_steps:
-            return (
-                f"about {self.steps:,} steps, expected {limits.min_steps:,} or more: the budget is "
-                "small for this model"
-            )
-        if warmup and self.steps * warmup < limits.min_warmup_steps:
-            return (
-                f"about {self.steps * warmup:.1f} steps of warm-up, expected "
-                f"{limits.min_warmup_steps:,} or more: the budget is small for this model"
-            )
-        if self.epochs > limits.max_epochs:
-            return (
-                f"about {self.epochs:.3g} epochs, expected at most {limits.max_epochs:g}: the "
-                "pairs are few for this budget"
-            )
-        return ""
-
-
-def workload(
-    cell: Cell,
-    *,
-    cost_per_token: float,
-    batch_size: int,
-    n_pairs: int,
-    tokens_per_pair: float,
-) -> Workload:
-    """What `cell` comes to on `n_pairs` pairs of so many real tokens."""
-    tokens = math.floor(cell.flops / cost_per_token)
-    pairs = tokens / tokens_per_pair
-    return Workload(
-        cost_per_token=cost_per_token,
-        tokens=tokens,
-        steps=math.floor(pairs / batch_size),
-        epochs=pairs / n_pairs,
-    )
-
-
 def frozen_of_fraction(share: Fraction, n_layers: int) -> int:
     """Blocks that a share of `n_layers` is, to the nearest, half a block up, but never all."""
     return min(n_layers - 1, math.floor(share * n_layers + Fraction(1, 2)))

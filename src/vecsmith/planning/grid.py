@@ -9,10 +9,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import product
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from vecsmith._files import read_text
 from vecsmith._typing import PathLike
@@ -20,15 +19,21 @@ from vecsmith.errors import FormatError
 from vecsmith.planning.cells import (
     Cell,
     RecipeSettings,
-    frozen_of_fraction,
     limits_from_plain,
     settings_from_plain,
 )
 from vecsmith.planning.inputs import Limits
+from vecsmith.planning.tuning_menu import (
+    METHODS,
+    Method,
+    above_zero,
+    array,
+    check_fields,
+    read_freezing,
+    read_methods,
+)
 from vecsmith.results.fields import Block
-from vecsmith.results.tuning import Tuning, TuningMethod
 
-_METHODS: Final = get_args(TuningMethod)
 _TABLES: Final = ("grid", "methods", "learning_rates", "settings", "limits", "cells")
 _CELL_FIELDS: Final = (
     "model", "method", "frozen_blocks", "frozen", "rank", "alpha", "flops", "seeds", "lr",
@@ -48,32 +53,6 @@ class GridModel:
 
     name: str
     reference: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Method:
-    """One way of tuning in a grid; how many blocks a fraction is depends on the model.
-
-    Attributes:
-        method: Its kind.
-        frozen: Share of the blocks that stay as they are, or None where a number is said.
-        frozen_blocks: That number.
-        rank: Of adapters.
-        alpha: Of adapters, 0 for the rule.
-    """
-
-    method: TuningMethod
-    frozen: Fraction | None = None
-    frozen_blocks: int = 0
-    rank: int = 0
-    alpha: float = 0.0
-
-    def tuning(self, n_layers: int) -> Tuning:
-        """The tuning of a model with so many blocks."""
-        blocks = self.frozen_blocks
-        if self.frozen is not None:
-            blocks = frozen_of_fraction(self.frozen, n_layers)
-        return Tuning(method=self.method, frozen_blocks=blocks, rank=self.rank, alpha=self.alpha)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +142,8 @@ class Grid:
         found: dict[Cell, None] = {}
         grid = product(self.budgets, self.models, self.methods, self.seeds)
         for flops, model, method, seed in grid:
+            if not method.fits(n_layers[model.name]):
+                continue
             for rate in self._rates(method.method, model.name):
                 tuning = method.tuning(n_layers[model.name])
                 cell = Cell(model=model.name, tuning=tuning, flops=flops, seed=seed, lr=rate)
@@ -230,7 +211,7 @@ def _read_grid(block: Block, beside: Path) -> Grid:
     check_fields(head, ("name", "models", "budgets", "seeds"))
     models = _models(head, beside)
     names = tuple(model.name for model in models)
-    methods = _methods(block.block("methods")) if block.has("methods") else ()
+    methods = read_methods(block.block("methods")) if block.has("methods") else ()
     singles = tuple(_single(each, names) for each in block.blocks("cells")) if block.has(
         "cells"
     ) else ()  # fmt: skip
@@ -258,20 +239,6 @@ def _read_grid(block: Block, beside: Path) -> Grid:
     )
 
 
-def check_fields(block: Block, known: Sequence[str]) -> None:
-    """Refuses fields that are none of `known`.
-
-    Raises:
-        FormatError: Naming the first.
-    """
-    unknown = [name for name in block.values if name not in known]
-    if unknown:
-        raise FormatError(
-            f"{block.source}: field {unknown[0]!r:.60} is unknown, expected some of "
-            f"{', '.join(known)}"
-        )
-
-
 def find_model(text: str, beside: Path) -> GridModel:
     """The model that `text` names: a folder beside a file, a folder from here, or a Hub id."""
     for place in (beside, Path.cwd()):
@@ -294,48 +261,16 @@ def _models(head: Block, beside: Path) -> tuple[GridModel, ...]:
     return tuple(models)
 
 
-def _methods(block: Block) -> tuple[Method, ...]:
-    check_fields(block, (*_METHODS, "alpha"))
-    alpha = block.number("alpha") if block.has("alpha") else 0.0
-    methods = [
-        Method(method=name) for name in ("full", "bias") if block.has(name) and block.flag(name)
-    ]
-    if block.has("freeze"):
-        methods += [_freezing(value, block.source) for value in _list(block, "freeze")]
-    if block.has("lora"):
-        ranks = _list(block, "lora")
-        methods += [Method(method="lora", rank=rank, alpha=alpha) for rank in ranks]
-    for method in methods:  # refuses a rank that is none before a model is looked at
-        Method.tuning(method, 2**30)
-    return tuple(methods)
-
-
-def _freezing(value: Any, source: str) -> Method:
-    """Of a share in quotes, as in "1/3", or of a whole number of blocks."""
-    if type(value) is int:
-        return Method(method="freeze", frozen_blocks=value)
-    try:
-        share = Fraction(value) if isinstance(value, str) else None
-    except (ValueError, ZeroDivisionError):
-        share = None
-    if share is None or not 0 <= share < 1:
-        raise FormatError(
-            f'{source}: freeze {value!r:.40}, expected a share of the blocks as in "1/3", or a '
-            "number of blocks"
-        )
-    return Method(method="freeze", frozen=share)
-
-
 def _single(block: Block, names: Sequence[str]) -> SingleCells:
     check_fields(block, _CELL_FIELDS)
-    method = block.choice("method", _METHODS)
+    method = block.choice("method", METHODS)
     own = {"freeze": ("frozen_blocks", "frozen"), "lora": ("rank", "alpha")}
     for name in ("frozen_blocks", "frozen", "rank", "alpha"):
         if block.has(name) and name not in own.get(method, ()):
             raise FormatError(f"{block.source}: {name} with method {method!r}, expected none")
     if block.has("frozen") == block.has("frozen_blocks") and method == "freeze":
         raise FormatError(f"{block.source}: expected frozen or frozen_blocks with method 'freeze'")
-    freezing = _freezing(
+    freezing = read_freezing(
         block.values.get("frozen", block.values.get("frozen_blocks", 0)), block.source
     )
     chosen = freezing if method == "freeze" else Method(
@@ -347,58 +282,45 @@ def _single(block: Block, names: Sequence[str]) -> SingleCells:
     return SingleCells(
         model=block.choice("model", tuple(names)),
         method=chosen,
-        flops=_above_zero(block.number("flops"), f"{block.source}: flops"),
+        flops=above_zero(block.number("flops"), f"{block.source}: flops"),
         seeds=_seeds(block, "seeds") if block.has("seeds") else (0,),
-        rates=_rate_list(block.values["lr"], f"{block.source}: lr") if block.has("lr") else (),
+        rates=_ratearray(block.values["lr"], f"{block.source}: lr") if block.has("lr") else (),
     )
 
 
 def _rates(block: Block, names: Sequence[str]) -> dict[str, dict[str, tuple[float, ...]]]:
     """Rates by method and model; "" stands for any of either."""
-    check_fields(block, (*_METHODS, *names))
+    check_fields(block, (*METHODS, *names))
     found: dict[str, dict[str, tuple[float, ...]]] = {}
     for key, value in block.values.items():
-        if key in _METHODS and isinstance(value, dict):
+        if key in METHODS and isinstance(value, dict):
             own = block.block(key)
             check_fields(own, names)
             found[key] = {
-                name: _rate_list(rate, f"{own.source}: {name}") for name, rate in value.items()
+                name: _ratearray(rate, f"{own.source}: {name}") for name, rate in value.items()
             }
-        elif key in _METHODS:
-            found[key] = {"": _rate_list(value, f"{block.source}: {key}")}
+        elif key in METHODS:
+            found[key] = {"": _ratearray(value, f"{block.source}: {key}")}
         else:
-            found.setdefault("", {})[key] = _rate_list(value, f"{block.source}: {key}")
+            found.setdefault("", {})[key] = _ratearray(value, f"{block.source}: {key}")
     return found
 
 
-def _rate_list(value: Any, where: str) -> tuple[float, ...]:
+def _ratearray(value: Any, where: str) -> tuple[float, ...]:
     values = value if isinstance(value, list) else [value]
     if not values or any(isinstance(each, bool) or not isinstance(each, (int, float))
                          for each in values):  # fmt: skip
         raise FormatError(f"{where} is {value!r:.60}, expected a rate or several")
-    return tuple(_above_zero(float(each), where) for each in values)
+    return tuple(above_zero(float(each), where) for each in values)
 
 
 def _positive(block: Block, key: str) -> tuple[float, ...]:
     values = block.numbers(key)
-    return tuple(_above_zero(value, f"{block.source}: {key}") for value in values)
-
-
-def _above_zero(value: float, where: str) -> float:
-    if not 0 < value < float("inf"):
-        raise FormatError(f"{where} is {value}, expected a number above 0")
-    return value
+    return tuple(above_zero(value, f"{block.source}: {key}") for value in values)
 
 
 def _seeds(block: Block, key: str) -> tuple[int, ...]:
-    values = _list(block, key)
+    values = array(block, key)
     if not values or any(type(value) is not int or not 0 <= value < 2**63 for value in values):
         raise FormatError(f"{block.source}: {key} is {values!r:.60}, expected whole numbers from 0")
     return tuple(values)
-
-
-def _list(block: Block, key: str) -> list[Any]:
-    values = block.values[key]
-    if not isinstance(values, list):
-        raise FormatError(f"{block.source}: {key} is {values!r:.60}, expected an array")
-    return values
