@@ -90,7 +90,7 @@ def law_runs(seed: int = 0) -> Iterator[TuningRun]:
                     },
                     tuning=tuning,
                     flops=flops,
-                    counted_flops=flops,
+                    counted_flops=tokens // 79_872 * 79_872 * cost,  # to the last whole step
                     n_params=n,
                     n_trained=n_trained(shape, tuning),
                     share=share,

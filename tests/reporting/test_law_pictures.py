@@ -38,8 +38,8 @@ def losses_of(runs: Iterable[TuningRun]) -> list[float]:
 
 
 def axes_of(laws: FittedLaws, stem: str, runs: list[TuningRun] | None = None) -> list[Any]:
-    drawn = {picture.stem: picture for picture in draw_law_pictures(laws, runs=runs or [])}
-    return list(drawn[stem].figure.axes)
+    drawn = draw_law_pictures(laws, runs=runs or [])
+    return list(next(picture for picture in drawn if picture.stem == stem).figure.axes)
 
 
 def test_the_frontier_drawn_is_the_least_loss_of_the_law_behind_the_runs(
@@ -54,6 +54,22 @@ def test_the_frontier_drawn_is_the_least_loss_of_the_law_behind_the_runs(
         for flops in bold.get_xdata()
     ]
     np.testing.assert_allclose(bold.get_ydata(), expected, rtol=3 * NOISE)
+
+
+def test_methods_are_compared_at_the_budget_that_both_were_asked_to_spend(
+    laws: FittedLaws, runs: list[TuningRun]
+) -> None:
+    right = axes_of(laws, "loss-budget")[1]
+    seen, _ = without_largest(runs)
+    for method, marker in (("full", "o"), ("lora", "s")):
+        (marks,) = (line for line in right.lines if line.get_marker() == marker)
+        for flops, percent in zip(marks.get_xdata(), marks.get_ydata(), strict=True):
+            best = {
+                name: losses_of(r for r in seen if (r.tuning.method, r.flops) == (name, flops))[0]
+                for name in ("full", "lora")
+            }
+            expected = 100 * (best[method] / min(best.values()) - 1)
+            assert percent == pytest.approx(expected, abs=1e-6)
 
 
 def test_every_run_is_a_mark_of_its_isoflop_profile(

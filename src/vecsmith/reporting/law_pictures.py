@@ -5,7 +5,8 @@ The one rule: laws say what is drawn as a line, runs what is drawn as a mark.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,13 +55,14 @@ def draw_law_pictures(
     Raises:
         MissingExtraError: If matplotlib or scipy is not installed.
     """
-    drawn = (
-        ("isoflop", "IsoFLOP profiles", _isoflop(laws)),
-        ("loss-budget", "Loss against budget", _loss_budget(laws, asked)),
-        ("optimal-size", "Optimal size against budget", _optimal_size(laws, asked)),
-        ("predicted", "Predicted against measured", _predicted(laws, runs)),
+    drawn: tuple[tuple[str, str, Callable[[], Any | None]], ...] = (
+        ("isoflop", "IsoFLOP profiles", partial(_isoflop, laws)),
+        ("loss-budget", "Loss against budget", partial(_loss_budget, laws, asked)),
+        ("optimal-size", "Optimal size against budget", partial(_optimal_size, laws, asked)),
+        ("predicted", "Predicted against measured", partial(_predicted, laws, runs)),
     )
-    for stem, title, figure in drawn:
+    for stem, title, draw in drawn:
+        figure = draw()
         if figure is not None:
             yield Picture(stem, title, figure)
 
@@ -125,7 +127,7 @@ def _loss_budget(laws: FittedLaws, asked: float | None) -> Any | None:
     frontiers = {method: laws.frontier(method) for method in laws.laws}
     return loss_budget_figure(
         {method: _losses(law, frontiers[method], logs) for method, law in laws.laws.items()},
-        crossings=_crossings(laws, frontiers),
+        crossings=_crossings(laws, frontiers, (logs[0], logs[-1])),
         asked=asked,
     )
 
@@ -134,16 +136,20 @@ def _losses(law: FittedLaw, frontier: LawFrontier, logs: np.ndarray[Any, Any]) -
     low, high = interval(frontier.draw_log_losses(logs), law.level, frontier.degrees)
     columns = (logs, frontier.log_loss(logs), low, high)
     line = [Banded(*row) for row in np.exp(np.stack(columns, axis=1)).tolist()]
-    flops, losses, _ = best_of_budgets(law.observations)
     observed = law.observations
+    _, losses, _ = best_of_budgets(observed)
+    # at the budget asked for, which methods share; each spends a little less, to a whole step
+    budgets = np.unique(observed.asked).tolist()
     return MethodLosses(
-        best=list(zip(flops.tolist(), losses.tolist(), strict=True)),
+        best=list(zip(budgets, losses.tolist(), strict=True)),
         others=list(zip(observed.counted.tolist(), observed.loss.tolist(), strict=True)),
         line=line,
     )
 
 
-def _crossings(laws: FittedLaws, frontiers: dict[str, LawFrontier]) -> list[Crossing]:
+def _crossings(
+    laws: FittedLaws, frontiers: dict[str, LawFrontier], log_range: tuple[float, float]
+) -> list[Crossing]:
     """Where the best method changes; crossings of two methods behind a third are left out."""
     found = []
     methods = list(frontiers)
@@ -153,7 +159,10 @@ def _crossings(laws: FittedLaws, frontiers: dict[str, LawFrontier]) -> list[Cros
             crossing = crossover(frontiers[a], frontiers[b], level=level)
             if crossing.flops is None or not _is_lowest(crossing.flops, (a, b), frontiers):
                 continue
-            words = f"{method_words(crossing.above)} better above"
+            if not log_range[0] <= np.log(crossing.flops) <= log_range[1]:
+                continue
+            beyond = ", outside of the runs" * crossing.extrapolated
+            words = f"{method_words(crossing.above)} better above{beyond}"
             ends = crossing.low or None, crossing.high if np.isfinite(crossing.high) else None
             found.append(Crossing(words=words, flops=crossing.flops, low=ends[0], high=ends[1]))
     return sorted(found, key=lambda crossing: crossing.flops)
@@ -171,11 +180,12 @@ def _optimal_size(laws: FittedLaws, asked: float | None) -> Any | None:
     models: dict[str, float] = {}
     for method, law in laws.laws.items():
         observed = law.observations
-        flops, _, names = best_of_budgets(observed)
+        _, _, names = best_of_budgets(observed)
+        asked_for = np.unique(observed.asked).tolist()
         sizes = dict(zip(observed.names, observed.n.tolist(), strict=True))
         models |= sizes
         methods[method] = MethodSizes(
-            best=[(at, sizes[name]) for at, name in zip(flops.tolist(), names, strict=True)],
+            best=[(at, sizes[name]) for at, name in zip(asked_for, names, strict=True)],
             line=[
                 Banded(best.flops, best.n, best.low, best.high) for best in best_sizes(law, budgets)
             ],

@@ -126,9 +126,9 @@ def _points(losses: MethodLosses) -> list[tuple[float, float]]:
 
 
 def _subtitle(shown: Mapping[str, MethodLosses]) -> str:
-    said = "marks: the best run of a method at a budget"
+    said = "marks: the best model of a method at a budget"
     if any(m.others for m in shown.values()):
-        said += ", the others faint"
+        said += ", all runs faint"
     if any(m.line for m in shown.values()):
         said += "; lines: the fit, thin where nothing was measured"
     if any(p.low is not None for m in shown.values() for p in m.line):
