@@ -136,14 +136,12 @@ def _token_bytes(
     block = _block_bytes(shape, tuning, narrow) + _attention_bytes(
         shape, length=length, narrow=narrow, attention=attention
     )
-    if gradient_checkpointing:
-        block, kept = 0, block  # the one that runs again
-        block = _FLOAT32 * shape.dim
-    else:
-        kept = 0
+    again = 0
+    if gradient_checkpointing:  # each block keeps its input, and one at a time runs again
+        again, block = block, _FLOAT32 * shape.dim
     # around the blocks: the embedding given to the first, the last state and its norm, the pooled
     around = 3 * _FLOAT32 * shape.dim
-    return n_blocks * block + kept + around
+    return n_blocks * block + again + around
 
 
 def _attention_bytes(shape: ModelShape, *, length: int, narrow: int, attention: Attention) -> int:
@@ -162,7 +160,7 @@ def _attention_bytes(shape: ModelShape, *, length: int, narrow: int, attention: 
 def _block_bytes(shape: ModelShape, tuning: Tuning, narrow: int) -> int:
     """What norms, linear layers and the function between the MLP's layers keep of a token."""
     inner = shape.block_linears[-1].n_in
-    n_bytes = _norm_bytes(shape, tuning) + narrow * inner * _n_wide(shape)
+    n_bytes = _norm_bytes(shape, tuning, narrow) + narrow * inner * _n_wide(shape)
     if tuning.method != "bias":  # matrices or adapters need what they read
         n_bytes += narrow * _n_inputs(shape, narrow)
     elif shape.family in _RELU:
@@ -180,12 +178,13 @@ def _n_inputs(shape: ModelShape, narrow: int) -> int:
     return shared + shape.n_heads * shape.head_dim + shape.block_linears[-1].n_in
 
 
-def _norm_bytes(shape: ModelShape, tuning: Tuning) -> int:
+def _norm_bytes(shape: ModelShape, tuning: Tuning, narrow: int) -> int:
     """Inputs of norms and of the block's halves in float32, and what a trained RMS norm scales."""
     wide = [norm for norm in shape.block_norms if not _is_of_heads(norm.name)]
     n_outputs = _n_norm_outputs(shape)
     n_kept = max(len(wide) - n_outputs, 0)
-    if n_outputs or tuning.method != "bias":  # else nobody asks for what the halves read
+    # without a norm before them the halves' inputs are kept by linear layers alone, if wide
+    if n_outputs or (tuning.method != "bias" and narrow == _FLOAT32):
         n_kept += 1 if _is_parallel(shape) else 2
     trains_norms = tuning.method in ("full", "freeze")
     if trains_norms:
