@@ -49,6 +49,11 @@ def cost_per_token(shape: ModelShape, tuning: Tuning) -> float:
 
     Raises:
         ValueError: If the tuning does not fit the model (no biases, no block left to train).
+
+    Example:
+        >>> from vecsmith.planning.catalogue import load_catalogue
+        >>> cost_per_token(load_catalogue()[0].shape, Tuning())
+        7139328.0
     """
     used, passed, updated = counted_parameters(shape, tuning)
     return float(2 * used + 2 * passed + 2 * updated)
