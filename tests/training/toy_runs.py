@@ -96,7 +96,11 @@ def in_child(work: Callable[..., None], *arguments: Any) -> int | None:
     context.set_forkserver_preload(["vecsmith.training", __name__])
     process = context.Process(target=work, args=arguments)
     process.start()
-    process.join(120)
+    process.join(600)
+    if process.is_alive():
+        process.kill()  # or it would go on beside the next test
+        process.join()
+        raise TimeoutError("a child went on for 600 seconds")
     return process.exitcode
 
 
