@@ -63,6 +63,10 @@ def fit(
       vecsmith fit runs/ --out laws.json --plots pictures/
     """
     _check(out, draws, level, delta)
+    if plots is not None:
+        from vecsmith._extras import require
+
+        require("matplotlib", extra="plot", purpose="draw figures")
     from vecsmith.planning.laws import fit_laws
     from vecsmith.planning.laws.unseen import predict_unseen, without_largest
     from vecsmith.results.tuning_runs import read_runs
@@ -150,6 +154,9 @@ def _coefficients(method: str, law: FittedLaw) -> str:
     fixed = law.identifiable
     lines = [[method, "value", f"{law.level:.0%} interval", ""]]
     for name, (low, high) in law.intervals.items():
+        if name in {"a_s", "b_s"} and not law.surface.with_share:
+            lines.append([name, "-", "-", "left out: the trained share does not vary"])
+            continue
         value = law.law.coefficients[name]
         known = "" if name in fixed else "not fixed by these runs"
         lines.append([name, f"{value:.4g}", f"{low:.4g} to {high:.4g}", known])
@@ -222,6 +229,7 @@ def _law_facts(law: FittedLaw) -> dict[str, Any]:
         "runs": len(law.observations),
         "r2": law.r2,
         "noise": law.noise,
+        "model_noise": law.model_noise,
         "mean_error": law.mean_error,
         "held_out": [asdict(each) for each in law.held_out],
         "warnings": list(law.warnings),

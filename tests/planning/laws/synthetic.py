@@ -7,40 +7,25 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks._scaling_laws import (
+    BUDGETS,
+    CHINCHILLA,
+    FULL,
+    LORA,
+    RANKS,
+    SHAPES,
+    n_of,
+)
 from vecsmith.planning.laws import LossLaw
 from vecsmith.results.tuning import Tuning
 from vecsmith.results.tuning_runs import TuningRun, key_of
 
-FULL = LossLaw(
-    form="hoffmann",
-    coefficients={"E": 0.4, "A": 60.0, "B": 300.0, "alpha": 0.3, "beta": 0.35},
-)
-# Hoffmann et al. 2022, arXiv 2203.15556, appendix D.3
-CHINCHILLA = LossLaw(
-    form="hoffmann",
-    coefficients={"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28},
-)
-LORA = LossLaw(
-    form="nds",
-    coefficients={
-        "C": 0.35, "a_d": -1.2, "b_d": 75.0, "a_s": 120.0, "b_s": 2.0, "c_s": 330.0,
-        "alpha": 0.3, "beta": 0.36,
-    },
-)  # fmt: skip
-BUDGETS = tuple(1.5e15 * 4.0**i for i in range(6))
-# Pythia's shapes (Ziarko et al. 2024, section 4.1): layers, width
-SHAPES = ((6, 256), (6, 512), (12, 768), (24, 1024), (16, 2048), (24, 2048), (32, 2560))
-RANKS = (8, 32, 128, 512)
+__all__ = ["BUDGETS", "CHINCHILLA", "FULL", "LORA", "RANKS", "SHAPES", "run_of", "sizes", "sweep"]
 
 
 def sizes() -> NDArray[np.float64]:
     """N of each shape: L (12 d^2 + 13 d) + 2 d."""
     return np.array([n_of(layers, dim) for layers, dim in SHAPES], np.float64)
-
-
-def n_of(layers: int, dim: int) -> int:
-    """Non-embedding parameters of a GPT-NeoX model."""
-    return layers * (12 * dim**2 + 13 * dim) + 2 * dim
 
 
 def run_of(

@@ -5,22 +5,35 @@ resample that lacks the largest would say little. So the runs stay and their res
 with replacement, each first divided by sqrt(1 - leverage), as a run that pulls the law towards
 itself shows less of its own noise (Davison and Hinkley 1997, "Bootstrap Methods and their
 Application", section 6.3).
+
+Runs of one model share what that model happens to be: base models of a ladder were each trained
+once, and lie off any smooth law by amounts of their own. Where the residuals show that, what they
+share is drawn for each model anew, beside the noise of the runs.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from vecsmith._extras import require
 from vecsmith.planning.laws.forms import Floats
 from vecsmith.planning.laws.solving import solve
 from vecsmith.planning.laws.surface import Points, Surface
 
-__all__ = ["Tangent", "bootstrap", "tangent"]
+__all__ = ["Noise", "Tangent", "bootstrap", "f_test", "noise_of", "tangent"]
 
 # A run that alone fixes a parameter has leverage 1 and no residual to divide.
 _MOST_LEVERAGE = 0.95
 # Directions that hardly move the loss are not estimated and cost no degree of freedom.
 _LEAST_SINGULAR = 1e-7
+_LEAST_OUTSIDE = 1e-6
+# Residuals farther out than this many standard deviations are outliers.
+_OUTLIER = 4.0
+# Models are taken to share something where chance would show as much this rarely.
+_SHARED_ALARM = 0.05
 
 
 class Tangent:
@@ -41,13 +54,39 @@ class Tangent:
         """Runs less parameters that they fix."""
         return len(self.residuals) - int(self.basis.shape[1])
 
-    @property
-    def inflated(self) -> Floats:
-        """Residuals as wide as the noise, centred, [R]."""
-        leverage = np.minimum((self.basis**2).sum(axis=1), _MOST_LEVERAGE)
-        wide = self.residuals / np.sqrt(1 - leverage)
-        centred: Floats = wide - wide.mean()
-        return centred
+    def beyond(self, columns: Floats) -> Floats:
+        """Orthonormal columns of what `columns` [R, C] hold outside of the plane, [R, rank]."""
+        rest = columns - self.basis @ (self.basis.T @ columns)
+        lengths = np.linalg.norm(columns, axis=0)
+        left, singular, _ = np.linalg.svd(
+            rest / np.where(lengths > 0, lengths, 1), full_matrices=False
+        )
+        outside: Floats = left[:, singular > _LEAST_OUTSIDE]
+        return outside
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """What scatters runs about a law.
+
+    Attributes:
+        residuals: As wide as the noise of runs, centred, [R].
+        model_spread: Standard deviation of what all runs of a model share; 0 where none shows.
+        models: Number of each run's model, [R].
+    """
+
+    residuals: Floats
+    model_spread: float
+    models: NDArray[np.intp]
+
+    def draw(self, random: np.random.Generator, n_draws: int) -> Floats:
+        """Noise of the R runs, [n_draws, R]."""
+        n_runs = len(self.residuals)
+        drawn = self.residuals[random.integers(0, n_runs, (n_draws, n_runs))]
+        if self.model_spread > 0:
+            shared = random.normal(0, self.model_spread, (n_draws, int(self.models.max()) + 1))
+            drawn = drawn + shared[:, self.models]
+        return drawn
 
 
 def tangent(surface: Surface, points: Points, log_loss: Floats, parameters: Floats) -> Tangent:
@@ -62,11 +101,54 @@ def tangent(surface: Surface, points: Points, log_loss: Floats, parameters: Floa
     return Tangent(basis, log_loss - fitted[0])
 
 
+def noise_of(plane: Tangent, n: Floats) -> Noise:
+    """The noise that the residuals show, of runs and of models told apart by their sizes `n` [R].
+
+    What models share is an analysis of variance: what of the sizes' own means is outside of the
+    plane is as wide as the noise of runs where models share nothing.
+    """
+    _, models = np.unique(n, return_inverse=True)
+    columns = np.eye(int(models.max()) + 1)[models]
+    outside = plane.beyond(columns)
+    explained, unexplained, n_left = split(plane, outside)
+    residuals, basis = plane.residuals, plane.basis
+    spread = 0.0
+    if f_test(explained, outside.shape[1], unexplained, n_left) < _SHARED_ALARM:
+        beyond = explained - outside.shape[1] * unexplained / n_left
+        spread = float(np.sqrt(max(beyond, 0.0) / ((outside.T @ columns) ** 2).sum()))
+        residuals = residuals - outside @ (outside.T @ residuals)
+        basis = np.concatenate([basis, outside], axis=1)
+    leverage = np.minimum((basis**2).sum(axis=1), _MOST_LEVERAGE)
+    wide = residuals / np.sqrt(1 - leverage)
+    return Noise(wide - wide.mean(), spread, models)
+
+
+def split(plane: Tangent, outside: Floats) -> tuple[float, float, int]:
+    """Squares of the residuals inside and outside of `outside`, and degrees of the latter.
+
+    Residuals beyond four standard deviations count as that: one bad run is not a pattern.
+    """
+    limit = _OUTLIER * float(np.median(np.abs(plane.residuals))) / 0.6745
+    residuals = np.clip(plane.residuals, -limit, limit)
+    explained = float(((outside.T @ residuals) ** 2).sum())
+    unexplained = max(float(residuals @ residuals) - explained, 0.0)
+    return explained, unexplained, plane.degrees - int(outside.shape[1])
+
+
+def f_test(explained: float, n_explained: int, unexplained: float, n_left: int) -> float:
+    """P-value of so much explained; 1 where there is too little to tell, or to explain."""
+    if n_explained < 1 or n_left < 3 or explained <= 1e-18 * n_left:
+        return 1.0
+    stats = require("scipy.stats", extra="plan", purpose="check scaling laws")
+    ratio = (explained / n_explained) / max(unexplained / n_left, 1e-300)
+    return float(stats.f.sf(ratio, n_explained, n_left))
+
+
 def bootstrap(
     surface: Surface,
     points: Points,
     parameters: Floats,
-    inflated: Floats,
+    noise: Noise,
     *,
     delta: float,
     n_bootstrap: int,
@@ -74,8 +156,6 @@ def bootstrap(
 ) -> Floats:
     """Parameters of the fits to `n_bootstrap` data sets drawn around the law, [B, P]."""
     random = np.random.default_rng(seed)
-    n_runs = len(inflated)
-    fitted = surface.log_loss(parameters[None], points)
-    drawn = fitted + inflated[random.integers(0, n_runs, (n_bootstrap, n_runs))]
+    drawn = surface.log_loss(parameters[None], points) + noise.draw(random, n_bootstrap)
     start = np.repeat(parameters[None], n_bootstrap, axis=0)
     return solve(surface, points, drawn, np.ones_like(drawn), start, delta=delta).parameters

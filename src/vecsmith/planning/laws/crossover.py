@@ -14,7 +14,7 @@ __all__ = ["Crossover", "crossover", "probability_better"]
 
 # Budgets asked beyond those of the runs, either side: a crossing farther off means nothing.
 _REACH = 1000.0
-_STEPS = 600
+_STEPS = 240
 # Draws of the one frontier meet this many orders of the other's: more differences, steadier ends.
 _PAIRINGS = 5
 
@@ -144,4 +144,14 @@ def _where_zero(logs: Floats, least: Floats, most: Floats, near: float) -> tuple
         start = int(np.flatnonzero(inside)[np.argmin(np.abs(logs[inside] - near))])
     first = start - int(np.argmin(np.append(inside[start::-1], False))) + 1
     last = start + int(np.argmin(np.append(inside[start:], False))) - 1
-    return min(float(logs[first]), near), max(float(logs[last]), near)
+    # The bound that excludes zero one step farther out crosses it in between.
+    low = _crossed(logs, least, most, first, first - 1) if first > 0 else float(logs[0])
+    high = _crossed(logs, least, most, last, last + 1) if last < len(logs) - 1 else float(logs[-1])
+    return min(low, near), max(high, near)
+
+
+def _crossed(logs: Floats, least: Floats, most: Floats, inner: int, outer: int) -> float:
+    """Where zero leaves the interval, from place `inner`, where it is in, to `outer`."""
+    bound = least if least[outer] > 0 else most
+    share = bound[inner] / (bound[inner] - bound[outer])
+    return float(logs[inner] + share * (logs[outer] - logs[inner]))

@@ -98,6 +98,8 @@ class FittedLaw:
         delta: Residual of log loss from where Huber's loss was linear.
         level: Of the intervals.
         degrees: Runs less parameters that they fix.
+        model_noise: Standard deviation of log loss that all runs of a model share, as base models
+            lie off any law by amounts of their own; 0 where the runs do not show it.
         held_out: How the law does on runs that a fit did not see.
         warnings: What to know before the law is used, in words.
     """
@@ -109,6 +111,7 @@ class FittedLaw:
     delta: float
     level: float
     degrees: int
+    model_noise: float = 0.0
     held_out: tuple[HeldOut, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -134,6 +137,11 @@ class FittedLaw:
     def noise(self) -> float:
         """Standard deviation of log loss about the law: 0.02 is 2 % of the loss."""
         return float(np.sqrt((self.residuals**2).sum() / self.degrees))
+
+    @property
+    def run_noise(self) -> float:
+        """Standard deviation of one new run of one new model about the law."""
+        return float(np.hypot(self.noise, self.model_noise))
 
     @property
     def mean_error(self) -> float:
@@ -198,7 +206,7 @@ class FittedLaw:
         log_draws = np.log(self.draw_losses(n, tokens, share))
         low, high = np.exp(interval(log_draws, self.level, self.degrees))
         # The same draws each time, so that equal questions have equal answers.
-        noise = np.random.default_rng(0).normal(0, self.noise, (8, len(log_draws)))
+        noise = np.random.default_rng(0).normal(0, self.run_noise, (8, len(log_draws)))
         run_low, run_high = np.exp(interval((log_draws + noise).ravel(), self.level, self.degrees))
         loss = float(self.loss(n, tokens, share))
         return Prediction(

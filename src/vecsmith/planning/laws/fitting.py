@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from vecsmith.planning.laws.best_fit import best_fit
-from vecsmith.planning.laws.bootstrap import bootstrap, tangent
+from vecsmith.planning.laws.bootstrap import bootstrap, noise_of, tangent
 from vecsmith.planning.laws.fitted_law import FittedLaw
 from vecsmith.planning.laws.forms import Form, checked_form
 from vecsmith.planning.laws.intervals import checked_level
@@ -76,9 +76,8 @@ def fit_law(
     log_loss = np.log(observed.loss)
     best, used = best_fit(surface, points, log_loss, delta=delta, n_starts=n_starts)
     plane = tangent(surface, points, log_loss, best)
-    draws = bootstrap(
-        surface, points, best, plane.inflated, delta=used, n_bootstrap=n_bootstrap, seed=seed
-    )
+    noise = noise_of(plane, observed.n)
+    draws = bootstrap(surface, points, best, noise, delta=used, n_bootstrap=n_bootstrap, seed=seed)
     fitted = FittedLaw(
         surface=surface,
         parameters=best,
@@ -87,6 +86,7 @@ def fit_law(
         delta=used,
         level=level,
         degrees=max(plane.degrees, 1),
+        model_noise=noise.model_spread,
     )
     if not validate:
         return fitted

@@ -13,11 +13,13 @@ from vecsmith.planning.laws.fitted_law import FittedLaw, HeldOut
 from vecsmith.planning.laws.forms import Floats, Form
 from vecsmith.planning.laws.frontier import FrontierLine
 from vecsmith.planning.laws.observations import Observations
-from vecsmith.planning.laws.surface import Surface
+from vecsmith.planning.laws.surface import Points, Surface
 from vecsmith.results.fields import Block
 
 __all__ = ["law_of", "line_of", "plain_law", "plain_line"]
 
+# e**100 is more than any number of parameters or tokens
+_MOST_LOG: Final = 100.0
 _ARRAYS: Final = ("n", "tokens", "loss", "share", "flops", "budget")
 
 
@@ -37,6 +39,7 @@ def plain_law(fitted: FittedLaw) -> dict[str, Any]:
         "level": fitted.level,
         "delta": fitted.delta,
         "degrees": fitted.degrees,
+        "model_noise": fitted.model_noise,
         "warnings": list(fitted.warnings),
         "held_out": [asdict(held) for held in fitted.held_out],
         "surface": {
@@ -63,8 +66,14 @@ def law_of(block: Block, form: Form) -> FittedLaw:
     """
     of_surface = block.block("surface")
     ends = of_surface.numbers("ends")
-    if len(ends) != 2 or not ends[0] < ends[1]:
+    if len(ends) != 2 or not -_MOST_LOG < ends[0] < ends[1] < _MOST_LOG:
         raise FormatError(f"{of_surface.source}: ends are {ends}, expected two, ascending")
+    for name in ("log_n", "log_tokens"):
+        if not 0 <= of_surface.number(name) < _MOST_LOG:
+            raise FormatError(
+                f"{of_surface.source}: {name} is {of_surface.number(name):g}, expected a logarithm "
+                f"of 0 to {_MOST_LOG:g}"
+            )
     surface = Surface(
         form=form,
         with_share=of_surface.flag("with_share") and form == "nds",
@@ -89,11 +98,13 @@ def law_of(block: Block, form: Form) -> FittedLaw:
         delta=block.number("delta"),
         level=block.number("level"),
         degrees=degrees,
+        model_noise=block.number("model_noise"),
         held_out=tuple(_held_out(each) for each in block.blocks("held_out")),
         warnings=block.texts("warnings"),
     )
     if not 0 < fitted.level < 1:
         raise FormatError(f"{block.source}: level is {fitted.level}, expected one between 0 and 1")
+    _check_losses(fitted, block)
     return fitted
 
 
@@ -142,6 +153,19 @@ def _rows(block: Block, key: str, rows: list[Any], width: int) -> Floats:
             raise FormatError(f"{where}[{i}] has {len(numbers)} numbers, expected {width}")
         checked.append(numbers)
     return np.array(checked, np.float64)
+
+
+def _check_losses(fitted: FittedLaw, block: Block) -> None:
+    """Refuses a law that gives its own runs no loss; one of a fit gives each a positive one."""
+    runs = fitted.observations
+    points = Points.of(runs.n, runs.tokens, runs.share)
+    every = np.concatenate([fitted.parameters[None], fitted.draws])
+    with np.errstate(all="ignore"):
+        losses = fitted.surface.log_loss(every, points)
+    if not np.isfinite(losses).all():
+        raise FormatError(
+            f"{block.source}: gives runs of its own no positive loss, expected the law of a fit"
+        )
 
 
 def _within(surface: Surface, parameters: Floats, block: Block) -> Floats:

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from vecsmith._extras import require
 from vecsmith.planning.laws.best_fit import best_fit
-from vecsmith.planning.laws.bootstrap import Tangent, tangent
+from vecsmith.planning.laws.bootstrap import Tangent, f_test, split, tangent
 from vecsmith.planning.laws.fitted_law import FittedLaw, HeldOut
 from vecsmith.planning.laws.forms import Floats, Form
 from vecsmith.planning.laws.observations import Observations
@@ -123,12 +122,11 @@ def _misfits(fitted: FittedLaw, plane: Tangent) -> Iterator[str]:
             f"wrong form: the residuals bend with size and tokens, by {bend:.1%} of the loss "
             f"beyond noise; do not extrapolate with this {fitted.form} law"
         )
-    sizes = np.equal.outer(runs.n, np.unique(runs.n)).astype(np.float64)
-    apart = pattern_of(plane, sizes) if sizes.shape[1] < len(runs) / 2 else None
-    if apart is not None:
+    if fitted.model_noise > 0:
         yield (
-            f"models lie off the law by {apart:.1%} of the loss beyond the noise, each by its own: "
-            "the intervals take runs for independent and are too narrow for another model"
+            f"models lie off the law by {fitted.model_noise:.1%} of the loss, each by its own, "
+            f"beside the {fitted.noise:.1%} of runs: the intervals allow for it, as far as "
+            f"{len(np.unique(runs.n))} models can show it"
         )
     if fitted.form == "hoffmann":
         yield from _rival(fitted, plane)
@@ -151,7 +149,7 @@ def _rival(fitted: FittedLaw, plane: Tangent) -> Iterator[str]:
     before, after = (
         float((np.clip(t.residuals, -limit, limit) ** 2).sum()) for t in (plane, wider)
     )
-    if _p_value(before - after, extra, after, wider.degrees) < _ALARM:
+    if f_test(before - after, extra, after, wider.degrees) < _ALARM:
         yield (
             f"wrong form: an nds law leaves residuals of {np.sqrt(after / wider.degrees):.1%} "
             f"where this hoffmann law leaves {np.sqrt(before / plane.degrees):.1%}: fit that form"
@@ -165,21 +163,12 @@ def pattern_of(plane: Tangent, columns: Floats) -> float | None:
     chosen for power laws). The answer is a standard deviation of log loss, or None where chance
     explains it: 1 time in 100 it says otherwise of a right law.
     """
-    rest = columns - plane.basis @ (plane.basis.T @ columns)
-    scale = np.linalg.norm(columns, axis=0)
-    left, singular, _ = np.linalg.svd(rest / np.where(scale > 0, scale, 1), full_matrices=False)
-    basis = left[:, singular > 1e-6]
-    n_left = plane.degrees - basis.shape[1]
-    if not basis.shape[1] or n_left < 3:
+    outside = plane.beyond(columns)
+    explained, unexplained, n_left = split(plane, outside)
+    if f_test(explained, outside.shape[1], unexplained, n_left) >= _ALARM:
         return None
-    spread = float(np.median(np.abs(plane.residuals))) / 0.6745
-    residuals = np.clip(plane.residuals, -_OUTLIER * spread, _OUTLIER * spread)
-    explained = float(((basis.T @ residuals) ** 2).sum())
-    unexplained = max(float(residuals @ residuals) - explained, 0.0)
-    if _p_value(explained, basis.shape[1], unexplained, n_left) >= _ALARM:
-        return None
-    beyond = explained - basis.shape[1] * unexplained / n_left
-    return float(np.sqrt(max(beyond, 0.0) / len(residuals)))
+    beyond = explained - outside.shape[1] * unexplained / n_left
+    return float(np.sqrt(max(beyond, 0.0) / len(plane.residuals)))
 
 
 def _bends(runs: Observations) -> Floats:
@@ -191,12 +180,3 @@ def _bends(runs: Observations) -> Floats:
     pairs = [(a, b) for i, a in enumerate(centred) for b in centred[i:]]
     bends: Floats = np.stack([a * b for a, b in pairs], axis=1)
     return bends
-
-
-def _p_value(explained: float, n_explained: int, unexplained: float, n_left: int) -> float:
-    """Of an F-test; residuals that are zero to rounding show nothing."""
-    if explained <= 1e-18 * n_left or n_left < 1:
-        return 1.0
-    stats = require("scipy.stats", extra="plan", purpose="check scaling laws")
-    ratio = (explained / n_explained) / max(unexplained / n_left, 1e-300)
-    return float(stats.f.sf(ratio, n_explained, n_left))
