@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
 from vecsmith.cli._train_arguments import split_once
 
 if TYPE_CHECKING:
+    from vecsmith.execution.calibration import Calibration
     from vecsmith.planning.accelerators import Accelerator
     from vecsmith.planning.budget import Budget, Precision
     from vecsmith.planning.catalogue import CatalogueEntry
@@ -67,29 +68,25 @@ def plan_of(asked: PlanRequest) -> tuple[Plan, FittedLaws | None]:
         FormatError: If a file is broken.
     """
     _check(asked)
-    from vecsmith.planning.accelerators import find_accelerator
     from vecsmith.planning.planner import make_plan
-    from vecsmith.planning.presets import load_preset
 
-    accelerator = find_accelerator(asked.gpu or load_preset()["reference_accelerator"])
-    precision = asked.settings["precision"]
-    if precision is None:
-        precision = "bfloat16" if "bfloat16" in accelerator.peak_flops else "float32"
-    laws = _laws(asked)
+    laws, catalogue = _laws(asked), _catalogue(asked)
+    machine = _machine(asked)
     made = make_plan(
-        _budget(asked, accelerator, precision),
-        catalogue=_catalogue(asked),
+        _budget(asked, machine),
+        catalogue=catalogue,
         laws=laws,
         data=_data(asked),
         serving=_serving(asked),
-        settings=asked.settings,
+        settings={**asked.settings, "precision": machine.precision},
         limits={**asked.limits, "n_devices": asked.n_gpus},
-        memory=_memory(asked, accelerator),
+        memory=_memory(asked, machine.accelerator),
         menu=_menu(asked),
         learning_rates=_learning_rates(asked),
         size_rule=asked.size_rule,
-        accelerator=accelerator,
-        mfu=asked.mfu,
+        accelerator=machine.accelerator,
+        mfu=machine.mfu,
+        mfu_mark=machine.mark,
         price_per_hour=asked.price_per_hour,
         carbon_intensity=asked.carbon_intensity,
     )
@@ -120,32 +117,93 @@ def _check(asked: PlanRequest) -> None:
         raise typer.BadParameter(f"--gpus {asked.n_gpus}, expected 1 or more")
 
 
-def _budget(asked: PlanRequest, accelerator: Accelerator, precision: Precision) -> Budget:
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """What a run is done on: a share of its peak where one is given or was measured."""
+
+    accelerator: Accelerator
+    precision: Precision
+    mfu: float | None
+    mark: Mark
+
+
+def _machine(asked: PlanRequest) -> _Machine:
+    from vecsmith.planning.accelerators import find_accelerator
+    from vecsmith.planning.presets import load_preset
+
+    if asked.calibrate and asked.gpu is None:
+        return _this_machine(asked)
+    accelerator = find_accelerator(asked.gpu or load_preset()["reference_accelerator"])
+    precision: Precision = asked.settings["precision"] or (
+        "bfloat16" if "bfloat16" in accelerator.peak_flops else "float32"
+    )
+    if not asked.calibrate:
+        return _Machine(accelerator, precision, asked.mfu, "given")
+    from vecsmith.planning.budget import peak_of
+
+    rate = _measured(asked, precision).flops_per_second
+    mfu = rate / peak_of(accelerator, precision)
+    if mfu > 1:
+        raise typer.BadParameter(
+            f"--gpu {asked.gpu} with --calibrate: this machine does {rate:.3g} FLOP/s, more than "
+            "its peak, expected the GPU of this machine, or no --gpu"
+        )
+    return _Machine(accelerator, precision, mfu, "measured")
+
+
+def _this_machine(asked: PlanRequest) -> _Machine:
+    """The machine that the command runs on, as fast as it was measured to be."""
+    from vecsmith.planning.accelerators import Accelerator
+
+    found = _measured(asked, asked.settings["precision"] or "auto")
+    precision: Precision = "bfloat16" if found.precision == "bfloat16" else "float32"
+    mfu = found.mfu or 1.0
+    accelerator = Accelerator(
+        name=f"this machine ({found.device})",
+        peak_flops={precision: found.flops_per_second / mfu},
+        provenance=f"measured over {found.seconds:.0f} s of training",
+    )
+    return _Machine(accelerator, precision, mfu, "measured")
+
+
+def _measured(asked: PlanRequest, precision: Literal["auto", "float32", "bfloat16"]) -> Calibration:
+    from vecsmith._extras import require
+    from vecsmith.cli._console import note
+
+    require("torch", extra="train", purpose="measure how fast this machine trains")
+    from vecsmith.execution.calibration import calibrate
+
+    note("measuring how fast this machine trains", quiet=asked.quiet)
+    return calibrate(precision=precision, max_length=asked.settings["max_length"] or 75)
+
+
+def _budget(asked: PlanRequest, machine: _Machine) -> Budget:
     from vecsmith.planning.budget import Budget
     from vecsmith.planning.presets import load_preset
 
     if asked.flops is not None:
         return Budget(flops=asked.flops)
-    mark: Mark = "assumed" if asked.mfu is None else "given"
-    shares = load_preset()["mfu"]
-    mfu = shares[len(shares) // 2] if asked.mfu is None else asked.mfu
+    mfu, mark = machine.mfu, machine.mark
+    if mfu is None:
+        shares = load_preset()["mfu"]
+        mfu, mark = shares[len(shares) // 2], "assumed"
     if asked.gpu_hours is not None:
         return Budget.from_hours(
             asked.gpu_hours,
-            accelerator,
+            machine.accelerator,
             mfu=mfu,
             mfu_mark=mark,
-            precision=precision,
+            precision=machine.precision,
         )
     assert asked.money is not None
     assert asked.price_per_hour is not None
     return Budget.from_money(
         asked.money,
-        accelerator,
+        machine.accelerator,
         price_per_hour=asked.price_per_hour,
         mfu=mfu,
         mfu_mark=mark,
-        precision=precision,
+        precision=machine.precision,
     )
 
 

@@ -40,7 +40,8 @@ def read_record(kind: type[T], block: Block) -> T:
     Raises:
         FormatError: If one is missing, of another type, or makes no sense.
     """
-    values = {name: _read(hint, block, name) for name, hint in _hints(kind).items()}
+    hints: dict[str, Any] = _hints(kind)  # type: ignore[arg-type]
+    values = {name: _read(hint, block, name) for name, hint in hints.items()}
     try:
         return kind(**values)
     except (ValueError, TypeError) as error:
@@ -48,10 +49,10 @@ def read_record(kind: type[T], block: Block) -> T:
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: Any) -> dict[str, Any]:
     """Type of each field."""
     hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(kind)}  # type: ignore[arg-type]
+    return {field.name: hints[field.name] for field in fields(kind)}
 
 
 def _read(hint: Any, block: Block, name: str) -> Any:

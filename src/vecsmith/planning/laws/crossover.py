@@ -8,7 +8,7 @@ import numpy as np
 
 from vecsmith.planning.laws.forms import Floats
 from vecsmith.planning.laws.frontier import Frontier
-from vecsmith.planning.laws.intervals import checked_level, tail
+from vecsmith.planning.laws.intervals import centred_interval, centred_share, checked_level
 
 __all__ = ["Crossover", "crossover", "probability_better"]
 
@@ -64,7 +64,7 @@ def crossover(a: Frontier, b: Frontier, *, level: float = 0.9, reach: float = _R
     guess = a.log_loss(logs) - b.log_loss(logs)
     middle = 0.5 * (np.log(low) + np.log(high))
     crossing = _nearest_zero(logs, guess, middle)
-    least, most = _difference_interval(a, b, logs, level)
+    least, most = _difference_interval(a, b, logs, guess, level)
     ends = _where_zero(logs, least, most, middle if crossing is None else crossing)
     # Where they do not cross, one is better all over, and is named on both sides.
     before = np.sum(guess) if crossing is None else np.interp(crossing - 1e-3, logs, guess)
@@ -91,9 +91,9 @@ def probability_better(a: Frontier, b: Frontier, flops: float) -> float:
     """
     if not (np.isfinite(flops) and flops > 0):
         raise ValueError(f"flops is {flops}, expected a positive number")
-    differences = _differences(a, b, np.log([flops]))
-    # A draw on zero counts half: of two equal frontiers neither is better.
-    return float((differences < 0).mean() + 0.5 * (differences == 0).mean())
+    logs = np.log([flops])
+    guess = a.log_loss(logs) - b.log_loss(logs)
+    return float(centred_share(_differences(a, b, logs), guess)[0])
 
 
 def _differences(a: Frontier, b: Frontier, logs: Floats) -> Floats:
@@ -109,7 +109,7 @@ def _differences(a: Frontier, b: Frontier, logs: Floats) -> Floats:
 
 
 def _difference_interval(
-    a: Frontier, b: Frontier, logs: Floats, level: float
+    a: Frontier, b: Frontier, logs: Floats, guess: Floats, level: float
 ) -> tuple[Floats, Floats]:
     """Ends of the interval of the difference at each budget, [G] each."""
     differences = _differences(a, b, logs)
@@ -117,9 +117,7 @@ def _difference_interval(
     # Welch and Satterthwaite: degrees of a sum of two estimated variances
     parts = of_a**2 / max(a.degrees, 1) + of_b**2 / max(b.degrees, 1)
     degrees = float((of_a + of_b) ** 2 / parts) if parts > 0 else float(a.degrees + b.degrees)
-    beyond = tail(level, degrees)
-    least, most = np.quantile(differences, [beyond, 1 - beyond], axis=0, method="weibull")
-    return least, most
+    return centred_interval(differences, guess, level, degrees)
 
 
 def _nearest_zero(logs: Floats, values: Floats, middle: float) -> float | None:

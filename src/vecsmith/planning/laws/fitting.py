@@ -91,7 +91,7 @@ def fit_law(
     if not validate:
         return fitted
     checked = replace(fitted, held_out=tuple(hold_out(observed, form, delta=delta)))
-    return replace(checked, warnings=tuple(cautions(checked, plane)))
+    return replace(checked, warnings=tuple(cautions(checked)))
 
 
 def _check_numbers(delta: float | None, n_starts: int, n_bootstrap: int) -> None:

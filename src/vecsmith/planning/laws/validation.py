@@ -68,9 +68,11 @@ def _held_out_error(
     return error
 
 
-def cautions(fitted: FittedLaw, plane: Tangent) -> Iterator[str]:
+def cautions(fitted: FittedLaw) -> Iterator[str]:
     """What to know before the law is used, in words."""
     runs = fitted.observations
+    points = Points.of(runs.n, runs.tokens, runs.share)
+    plane = tangent(fitted.surface, points, np.log(runs.loss), fitted.parameters)
     if plane.degrees < _FEW_DEGREES:
         yield (
             f"{len(runs)} runs fix {plane.basis.shape[1]} parameters: {plane.degrees} degrees of "
