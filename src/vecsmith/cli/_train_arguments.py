@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from vecsmith.results.tuning import Tuning, TuningMethod
 
 
 def named_source(text: str) -> tuple[str | None, str]:
@@ -38,6 +42,39 @@ def parse_roles(given: str | None) -> dict[str, str] | list[str] | None:
     if all("=" in part for part in parts):
         return dict(split_once(part, "--roles") for part in parts)
     return parts
+
+
+def tuning_of(
+    method: TuningMethod | None, frozen_blocks: int | None, rank: int | None, alpha: float | None
+) -> Tuning | None:
+    """What is trained, None where nothing is said of it."""
+    from vecsmith.results.tuning import Tuning
+
+    if method is None and frozen_blocks is None and rank is None and alpha is None:
+        return None
+    for name, given, own in (
+        ("--frozen-blocks", frozen_blocks, "freeze"),
+        ("--rank", rank, "lora"),
+        ("--lora-alpha", alpha, "lora"),
+    ):
+        if given is not None and method != own:
+            found = "" if method is None else f" with --tuning {method}"
+            raise typer.BadParameter(f"{name} {given}{found}, expected it with --tuning {own}")
+    if method == "lora" and rank is None:
+        raise typer.BadParameter("--tuning lora without --rank, expected one, as in --rank 32")
+    if method == "freeze" and frozen_blocks is None:
+        raise typer.BadParameter(
+            "--tuning freeze without --frozen-blocks, expected one: 0 freezes the embeddings alone"
+        )
+    try:
+        return Tuning(
+            method=method or "full",
+            frozen_blocks=frozen_blocks or 0,
+            rank=rank or 0,
+            alpha=alpha or 0.0,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(f"--tuning {method}: {error}") from None
 
 
 def parse_dims(given: str | None) -> tuple[int, ...] | None:

@@ -17,6 +17,12 @@ def print_result(result: Mapping[str, Any]) -> None:
         f"{count(result['pairs'])} pairs, {count(round(result['examples_per_second']))} "
         f"examples/s{best}"
     )
+    if "tokens" in result:
+        weights = result["weights"]
+        print(
+            f"  {count(result['tokens'])} tokens; {count(weights['trained'])} weights trained, "
+            f"{count(weights['frozen'])} as they were"
+        )
     if result["score"] is not None and result["score_at_start"] is not None:
         before, after = 100 * result["score_at_start"], 100 * result["score"]
         print(

@@ -17,10 +17,12 @@ from vecsmith.cli._train_arguments import (
     parse_layers,
     parse_roles,
     split_once,
+    tuning_of,
 )
 from vecsmith.cli._train_result import print_result
 
-Pooling = Literal["mean", "cls", "last"]
+Pooling = Literal["mean", "cls", "last", "max"]
+Method = Literal["full", "freeze", "bias", "lora"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Schedule = Literal["linear", "cosine", "constant"]
 Sampling = Literal["proportional", "round_robin", "temperature"]
@@ -76,6 +78,22 @@ def transformer(
     pooling: Annotated[
         Pooling | None, typer.Option(help="How token states become a vector (default: as --base).")
     ] = None,
+    tuning: Annotated[
+        Method | None,
+        typer.Option(
+            help="What is trained: full, freeze (the last blocks), bias, or lora (default: full)."
+        ),
+    ] = None,
+    frozen_blocks: Annotated[
+        int | None, typer.Option(help="With freeze: blocks that stay as they are, from the first.")
+    ] = None,
+    rank: Annotated[int | None, typer.Option(help="With lora: rank of the adapters.")] = None,
+    lora_alpha: Annotated[
+        float | None,
+        typer.Option(
+            help="With lora: the product is scaled by this / rank (default: twice the rank)."
+        ),
+    ] = None,
     evaluate: Annotated[
         list[Path] | None,
         typer.Option(
@@ -108,6 +126,12 @@ def transformer(
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the pairs.")] = None,
     steps: Annotated[int | None, typer.Option(help="Steps, instead of epochs.")] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Tokens, instead of epochs: the run ends after the last step that stays within."
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Pairs in a step, of all processes together.")
     ] = None,
@@ -118,6 +142,9 @@ def transformer(
     lr: Annotated[float | None, typer.Option("--lr", help="Highest learning rate.")] = None,
     warmup: Annotated[float | None, typer.Option(help="Share of steps in which it rises.")] = None,
     schedule: Annotated[Schedule | None, typer.Option(help="How it falls.")] = None,
+    final_lr: Annotated[
+        float | None, typer.Option(help="Share of it that is left at the end.")
+    ] = None,
     weight_decay: Annotated[float | None, typer.Option(help="As in AdamW.")] = None,
     clip_norm: Annotated[
         float | None, typer.Option(help="Largest norm of a gradient, 0 for any.")
@@ -191,6 +218,8 @@ def transformer(
       vecsmith train transformer --base MODEL --pairs p.parquet --dims 384,192,96,48 --out nested
       vecsmith train transformer --base MODEL --pairs p.parquet --layers all --eval dev/ --out deep
       vecsmith train transformer --base MODEL --pairs stsb/ --loss cosent --out graded
+      vecsmith train transformer --base LM --pairs p.parquet --tuning lora --rank 32
+        --tokens 50000000 --out embedder
       torchrun --nproc-per-node 2 -m vecsmith train transformer --base MODEL --pairs p.parquet
         --out nested
     """
@@ -203,11 +232,14 @@ def transformer(
         "dims": parse_dims(dims),
         "epochs": epochs,
         "steps": steps,
+        "tokens": tokens,
+        "tuning": tuning_of(tuning, frozen_blocks, rank, lora_alpha),
         "batch_size": batch_size,
         "mini_batch": mini_batch,
         "lr": lr,
         "warmup": warmup,
         "schedule": schedule,
+        "final_lr": final_lr,
         "weight_decay": weight_decay,
         "clip_norm": clip_norm,
         "temperature": temperature,

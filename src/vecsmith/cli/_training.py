@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,19 +31,30 @@ SCORES_FOLDER = "scores"
 _CURVE_STEM = "curve"
 _NAMES = (
     "batch_size weight_decay clip_norm max_length token_dropout token_weights evaluate_every "
-    "checkpoint_every checkpoint_minutes mini_batch gradient_checkpointing"
+    "checkpoint_every checkpoint_minutes mini_batch gradient_checkpointing frozen_blocks "
+    "final_lr"
 ).split()
 _SHORT_NAMES = (
     "epochs steps lr warmup schedule dims temperature directions sampling alpha seed ema precision "
     "device patience dim vocabulary start teacher roles preset init tokenizer loss "
-    "dropout layers pooling"
+    "dropout layers pooling tokens"
 ).split()
+
+
+def _method_in_options(found: re.Match[str]) -> str:
+    """The option that `method 'a'` or `method 'a', 'b' or 'c'` speaks of."""
+    return found[0].replace("'", "").replace("method", "--tuning", 1)
+
+
 # what stands in messages of functions -> what the command calls it
-_OPTIONS = (
+_OPTIONS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"take unique=False and mask equal texts in the loss"), "give --repeats"),
     (re.compile(r"neither init nor tokenizer is given"), "neither --init nor --tokenizer is given"),
     (re.compile(r"expected teacher=\.\.\., an encoder"), "expected --teacher MODEL"),
     (re.compile(r"name it in roles"), "name it in --roles"),
+    (re.compile(r"(?<![\w-])method '(\w+)'(, '\w+')*( or '\w+')?"), _method_in_options),
+    (re.compile(r"(?<![\w-])raise tokens\b"), "raise --tokens"),
+    (re.compile(r"tuning\.method was"), "--tuning was"),
     (re.compile(r"raise dim\b"), "raise --dim"),
     (re.compile(r"choose another folder, or restart it"), "choose another --work, or --restart"),
     (re.compile(r"^out is (?=.*the folder of the model itself)"), "--out "),

@@ -43,7 +43,7 @@ class TransformerJob(PairsJob):
 
     base: str
     layers: str | Sequence[int] | None
-    pooling: Literal["mean", "cls", "last"] | None
+    pooling: Literal["mean", "cls", "last", "max"] | None
     precision: Literal["auto", "float32", "bfloat16"]
     trust_remote_code: bool
     is_first: bool
@@ -133,6 +133,8 @@ def _facts(trained: TrainedTransformer, job: TransformerJob, seconds: float) -> 
         "dim": trained.encoder.dim,
         "bytes": sum(path.stat().st_size for path in _files(job.out)),
         "steps": {"planned": fitted.n_steps, "done": state.step, "kept": state.best_step},
+        "tokens": trained.n_tokens,
+        "weights": trained.provenance["recipe"]["weights"],
         "pairs": sum(report.n_kept for report in trained.reports),
         "data": trained.provenance["data"],
         "score": None if state.best_step is None else state.best_score,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vecsmith.transformer.depth import count_layers, final_norm
-from vecsmith.transformer.loading import count_positions, count_rows, load_model, parameters_of
+from vecsmith.transformer.loading import count_positions, count_rows, load_model, takes_types
 from vecsmith.transformer.pooling import Dense, Head, pool, read_head
 from vecsmith.transformer.source import TeacherSource
 
@@ -45,7 +45,7 @@ class TransformerEncoder(nn.Module):
         self.model = model
         self.head = head
         self.dense = nn.ModuleList(_as_parameters(each) for each in _dense_of(head) if train_dense)
-        self._takes_types = "token_type_ids" in parameters_of(model)
+        self._takes_types = takes_types(model)
         self.n_layers = count_layers(model)
         self.n_positions = count_positions(model)
         self.n_rows = count_rows(model)

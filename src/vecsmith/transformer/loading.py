@@ -126,12 +126,28 @@ def count_positions(model: Any) -> int | None:
             # RoBERTa and its kin count positions from the one after the padding's
             offset = getattr(module, "padding_idx", None)
             return int(table.num_embeddings) - (0 if offset is None else int(offset) + 1)
+        for name in ("wpe", "embed_positions"):  # of GPT-2 and of OPT, whose first rows are unused
+            table = getattr(module, name, None)
+            if isinstance(table, torch.nn.Embedding):
+                return int(table.num_embeddings) - int(getattr(table, "offset", 0))
     return None
 
 
-def parameters_of(model: Any) -> set[str]:
-    """Names that the forward pass of a transformer takes."""
-    return set(inspect.signature(model.forward).parameters)
+def takes_types(model: Any) -> bool:
+    """Whether the kinds of tokens, all 0, belong to what a transformer reads.
+
+    BERT and its kin have a table of kinds. GPT-2 and its kin look a kind up among the tokens, so
+    zeros would add the row of token 0 to every token: a text on its own has no kinds there.
+    """
+    return takes_kinds(model) and (
+        getattr(model.config, "type_vocab_size", None) is not None
+        or getattr(model.config, "model_type", None) == "xlnet"
+    )
+
+
+def takes_kinds(model: Any) -> bool:
+    """Whether the forward pass of a transformer can be told the kinds of tokens."""
+    return "token_type_ids" in inspect.signature(model.forward).parameters
 
 
 def choose_dtype(asked: ComputeDtype, device: Any) -> Literal["float32", "bfloat16"]:

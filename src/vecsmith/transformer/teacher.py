@@ -22,7 +22,8 @@ from vecsmith.transformer.loading import (
     count_rows,
     load_model,
     open_device,
-    parameters_of,
+    takes_kinds,
+    takes_types,
 )
 from vecsmith.transformer.pooling import pool, read_head
 from vecsmith.transformer.source import (
@@ -126,6 +127,7 @@ class Teacher:
         n_bytes: Bytes of its weights in memory.
         n_positions: Longest sequence its table of positions has rows for; None without one.
         n_layers: Layers that are run, or None if that cannot be told.
+        leaves_kinds_open: Whether it could be told kinds of tokens and is not, as GPT-2.
     """
 
     def __init__(
@@ -177,7 +179,8 @@ class Teacher:
             model = first_layers(model, n_layers)
         self.n_layers: int | None = getattr(model.config, "num_hidden_layers", None)
         self._model = model.to(self._device)
-        self._takes_types = "token_type_ids" in parameters_of(self._model)
+        self._takes_types = takes_types(self._model)
+        self.leaves_kinds_open = takes_kinds(self._model) and not self._takes_types
         self.n_rows: int | None = count_rows(self._model)
         self.n_positions = count_positions(self._model)
         self.n_bytes = sum(p.numel() * p.element_size() for p in self._model.parameters())

@@ -395,6 +395,8 @@ class TextEncoder:
             "compute_dtype": self.compute_dtype,
             "device": device_type,
         }
+        if self._teacher.leaves_kinds_open:  # once zeros were given, and the vectors were others
+            settings["token_types"] = "none"
         settings |= {name: value for name, value in asked.items() if value is not None}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
