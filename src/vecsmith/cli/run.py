@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,8 @@ def run(
     """
     from vecsmith.execution.planned import run_plan
 
+    is_first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
+    quiet = quiet or not is_first
     finished = run_plan(
         plan,
         pairs,
@@ -70,7 +73,7 @@ def run(
         show_progress_bar=not quiet,
     )
     record = finished.record
-    if as_json:
+    if as_json and is_first:
         print_json({"model": str(finished.model), "record": record.to_json()})
     elif not quiet:
         print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -91,6 +92,8 @@ def sweep(
     from vecsmith.planning.grid import Grid
     from vecsmith.planning.outline import outline
 
+    is_first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
+    quiet = quiet or not is_first
     opened = Grid.open(grid)
     if dry_run and pairs is None:
         cells = outline(
@@ -127,6 +130,8 @@ def sweep(
         **shared,
     )
     counts = counts_of(runs)
+    if not is_first:
+        return
     if as_json:
         print_json({"out": str(out), **counts, "runs": [_run_facts(run) for run in runs]})
     elif not quiet:

@@ -21,7 +21,6 @@ from vecsmith.execution.running import (
     Task,
     Tell,
     clear_work,
-    keep_model,
     make_task,
     model_folder,
     run_task,
@@ -165,8 +164,6 @@ def _run_first(
 ) -> None:
     record = run_task(task, pairs, out, manner=manner, group=group, tell=say)
     assert record is not None
-    if record.status == "done":
-        keep_model(task, out)
     record.save(out)
     clear_work(task, out)
 

@@ -176,7 +176,8 @@ def run_task(
         RunFailed: If it was stopped by the world; its checkpoint stays.
     """
     manner, group, started = manner or Manner(), group or Processes(), time.perf_counter()
-    device, place = chosen_device(manner.device), out / WORK_FOLDER / task.key[:16]
+    device = chosen_device(manner.device)
+    place = work_folder(task, out, device=device, n_processes=group.n)
     try:
         trained = _trained(task, pairs, place, replace(manner, device=device), group, tell or _hush)
         scores = _measured(task, pairs, place, device) if group.is_first else None
@@ -187,23 +188,34 @@ def run_task(
         return task.record("failed", reason=_reason(error), timing=timing)
     if scores is None:
         return None
+    if manner.keep_models:
+        _keep_model(task, out, place / "model")
     seconds = time.perf_counter() - started
     timing = _timing(seconds, device, group.n, trained.fitted.state.seconds)
     return task.record("done", **_found(task, trained, scores), timing=timing)
 
 
-def keep_model(task: Task, out: Path) -> Path:
-    """Moves the model of a task that is done to its place in `out`/models, and returns that."""
-    place = model_folder(task, out)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(place, ignore_errors=True)
-    os.replace(out / WORK_FOLDER / task.key[:16] / "model", place)
-    return place
-
-
 def clear_work(task: Task, out: Path) -> None:
     """Removes what a task that has its record no longer needs."""
-    shutil.rmtree(out / WORK_FOLDER / task.key[:16], ignore_errors=True)
+    for place in (out / WORK_FOLDER).glob(f"{task.key[:16]}-*"):
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def work_folder(task: Task, out: Path, *, device: str, n_processes: int) -> Path:
+    """Where a task is worked on; another one for each way to come to its record.
+
+    A checkpoint is gone on with where nothing is rounded otherwise than before.
+    """
+    way = key_of(
+        {
+            "device": device,
+            "processes": n_processes,
+            "mini_batch": task.settings.mini_batch,
+            "gradient_checkpointing": task.settings.gradient_checkpointing,
+            **versions(["vecsmith"]),
+        }
+    )
+    return out / WORK_FOLDER / f"{task.key[:16]}-{way[:8]}"
 
 
 def model_folder(task: Task, out: Path) -> Path:
@@ -241,6 +253,8 @@ def _trained(
         checkpoint_minutes=manner.checkpoint_minutes,
     )
     base = open_base(task.model.reference, chosen, pooling=settings.pooling)
+    # a loss over the whole vector: the model must not say that its prefixes were trained too
+    chosen = replace(chosen, dims=(base.encoder.dim,))
     work = place / "run"
     if group.is_first:
         _share_tokens(task.tokens.folder, work / STORE_FOLDER)
@@ -267,6 +281,14 @@ def _measured(task: Task, pairs: SweepPairs, place: Path, device: str) -> HeldOu
         batch_size=task.settings.n_compared,
         temperature=task.settings.temperature,
     )
+
+
+def _keep_model(task: Task, out: Path, model: Path) -> None:
+    """Moves the model of a task that is done to its place, over what a run before left there."""
+    place = model_folder(task, out)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+    os.replace(model, place)
 
 
 def _share_tokens(store: Path, place: Path) -> None:

@@ -31,7 +31,6 @@ from vecsmith.execution.running import (
     Task,
     Tell,
     clear_work,
-    keep_model,
     make_task,
     refused,
     run_task,
@@ -258,8 +257,6 @@ def run_once(plan: SweepPlan, task: Task, *, tell: Tell, group: Processes) -> No
         run = run_task(task, plan.pairs, plan.out, manner=plan.manner, group=group)
     if group.is_first:
         assert run is not None
-        if plan.manner.keep_models and run.status == "done":
-            keep_model(task, plan.out)
         run.save(plan.out)
         clear_work(task, plan.out)
         tell(summary(run))

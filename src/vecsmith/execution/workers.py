@@ -24,6 +24,7 @@ from vecsmith.execution.sweeping import SweepPlan, run_tasks
 from vecsmith.training.transformer_base import chosen_device
 
 _KILLED_WITH_PARENT: Final = 3
+_VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 
 
 def run_in_processes(plan: SweepPlan, *, workers: int, threads: int, tell: Tell) -> None:
@@ -65,20 +66,29 @@ def using_threads(threads: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def device_of(device: str, number: int) -> str:
-    """The device of worker `number`: of several CUDA devices one in turn."""
+def gpu_of(device: str, number: int) -> str | None:
+    """What worker `number` is to see as its only CUDA device: of several one in turn.
+
+    None where there are not several, or one of them was asked for. Every worker calls its own
+    "cuda", so that a cell begun on one can go on on another.
+    """
     if device != "cuda" or torch.cuda.device_count() < 2:
-        return device
-    return f"cuda:{number % torch.cuda.device_count()}"
+        return None
+    seen = os.environ.get(_VISIBLE)
+    names = seen.split(",") if seen else [str(i) for i in range(torch.cuda.device_count())]
+    return names[number % len(names)]
 
 
 def _start(plan: SweepPlan, number: int, threads: int) -> tuple[BaseProcess, Connection]:
     context = _context()
     ours, theirs = context.Pipe(duplex=False)
-    device = device_of(chosen_device(plan.manner.device), number)
+    device = chosen_device(plan.manner.device)
     own = replace(plan, manner=replace(plan.manner, device=device))
     process = context.Process(
-        target=_work, args=(own, threads, theirs), name=f"sweep-{number}", daemon=True
+        target=_work,
+        args=(own, threads, gpu_of(device, number), theirs),
+        name=f"sweep-{number}",
+        daemon=True,
     )
     process.start()
     theirs.close()
@@ -114,9 +124,11 @@ def _follow(started: list[tuple[BaseProcess, Connection]], tell: Tell, troubles:
                 tell(line)
 
 
-def _work(plan: SweepPlan, threads: int, connection: Any) -> None:
+def _work(plan: SweepPlan, threads: int, gpu: str | None, connection: Any) -> None:
     """What one process does."""
     _end_with_parent()
+    if gpu is not None:
+        os.environ[_VISIBLE] = gpu  # before anything asks CUDA for its devices
     torch.set_num_threads(threads)
     try:
         run_tasks(plan, tell=lambda line: connection.send(("line", line)))

@@ -1,0 +1,78 @@
+"""Small sweeps of tiny decoders on made-up pairs, and processes in which one is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.training.toy_runs import word_pairs
+from vecsmith.execution.sweeping import sweep
+from vecsmith.planning.grid import Grid
+from vecsmith.results.tuning_runs import TuningRun
+from vecsmith.training.transformer_student import TransformerStudent
+
+SETTINGS: dict[str, Any] = {
+    "batch_size": 8,
+    "max_length": 24,
+    "temperature": 0.05,
+    "held_out_pairs": 16,
+    "held_out_batch": 8,
+}
+# 39,552 FLOP a token of the tiny decoder when all of it is trained, some 300 tokens a batch
+FLOPS = 1e8
+EVERY_STEP = 1e-9  # minutes between checkpoints
+
+
+def toy_grid(*models: Path, **tables: Any) -> Grid:
+    """A grid of every method, of a few steps a cell."""
+    values: dict[str, Any] = {
+        "grid": {"name": "toy", "models": [str(path) for path in models], "budgets": [FLOPS]},
+        "methods": {"full": True, "bias": True, "freeze": ["1/2"], "lora": [2]},
+        "learning_rates": {"full": 1e-3, "freeze": 1e-3, "bias": 1e-2, "lora": 1e-2},
+        "settings": SETTINGS,
+        "limits": {"min_steps": 1, "min_warmup_steps": 0, "max_epochs": 9},
+    }
+    return Grid.from_plain({**values, **tables})
+
+
+def toy_sweep(out: Path, *models: Path, tables: Any = None, **options: Any) -> list[TuningRun]:
+    """The records of such a grid on two hundred pairs."""
+    chosen = {"device": "cpu", "threads": 1, **options}
+    return sweep(toy_grid(*models, **(tables or {})), word_pairs(200), out, **chosen)
+
+
+def sweep_killed_at_random(out: Path, models: list[Path], seed: int, most_steps: int) -> None:
+    """A sweep that is killed between the gradients of one of its first steps and the weights."""
+    torch.set_num_threads(1)
+    left = random.Random(seed).randrange(1, most_steps)
+    move = TransformerStudent._move
+
+    def fatal_move(self: TransformerStudent, lr: float) -> float:
+        nonlocal left
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return move(self, lr)
+
+    TransformerStudent._move = fatal_move  # type: ignore[method-assign]
+    toy_sweep(out, *models, checkpoint_minutes=EVERY_STEP)
+
+
+def sweep_in_a_group(out: Path, models: list[Path]) -> None:
+    """A sweep as one of several processes that share each step."""
+    toy_sweep(out, *models)
+
+
+def records_in(out: Path) -> dict[str, Any]:
+    """Every record of a sweep as its file says it, but for its timing."""
+    found = {}
+    for path in sorted((out / "records").iterdir()):
+        found[path.name] = json.loads(path.read_text(encoding="utf-8"))
+        del found[path.name]["timing"]
+    return found
