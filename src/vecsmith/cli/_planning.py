@@ -113,6 +113,10 @@ def _check(asked: PlanRequest) -> None:
     for name, number in (("--mfu", asked.mfu),):
         if number is not None and not 0 < number <= 1:
             raise typer.BadParameter(f"{name} {number:g}, expected a share, as in 0.2")
+    if asked.tokenizer is not None and (asked.pairs is None or _is_number(asked.pairs)):
+        raise typer.BadParameter(
+            "--tokenizer without a source of --pairs, expected a file whose tokens it counts"
+        )
     if asked.n_gpus < 1:
         raise typer.BadParameter(f"--gpus {asked.n_gpus}, expected 1 or more")
 
@@ -208,10 +212,33 @@ def _budget(asked: PlanRequest, machine: _Machine) -> Budget:
 
 
 def _data(asked: PlanRequest) -> Mapping[str, Any]:
+    if asked.pairs is None or _is_number(asked.pairs):
+        return {
+            "pairs": None if asked.pairs is None else _count(asked.pairs, "--pairs"),
+            "tokens_per_pair": asked.tokens_per_pair,
+        }
+    from vecsmith.cli._pair_counting import count_pairs
+    from vecsmith.planning.presets import load_preset
+
+    found = count_pairs(
+        asked.pairs,
+        tokenizer=asked.tokenizer,
+        max_length=asked.settings["max_length"] or load_preset()["max_length"],
+    )
+    given = asked.tokens_per_pair
     return {
-        "pairs": None if asked.pairs is None else _count(asked.pairs, "--pairs"),
-        "tokens_per_pair": asked.tokens_per_pair,
+        "pairs": found.n_pairs,
+        "tokens_per_pair": found.tokens_per_pair if given is None else given,
+        "length": found.length if given is None else None,
     }
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return not Path(text).exists()
 
 
 def _count(text: str, option: str) -> int:
