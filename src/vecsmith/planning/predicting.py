@@ -22,7 +22,12 @@ def with_prediction(candidate: Candidate, laws: FittedLaws) -> Candidate:
     """
     method = candidate.tuning.method
     found = laws.predict(
-        method, candidate.n_params, candidate.tokens, candidate.share, candidate.flops
+        method,
+        candidate.n_params,
+        candidate.tokens,
+        candidate.share,
+        candidate.flops,
+        candidate.model,
     )
     predicted = PredictedLoss(
         loss=found.loss,
@@ -50,4 +55,6 @@ def probability_better(a: Candidate, b: Candidate, laws: FittedLaws) -> float:
 
 def _draws(candidate: Candidate, laws: FittedLaws) -> NDArray[np.float64]:
     law = laws.law(candidate.tuning.method)
-    return law.draw_losses(candidate.n_params, candidate.tokens, candidate.share)
+    draws = law.draw_losses(candidate.n_params, candidate.tokens, candidate.share)
+    own = law.offsets.get(candidate.model, 0.0)
+    return draws * np.exp(own)

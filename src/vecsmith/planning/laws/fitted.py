@@ -91,6 +91,7 @@ class FittedLaws:
         tokens: float,
         share: float = 1.0,
         flops: float | None = None,
+        model: str = "",
     ) -> Prediction:
         """Loss of a model of n parameters tuned by `method` with so many tokens.
 
@@ -100,11 +101,12 @@ class FittedLaws:
             tokens: Real tokens.
             share: Trained share of the parameters.
             flops: Counted FLOP of the run, to say whether that is outside of the runs fitted to.
+            model: Its name, to go by its own runs where there are some.
 
         Raises:
             ValueError: If there is no law of the method, or a number is out of range.
         """
-        return self.law(method).predict(n, tokens, share, flops)
+        return self.law(method).predict(n, tokens, share, flops, model)
 
     def frontier(self, method: str) -> LawFrontier:
         """The least loss that the method's law gives any of the cells run, by budget."""

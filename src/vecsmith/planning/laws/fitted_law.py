@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from vecsmith.planning.laws.forms import COEFFICIENTS, Floats, Form, LossLaw, checked_point
 from vecsmith.planning.laws.intervals import interval
+from vecsmith.planning.laws.model_offsets import model_offsets
 from vecsmith.planning.laws.observations import Observations
 from vecsmith.planning.laws.surface import Points, Surface
 
@@ -139,6 +140,11 @@ class FittedLaw:
         return float(np.sqrt((self.residuals**2).sum() / self.degrees))
 
     @property
+    def offsets(self) -> Mapping[str, float]:
+        """What the log loss of each model among the runs is off the law, by its name."""
+        return model_offsets(self.observations.names, self.residuals, self.model_noise)
+
+    @property
     def run_noise(self) -> float:
         """Standard deviation of one new run of one new model about the law."""
         return float(np.hypot(self.noise, self.model_noise))
@@ -190,25 +196,35 @@ class FittedLaw:
         return losses.reshape(len(self.draws), *shape)
 
     def predict(
-        self, n: float, tokens: float, share: float = 1.0, flops: float | None = None
+        self,
+        n: float,
+        tokens: float,
+        share: float = 1.0,
+        flops: float | None = None,
+        model: str = "",
     ) -> Prediction:
         """Loss of a model of n parameters after so many tokens, with intervals.
+
+        A model that was run is expected as far off the law as its runs were, less what their noise
+        may have done. The intervals stay as wide as those of a new model.
 
         Args:
             n: Non-embedding parameters.
             tokens: Real tokens.
             share: Trained share of the parameters.
             flops: Counted FLOP of the run, to say whether that is outside of the runs fitted to.
+            model: Its name, "" for any model of that size.
 
         Raises:
             ValueError: If a number is not positive, or the share is not one.
         """
-        log_draws = np.log(self.draw_losses(n, tokens, share))
+        offset = self.offsets.get(model, 0.0)
+        log_draws = np.log(self.draw_losses(n, tokens, share)) + offset
         low, high = np.exp(interval(log_draws, self.level, self.degrees))
         # The same draws each time, so that equal questions have equal answers.
         noise = np.random.default_rng(0).normal(0, self.run_noise, (8, len(log_draws)))
         run_low, run_high = np.exp(interval((log_draws + noise).ravel(), self.level, self.degrees))
-        loss = float(self.loss(n, tokens, share))
+        loss = float(self.loss(n, tokens, share) * np.exp(offset))
         return Prediction(
             loss=loss,
             low=min(float(low), loss),

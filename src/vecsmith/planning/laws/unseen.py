@@ -63,7 +63,7 @@ def predict_unseen(laws: FittedLaws, runs: Iterable[TuningRun]) -> dict[str, Uns
                 f"run {run.key[:12]} has other settings than the laws were fitted for, expected "
                 f"{laws.settings}, found {run.comparable}"
             )
-        said = laws.predict(method, run.n_params, run.tokens, run.share)
+        said = laws.predict(method, run.n_params, run.tokens, run.share, model=run.model)
         is_inside = said.run_low <= run.loss <= said.run_high
         errors.setdefault(method, []).append((abs(said.loss / run.loss - 1), is_inside))
     return {
