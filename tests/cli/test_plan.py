@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.running import Run
 from tests.planning.laws.synthetic import sweep
+from vecsmith import StaticModel, evaluate
 from vecsmith.planning import Budget, Plan, find_accelerator, fit_laws, make_plan
 
 
@@ -114,7 +115,7 @@ def write_decoder(folder: Path) -> Path:
         "vocab": {"[UNK]": 0, "a": 1, "b": 2, "c": 3},
         "unk_token": "[UNK]",
     }
-    tokenizer = {
+    tokenizer: dict[str, Any] = {
         "version": "1.0", "truncation": None, "padding": None, "added_tokens": [],
         "normalizer": None, "pre_tokenizer": {"type": "Whitespace"}, "post_processor": None,
         "decoder": None, "model": model,
@@ -125,9 +126,44 @@ def write_decoder(folder: Path) -> Path:
     return folder
 
 
+def test_a_static_model_stands_beside_the_plan_with_its_score_or_without(
+    call: Run, tmp_path: Path, model_folder: Path, model: StaticModel
+) -> None:
+    folder = tmp_path / "tasks" / "pairs"
+    folder.mkdir(parents=True)
+    draw = np.random.default_rng(0)
+    words = "hello world the a cat dog sat on mat play".split()
+    lines = ["sentence1,sentence2,score"]
+    for _ in range(100):
+        a, b = draw.choice(words, 3), draw.choice(words, 3)
+        lines.append(f"{' '.join(a)},{' '.join(b)},{len(set(a) & set(b))}")
+    (folder / "data.csv").write_text("\n".join(lines) + "\n")
+    found = [
+        evaluate(model, folder.parent, measure_speed=False, out=tmp_path / name, dims=[dim])
+        for name, dim in (("own", 16), ("tuned", 2))
+    ]
+    use = ("--flops", "1e17", "--queries-per-month", "1e6", "--static", model_folder, "--json")
+    alone = call("plan", *use)
+    assert alone.returncode == 0, alone.stderr
+    (static,) = json.loads(alone.stdout)["statics"]
+    assert (static["verdict"], static["dim"], static["score"]) == ("not comparable", 16, None)
+    assert static["serving"]["query_flops"] == 14 * 16
+    assert "not comparable" in " ".join(json.loads(alone.stdout)["explanation"])
+    beside = call(
+        "plan", *use, "--static-eval", tmp_path / "own", "--tuned-eval", tmp_path / "tuned"
+    )
+    assert beside.returncode == 0, beside.stderr
+    (static,) = json.loads(beside.stdout)["statics"]
+    scores = [next(iter(each.tasks.values())).score(None) for each in found]
+    assert [static["score"], static["tuned_score"]] == pytest.approx(scores)
+    assert static["low"] <= scores[0] - scores[1] <= static["high"]
+    assert static["verdict"] in ("better", "worse", "no difference shown")
+    assert static["n_items"] == 100
+
+
 def test_laws_decide_where_they_are_given(call: Run, tmp_path: Path) -> None:
     pytest.importorskip("scipy")
-    fit_laws(sweep(budgets=(1.5e15, 2.4e16, 3.8e17)), "hoffmann", n_bootstrap=8).save(
+    fit_laws(sweep(budgets=(1.5e15, 2.4e16, 3.8e17)), "hoffmann", n_bootstrap=20).save(
         tmp_path / "laws.json"
     )
     done = call(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vecsmith.planning.presets import Mark
     from vecsmith.planning.ranking import SizeRule
     from vecsmith.planning.serving import Serving
+    from vecsmith.planning.statics import StaticAlternative
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +57,9 @@ class PlanRequest:
     queries_per_month: float | None
     months: float
     documents: float | None
+    static: str | None
+    static_eval: Path | None
+    tuned_eval: Path | None
     quiet: bool
 
 
@@ -89,6 +93,7 @@ def plan_of(asked: PlanRequest) -> tuple[Plan, FittedLaws | None]:
         mfu_mark=machine.mark,
         price_per_hour=asked.price_per_hour,
         carbon_intensity=asked.carbon_intensity,
+        statics=_statics(asked),
     )
     return made, laws
 
@@ -117,6 +122,8 @@ def _check(asked: PlanRequest) -> None:
         raise typer.BadParameter(
             "--tokenizer without a source of --pairs, expected a file whose tokens it counts"
         )
+    if asked.static is None and (asked.static_eval or asked.tuned_eval):
+        raise typer.BadParameter("--static-eval or --tuned-eval without --static, expected it")
     if asked.n_gpus < 1:
         raise typer.BadParameter(f"--gpus {asked.n_gpus}, expected 1 or more")
 
@@ -303,6 +310,27 @@ def _serving(asked: PlanRequest) -> Serving | None:
         months=asked.months,
         documents=asked.documents or 0.0,
     )
+
+
+def _statics(asked: PlanRequest) -> list[StaticAlternative]:
+    if asked.static is None:
+        return []
+    from vecsmith import StaticModel
+    from vecsmith.planning.statics import static_alternative
+    from vecsmith.results import EvalResult
+
+    model = StaticModel.from_pretrained(asked.static)
+    own, tuned = asked.static_eval, asked.tuned_eval
+    return [
+        static_alternative(
+            Path(asked.static).name,
+            dim=model.dim,
+            n_bytes=float(model.n_bytes),
+            serving=_serving(asked),
+            own=None if own is None else EvalResult.open(own),
+            tuned=None if tuned is None else EvalResult.open(tuned),
+        )
+    ]
 
 
 def _catalogue(asked: PlanRequest) -> tuple[CatalogueEntry, ...] | None:

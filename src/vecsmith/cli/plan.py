@@ -141,6 +141,18 @@ def plan(
     documents: Annotated[
         float | None, typer.Option(help="Texts indexed afterwards.", rich_help_panel=_USE)
     ] = None,
+    static: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Static model to compare with.", rich_help_panel=_USE),
+    ] = None,
+    static_eval: Annotated[
+        Path | None,
+        typer.Option(help="Run folder of its vecsmith eval.", rich_help_panel=_USE),
+    ] = None,
+    tuned_eval: Annotated[
+        Path | None,
+        typer.Option(help="That of a tuned model on the same sets.", rich_help_panel=_USE),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", help="File for vecsmith run, .json.", rich_help_panel=_OUT),
@@ -196,6 +208,9 @@ def plan(
             queries_per_month=queries_per_month,
             months=months,
             documents=documents,
+            static=static,
+            static_eval=static_eval,
+            tuned_eval=tuned_eval,
             quiet=quiet,
         )
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vecsmith.planning.presets import Constant, load_preset
     from vecsmith.planning.serving import Serving
     from vecsmith.planning.shapes import ModelShape
+    from vecsmith.planning.statics import StaticAlternative, static_alternative
 
 # Name -> module; each is imported when it is asked for
 _HOMES: Final = {
@@ -40,6 +41,7 @@ _HOMES: Final = {
     "Plan": "plan",
     "Serving": "serving",
     "Settings": "inputs",
+    "StaticAlternative": "statics",
     "cost_per_token": "flops",
     "count_flops": "flops",
     "estimate_memory": "memory",
@@ -49,6 +51,7 @@ _HOMES: Final = {
     "load_catalogue": "catalogue",
     "load_preset": "presets",
     "make_plan": "planner",
+    "static_alternative": "statics",
 }
 
 __all__ = [
@@ -67,6 +70,7 @@ __all__ = [
     "Plan",
     "Serving",
     "Settings",
+    "StaticAlternative",
     "cost_per_token",
     "count_flops",
     "estimate_memory",
@@ -76,6 +80,7 @@ __all__ = [
     "load_catalogue",
     "load_preset",
     "make_plan",
+    "static_alternative",
 ]
 
 

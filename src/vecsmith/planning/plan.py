@@ -21,6 +21,7 @@ from vecsmith.planning.plan_file import PLAN_FORMAT, PLAN_VERSION, open_plan_fil
 from vecsmith.planning.presets import Constant
 from vecsmith.planning.serving import Serving
 from vecsmith.planning.spending import Spending
+from vecsmith.planning.statics import StaticAlternative
 from vecsmith.results.fields import plain
 
 
@@ -41,6 +42,7 @@ class Plan:
         limits: What every candidate keeps to.
         serving: How the model will be used; None where nobody said.
         accelerator: Name of the one that `spending` is for; None without one.
+        statics: Static models to use instead, with what they cost.
         spending: Time, energy and money, a row for each share of the peak.
         explanation: Why this one, in plain words.
         cautions: What the plan does not know, or what is odd about it.
@@ -60,6 +62,7 @@ class Plan:
     serving: Serving | None
     accelerator: str | None
     spending: tuple[Spending, ...]
+    statics: tuple[StaticAlternative, ...]
     explanation: tuple[str, ...]
     cautions: tuple[str, ...]
     constants: tuple[Constant, ...]
@@ -92,6 +95,7 @@ class Plan:
             "cautions": self.cautions,
             "accelerator": self.accelerator,
             "spending": [asdict(row) for row in self.spending],
+            "statics": [asdict(static) for static in self.statics],
             "budget": asdict(self.budget),
             "data": asdict(self.data),
             "limits": asdict(self.limits),

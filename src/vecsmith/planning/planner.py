@@ -23,6 +23,7 @@ from vecsmith.planning.ranking import SizeRule
 from vecsmith.planning.serving import Serving
 from vecsmith.planning.solving import Solution, solve
 from vecsmith.planning.spending import Device, Spending, spend
+from vecsmith.planning.statics import StaticAlternative, static_line
 
 if TYPE_CHECKING:
     from vecsmith.planning.laws.fitted import FittedLaws
@@ -46,6 +47,7 @@ def make_plan(
     mfu_mark: Mark = "given",
     price_per_hour: float | None = None,
     carbon_intensity: float | None = None,
+    statics: Sequence[StaticAlternative] = (),
 ) -> Plan:
     """The best way to spend a budget on turning a language model into an embedder.
 
@@ -70,6 +72,7 @@ def make_plan(
         mfu_mark: Where `mfu` comes from.
         price_per_hour: Of one accelerator, for money.
         carbon_intensity: Grams of CO2 a kWh.
+        statics: Static models to show beside the plan, see `static_alternative`.
 
     Raises:
         ValueError: If no candidate makes sense; the message says what stands in the way.
@@ -119,7 +122,8 @@ def make_plan(
         serving=serving,
         accelerator=named.name,
         spending=_spending(problem, solution, device, mfu=mfu, mark=mfu_mark),
-        explanation=explanation,
+        statics=tuple(statics),
+        explanation=(*explanation, *(static_line(each, solution.chosen) for each in statics)),
         cautions=cautions,
         constants=constants_of(problem),
     )
