@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tests.training.toy_runs import ProbeScore, graded_pairs, word_pairs
+from vecsmith.results.tuning import Tuning
 from vecsmith.training import info_nce, matryoshka
 from vecsmith.training.batching import Batch
 from vecsmith.training.losses import EmbeddingLoss
@@ -121,6 +122,13 @@ def in_group(work: Callable[..., None], rank: int, n: int, port: int, *arguments
         MASTER_PORT=str(port),
     )
     work(*arguments)
+
+
+def run_of_adapters(out: Path, base: Path, rank: int) -> None:
+    """A run of three steps in which nothing is scored, so that the last weights stay."""
+    tuning = Tuning(method="lora", rank=rank)
+    opened_base, settings = opened(base, steps=3, tuning=tuning, warmup=0.0)
+    run_transformer_training(word_pairs(80), opened_base, settings, out=out, tell=lambda line: None)
 
 
 def run_in_parts(out: Path, base: Path, steps: int, **changes: Any) -> None:
