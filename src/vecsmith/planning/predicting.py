@@ -56,5 +56,5 @@ def probability_better(a: Candidate, b: Candidate, laws: FittedLaws) -> float:
 def _draws(candidate: Candidate, laws: FittedLaws) -> NDArray[np.float64]:
     law = laws.law(candidate.tuning.method)
     draws = law.draw_losses(candidate.n_params, candidate.tokens, candidate.share)
-    own = law.offsets.get(candidate.model, 0.0)
-    return draws * np.exp(own)
+    found: NDArray[np.float64] = draws * np.exp(law.offsets.get(candidate.model, 0.0))
+    return found
