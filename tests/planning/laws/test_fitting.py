@@ -77,3 +77,23 @@ def test_two_sizes_are_refused() -> None:
     n, tokens = isoflop_design(2, 6)
     with pytest.raises(ValueError, match="2 different model sizes"):
         fit_law(runs_of(LAW, n, tokens))
+
+
+def test_a_share_that_follows_the_size_is_left_out_as_it_is_with_biases_alone() -> None:
+    n, tokens = isoflop_design()
+    loss = LAW.loss(n, tokens) * np.exp(0.01 * np.random.default_rng(0).standard_normal(len(n)))
+    # Ziarko et al. 2024: biases are 0.7 % of the smallest model and 0.04 % of the largest
+    fitted = fit_law(
+        Observations(n=n, tokens=tokens, loss=loss, share=0.5 / np.sqrt(n)),
+        form="nds",
+        validate=False,
+    )
+    assert fitted.law.coefficients["a_s"] == 0
+    assert fitted.law.coefficients["b_s"] == 1
+
+
+def test_far_outside_of_its_runs_a_law_still_gives_a_positive_loss() -> None:
+    fitted = fit_law(runs_of(LAW, *isoflop_design(), noise=0.02), form="nds", validate=False)
+    n, tokens = (grid.ravel() for grid in np.meshgrid(np.geomspace(1, 1e15, 9), [1, 1e6, 1e20]))
+    assert (fitted.draw_losses(n, tokens) > 0).all()
+    np.testing.assert_allclose(fitted.law.loss(n, tokens), fitted.loss(n, tokens), rtol=1e-6)

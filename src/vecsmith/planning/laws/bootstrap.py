@@ -64,6 +64,12 @@ class Tangent:
         outside: Floats = left[:, singular > _LEAST_OUTSIDE]
         return outside
 
+    def with_columns(self, columns: Floats) -> Tangent:
+        """The plane that holds `columns` [R, C] too."""
+        outside = self.beyond(columns)
+        left = self.residuals - outside @ (outside.T @ self.residuals)
+        return Tangent(np.concatenate([self.basis, outside], axis=1), left)
+
 
 @dataclass(frozen=True, slots=True)
 class Noise:
@@ -78,6 +84,12 @@ class Noise:
     residuals: Floats
     model_spread: float
     models: NDArray[np.intp]
+
+    @property
+    def of_models(self) -> Floats:
+        """A column for each model, 1 where a run is its, [R, G]."""
+        columns: Floats = np.eye(int(self.models.max()) + 1)[self.models]
+        return columns
 
     def draw(self, random: np.random.Generator, n_draws: int) -> Floats:
         """Noise of the R runs, [n_draws, R]."""

@@ -13,7 +13,7 @@ from vecsmith.planning.laws.intervals import centred_interval, centred_share, ch
 __all__ = ["Crossover", "crossover", "probability_better"]
 
 # Budgets asked beyond those of the runs, either side: a crossing farther off means nothing.
-_REACH = 1000.0
+_REACH = 30.0
 _STEPS = 240
 # Draws of the one frontier meet this many orders of the other's: more differences, steadier ends.
 _PAIRINGS = 5

@@ -37,8 +37,9 @@ def fit_law(
 ) -> FittedLaw:
     """The law of that form that fits the losses of `runs` best, with intervals.
 
-    Where the trained share does not vary (full and bias-only tuning), a_s and b_s of the "nds" form
-    cannot be told from c_s: they are left out, 0 and 1, and not among `identifiable`.
+    Where the trained share is the same for all runs of a size (full and bias-only tuning, LoRA of
+    one rank), a_s and b_s of the "nds" form cannot be told from what the size does: they are left
+    out, 0 and 1, and not among `identifiable`.
 
     Args:
         runs: Of one method, of settings that compare; those not done are left out.
@@ -70,8 +71,7 @@ def fit_law(
     checked_level(level)
     _check_numbers(delta, n_starts, n_bootstrap)
     points = Points.of(observed.n, observed.tokens, observed.share)
-    varies = float(np.ptp(np.log(observed.share))) > 1e-6
-    surface = Surface.over(checked_form(form), points, with_share=varies)
+    surface = Surface.over(checked_form(form), points, with_share=observed.share_varies)
     _check_design(observed, surface)
     log_loss = np.log(observed.loss)
     best, used = best_fit(surface, points, log_loss, delta=delta, n_starts=n_starts)

@@ -41,7 +41,9 @@ class LossLaw:
 
         loss = C + (a_d ln(tokens) + b_d) / n**alpha + (a_s (1 - share)**b_s + c_s) / tokens**beta
 
-    Where all parameters are trained the share is 1 and a_s, b_s say nothing.
+    Where all parameters are trained the share is 1 and a_s, b_s say nothing. The numerator of the
+    size term is linear in ln(tokens) and would fall below zero far away: from there it is zero, as
+    a larger model is no worse for being large.
 
     Attributes:
         form: Which of the two.
@@ -87,7 +89,7 @@ class LossLaw:
         c = self.coefficients
         if self.form == "hoffmann":
             return np.asarray(c["E"] + c["A"] * n ** -c["alpha"] + c["B"] * tokens ** -c["beta"])
-        of_size = c["a_d"] * np.log(tokens) + c["b_d"]
+        of_size = np.maximum(c["a_d"] * np.log(tokens) + c["b_d"], 0.0)
         of_data = c["a_s"] * (1 - share) ** c["b_s"] + c["c_s"]
         return np.asarray(c["C"] + of_size * n ** -c["alpha"] + of_data * tokens ** -c["beta"])
 

@@ -103,6 +103,12 @@ class Observations:
         )
 
     @property
+    def share_varies(self) -> bool:
+        """Whether runs of one size differ in their share, which tells it from the size."""
+        logs = np.log(self.share)
+        return any(float(np.ptp(logs[self.n == size])) > 1e-6 for size in np.unique(self.n))
+
+    @property
     def counted(self) -> Floats:
         """FLOP counted, [R]."""
         assert self.flops is not None

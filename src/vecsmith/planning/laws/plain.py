@@ -162,7 +162,7 @@ def _check_losses(fitted: FittedLaw, block: Block) -> None:
     every = np.concatenate([fitted.parameters[None], fitted.draws])
     with np.errstate(all="ignore"):
         losses = fitted.surface.log_loss(every, points)
-    if not np.isfinite(losses).all():
+    if not (np.isfinite(losses) & (losses > -_MOST_LOG)).all():
         raise FormatError(
             f"{block.source}: gives runs of its own no positive loss, expected the law of a fit"
         )

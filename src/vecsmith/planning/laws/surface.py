@@ -20,6 +20,8 @@ _EXPONENTS = (0.01, 5.0)
 _SHARE_EXPONENTS = (0.05, 50.0)
 # The numerator a_d ln(tokens) + b_d stays positive this far above the tokens fitted over.
 _HEADROOM = 16.0
+# A loss of zero has no logarithm.
+_LEAST_LOSS = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,11 @@ class Surface:
         """Q."""
         return 3 if self.with_share else 2
 
+    @property
+    def _of_size(self) -> slice:
+        """Places of the heights that the size term has; those of the data term follow."""
+        return slice(1, 2 if self.form == "hoffmann" else 3)
+
     def bounds(self) -> tuple[Floats, Floats]:
         """Least and greatest parameters, [K + Q] each."""
         exponents = [_EXPONENTS, _EXPONENTS, _SHARE_EXPONENTS][: self.n_exponents]
@@ -106,11 +113,13 @@ class Surface:
         return along
 
     def log_loss(self, parameters: Floats, points: Points) -> Floats:
-        """Logarithm of the loss, [B, R] for parameters [B, K + Q]; NaN where it is not positive."""
+        """Logarithm of the loss, [B, R] for parameters [B, K + Q]."""
         heights, logs = np.split(parameters, [self.n_heights], axis=1)
-        loss = np.einsum("bk,bkr->br", heights, self.terms(logs, points))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logarithm: Floats = np.log(loss)
+        parts = heights[:, :, None] * self.terms(logs, points)
+        # Far outside of its range the numerator of the size term may fall below zero: see LossLaw.
+        of_size = np.maximum(parts[:, self._of_size].sum(axis=1), 0.0)
+        loss = parts[:, 0] + of_size + parts[:, self._of_size.stop :].sum(axis=1)
+        logarithm: Floats = np.log(np.maximum(loss, _LEAST_LOSS))
         return logarithm
 
     def linearized(self, parameters: Floats, points: Points) -> tuple[Floats, Floats]:
@@ -120,10 +129,9 @@ class Surface:
         exponents = np.exp(logs)
         terms = self.terms(logs, points)
         parts = heights[:, :, None] * terms
-        loss = np.maximum(parts.sum(axis=1), 1e-300)
-        size_end = 2 if self.form == "hoffmann" else 3
-        of_size = parts[:, 1:size_end].sum(axis=1)
-        of_data = parts[:, size_end:].sum(axis=1)
+        loss = np.maximum(parts.sum(axis=1), _LEAST_LOSS)
+        of_size = parts[:, self._of_size].sum(axis=1)
+        of_data = parts[:, self._of_size.stop :].sum(axis=1)
         slopes = [
             -exponents[:, :1] * (points.log_n - self.log_n) * of_size,
             -exponents[:, 1:2] * (points.log_tokens - self.log_tokens) * of_data,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith.planning.laws.best_fit import best_fit
-from vecsmith.planning.laws.bootstrap import Tangent, f_test, split, tangent
+from vecsmith.planning.laws.bootstrap import Tangent, f_test, noise_of, split, tangent
 from vecsmith.planning.laws.fitted_law import FittedLaw, HeldOut
 from vecsmith.planning.laws.forms import Floats, Form
 from vecsmith.planning.laws.observations import Observations
@@ -58,7 +58,7 @@ def _held_out_error(
         return None
     seen, unseen = observed.where(kept), observed.where(~kept)
     points = Points.of(seen.n, seen.tokens, seen.share)
-    surface = Surface.over(form, points, with_share=bool(np.ptp(np.log(seen.share)) > 1e-6))
+    surface = Surface.over(form, points, with_share=seen.share_varies)
     enough = len(seen) > surface.n_heights + surface.n_exponents
     if not enough or min(len(np.unique(seen.n)), len(np.unique(seen.tokens))) < 3:
         return None
@@ -118,7 +118,11 @@ def _outliers(fitted: FittedLaw) -> Iterator[str]:
 def _misfits(fitted: FittedLaw, plane: Tangent) -> Iterator[str]:
     """Patterns that a right law would not leave in its residuals."""
     runs = fitted.observations
-    bend = pattern_of(plane, _bends(runs))
+    # What models share is theirs, or a bend with size alone: runs cannot say which.
+    within = (
+        plane if fitted.model_noise == 0 else plane.with_columns(noise_of(plane, runs.n).of_models)
+    )
+    bend = pattern_of(within, _bends(runs))
     if bend is not None:
         yield (
             f"wrong form: the residuals bend with size and tokens, by {bend:.1%} of the loss "
@@ -127,7 +131,7 @@ def _misfits(fitted: FittedLaw, plane: Tangent) -> Iterator[str]:
     if fitted.model_noise > 0:
         yield (
             f"models lie off the law by {fitted.model_noise:.1%} of the loss, each by its own, "
-            f"beside the {fitted.noise:.1%} of runs: the intervals allow for it, as far as "
+            "beside what runs scatter: the intervals allow for it, as far as "
             f"{len(np.unique(runs.n))} models can show it"
         )
     if fitted.form == "hoffmann":
@@ -138,8 +142,7 @@ def _rival(fitted: FittedLaw, plane: Tangent) -> Iterator[str]:
     """Whether the form that holds this one as a special case explains what this one cannot."""
     runs = fitted.observations
     points = Points.of(runs.n, runs.tokens, runs.share)
-    varies = bool(np.ptp(np.log(runs.share)) > 1e-6)
-    surface = Surface.over("nds", points, with_share=varies)
+    surface = Surface.over("nds", points, with_share=runs.share_varies)
     if len(runs) <= surface.n_heights + surface.n_exponents:
         return
     best, _ = best_fit(surface, points, np.log(runs.loss), delta=fitted.delta)
@@ -176,7 +179,7 @@ def pattern_of(plane: Tangent, columns: Floats) -> float | None:
 def _bends(runs: Observations) -> Floats:
     """Squares and products of logarithms, which no law of the two forms has."""
     logs = [np.log(runs.n), np.log(runs.tokens)]
-    if np.ptp(np.log(runs.share)) > 1e-6:
+    if runs.share_varies:
         logs.append(np.log(runs.share))
     centred = [(log - log.mean()) / max(float(log.std()), 1e-12) for log in logs]
     pairs = [(a, b) for i, a in enumerate(centred) for b in centred[i:]]
