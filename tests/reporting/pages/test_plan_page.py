@@ -18,6 +18,7 @@ from vecsmith.planning.feasibility import Refusal
 from vecsmith.planning.plan import Plan
 from vecsmith.planning.planner import make_plan
 from vecsmith.planning.presets import Constant
+from vecsmith.planning.statics import static_alternative
 from vecsmith.reporting import plan_page
 from vecsmith.results.tuning import Tuning
 
@@ -150,6 +151,26 @@ def test_what_was_put_aside_is_counted_and_says_why() -> None:
     n_all = len(plan.refused) + len(plan.ranked)
     assert f"{len(plan.refused)} of {n_all} candidates" in page.words
     assert " ".join(plan.refused[0].reason.split()) in page.words
+
+
+def test_a_static_model_stands_beside_the_plan_with_its_score_or_why_there_is_none() -> None:
+    unscored = static_alternative("minilm-256", dim=256, n_bytes=31e6)
+    scored = replace(
+        unscored, model="scored", verdict="worse", reason="", tuned_model="pythia-70m-tuned",
+        score=0.612, tuned_score=0.655, low=-0.051, high=-0.035, n_items=1234,
+    )  # fmt: skip
+    page = open_page(replace(served_plan(), statics=(unscored, scored)))
+    table = next(table for table in page.tables if "against a tuned model" in table[0])
+    first, second = (dict(zip(table[0], map(plain, row), strict=True)) for row in table[1:])
+    assert first["against a tuned model"] == f"not comparable: {unscored.reason}"
+    assert first["its score"] == first["the tuned one's"] == "–"
+    # tokens of a query times dims
+    assert float(first["FLOP"]) == pytest.approx(14 * 256, rel=0.006)
+    assert first["size"] == "31 MB"
+    assert second["against a tuned model"] == "worse−5.1 to −3.5 over 1234 items"
+    assert second["its score"] == "61.2"
+    assert second["the tuned one's"] == "65.5pythia-70m-tuned"
+    assert "A static model instead" not in open_page(served_plan()).words
 
 
 def test_names_and_reasons_from_files_never_become_markup() -> None:

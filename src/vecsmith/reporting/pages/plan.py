@@ -21,6 +21,7 @@ from vecsmith.reporting.pages.plan_tables import (
     serving_table,
     settings_table,
     spending_table,
+    statics_table,
     tuning_words,
 )
 from vecsmith.reporting.pages.tables import Cell, Table
@@ -115,6 +116,7 @@ def _sections(plan: Plan, pictures: Mapping[str, bytes], missing: str) -> Iterat
         yield element("p", foreign(missing, 400), class_="small")
     yield from (picture_element(name, picture) for name, picture in pictures.items())
     yield from _tables("What serving takes", [serving_table(plan)])
+    yield from _tables("A static model instead", [statics_table(plan)])
     yield from _tables("What was put aside", [refused_table(plan)])
     yield section("What it rests on", _table(constants_table(plan.constants)))
     has_loss = plan.chosen.predicted is not None

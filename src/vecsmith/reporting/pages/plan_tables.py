@@ -14,12 +14,13 @@ from vecsmith.planning.wording import amount, flops_text, hours_text, n_bytes_te
 from vecsmith.reporting.pages.tables import Cell, Column, Line, Table
 from vecsmith.reporting.pictures.scales import method_words
 from vecsmith.reporting.quantities import figure_words, size_words
-from vecsmith.reporting.wording import number
+from vecsmith.reporting.wording import number, points, signed
 
 if TYPE_CHECKING:
     from vecsmith.planning.candidates import Candidate
     from vecsmith.planning.plan import Plan
     from vecsmith.planning.presets import Constant
+    from vecsmith.planning.statics import StaticAlternative
     from vecsmith.results.tuning import Tuning
 
 _NONE: Final = "\N{EN DASH}"
@@ -243,6 +244,47 @@ def serving_table(plan: Plan) -> Table | None:
         ),
         lines=tuple(lines),
     )  # fmt: skip
+
+
+def statics_table(plan: Plan) -> Table | None:
+    """Static models beside the plan's: what they cost, and their score where there is one."""
+    if not plan.statics:
+        return None
+    cost = plan.chosen.serving
+    lines = [
+        _line(
+            static.model, _verdict_cell(static),
+            _NONE if static.score is None else points(static.score),
+            _tuned_cell(static), number(static.dim), n_bytes_text(static.n_bytes),
+            flops_text(static.serving.query_flops),
+            n_bytes_text(static.serving.index_bytes) if static.serving.index_bytes else _NONE,
+            n_words=2,
+        )
+        for static in plan.statics
+    ]  # fmt: skip
+    beside = "" if cost is None else f" The plan's model takes {flops_text(cost.query_flops)}."
+    return Table(
+        caption="Almost no training, and microseconds a text. Scores are times 100, on the same "
+        f"items as a tuned model's; FLOP are those of one query.{beside}",
+        columns=_columns(
+            "model", "against a tuned model", "its score", "the tuned one's", "dims", "size",
+            "FLOP", "index", n_words=2,
+        ),
+        lines=tuple(lines),
+    )  # fmt: skip
+
+
+def _verdict_cell(static: StaticAlternative) -> Cell:
+    if static.low is None or static.high is None:
+        return Cell(text=f"{static.verdict}: {static.reason}", is_note=True)
+    ends = f"{signed(static.low)} to {signed(static.high)} over {number(static.n_items)} items"
+    return Cell(text=static.verdict, range=ends, is_text=True)
+
+
+def _tuned_cell(static: StaticAlternative) -> Cell:
+    if static.tuned_score is None:
+        return Cell(text=_NONE)
+    return Cell(text=points(static.tuned_score), range=static.tuned_model)
 
 
 def _compared(plan: Plan) -> list[Candidate]:
