@@ -204,6 +204,8 @@ def _settings_of(
         schedule=said.schedule,
         final_lr=said.final_lr,
         weight_decay=said.weight_decay,
+        clip_norm=said.clip_norm,
+        dropout=said.dropout,
         precision=said.precision,
         mini_batch=plan.chosen.mini_batch or 0,
         gradient_checkpointing=plan.chosen.gradient_checkpointing,
