@@ -65,6 +65,16 @@ def test_a_setting_bears_the_mark_and_the_source_of_its_constant() -> None:
         assert page.row(words)[2:] == [constant.mark, constant.source]
 
 
+def test_a_setting_of_another_value_than_its_constant_bears_no_mark() -> None:
+    plan = served_plan()
+    assert open_page(plan).row("highest learning rate")[2] == "printed"
+    page = open_page(replace(plan, chosen=replace(plan.chosen, learning_rate=0.01)))
+    assert page.row("highest learning rate")[2:] == ["", ""]
+    small = make_plan(Budget(flops=1e16))
+    assert small.chosen.tuning.method == "full"
+    assert "a tenth" in open_page(small).row("highest learning rate")[3]
+
+
 def test_the_first_thing_said_is_what_to_do_and_then_how() -> None:
     plan = served_plan()
     words = open_page(plan).words

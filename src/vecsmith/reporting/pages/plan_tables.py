@@ -49,10 +49,9 @@ def tuning_words(tuning: Tuning) -> str:
 
 def settings_table(plan: Plan) -> Table:
     """What is run, setting by setting, and where each comes from."""
-    constants = {constant.name: constant for constant in plan.constants}
     lines = []
     for name, words, value in _settings(plan):
-        constant = constants.get(_constant_name(name, plan))
+        constant = _constant_of(name, plan)
         mark = "" if constant is None else constant.mark
         source = "" if constant is None else constant.source
         lines.append(_line(words, value, mark, Cell(text=source, is_note=True)))
@@ -92,14 +91,28 @@ def _settings(plan: Plan) -> Iterator[tuple[str, str, str]]:
     yield "gradient_checkpointing", "activations computed twice", checkpoints
 
 
-def _constant_name(name: str, plan: Plan) -> str:
-    """The constant that a setting follows."""
+def _constant_of(name: str, plan: Plan) -> Constant | None:
+    """The constant that a setting was taken from; None where it has another value than that."""
+    constants = {constant.name: constant for constant in plan.constants}
     if name == "learning_rate":
-        method = plan.chosen.tuning.method
-        named = f"learning_rate_{method}"
-        is_there = any(constant.name == named for constant in plan.constants)
-        return named if is_there else "learning_rate_divisor"
-    return _CONSTANT_NAMES.get(name, name)
+        return _constant_of_rate(plan, constants)
+    found = constants.get(_CONSTANT_NAMES.get(name, name))
+    if found is None:
+        return None
+    tuning = plan.chosen.tuning
+    value = getattr(plan.settings, name, getattr(tuning, name, None))
+    # LoRA's alpha of 0 stands for twice the rank
+    is_rule = name == "alpha" and not found.value and tuning.alpha == 2 * tuning.rank
+    values = found.value if isinstance(found.value, tuple) else (found.value,)
+    return found if value in values or is_rule else None
+
+
+def _constant_of_rate(plan: Plan, constants: Mapping[str, Constant]) -> Constant | None:
+    """That of the method, or the share of a pre-training peak; what runs were made with is none."""
+    own = constants.get(f"learning_rate_{plan.chosen.tuning.method}")
+    if own is not None:
+        return own if own.value == plan.chosen.learning_rate else None
+    return constants.get("learning_rate_divisor") if plan.chosen.predicted is None else None
 
 
 def spending_table(plan: Plan) -> Table | None:

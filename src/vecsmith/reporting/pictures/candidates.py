@@ -91,7 +91,7 @@ def candidates_figure(
         limits = factor_limits([*ends, *levels.values()], pad=0.1)
         factor_axis(axes, "y", limits, figure_words, measure)
         for words, value in levels.items():
-            _draw_level(axes, words, value)
+            _draw_level(axes, words, value, is_lowest=value == min(levels.values()))
         for method, look in looks.items():
             _draw_method(axes, [each for each in shown if each.method == method], look)
         for place, each in enumerate(each for each in shown if each.words):
@@ -99,11 +99,13 @@ def candidates_figure(
     return figure
 
 
-def _draw_level(axes: Any, words: str, value: float) -> None:
+def _draw_level(axes: Any, words: str, value: float, *, is_lowest: bool) -> None:
+    """A dashed line and what it means, on the side away from the candidates."""
     axes.axhline(value, color=INK, linewidth=0.9, linestyle=(0, (3, 2)), zorder=1)
     axes.annotate(
-        drawable(words, 60), xy=(0.995, value), xycoords=("axes fraction", "data"), xytext=(0, 3),
-        textcoords="offset points", fontsize=8, color=FAINT, ha="right", va="bottom",
+        drawable(words, 60), xy=(0.995, value), xycoords=("axes fraction", "data"),
+        xytext=(0, -3 if is_lowest else 3), textcoords="offset points", fontsize=8, color=FAINT,
+        ha="right", va="top" if is_lowest else "bottom",
     )  # fmt: skip
 
 
