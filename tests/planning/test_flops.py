@@ -163,7 +163,9 @@ def test_full_fine_tuning_with_all_recomputation_does_ten_n_for_six_counted() ->
 
 
 @every_decoder
-def test_hardware_flop_are_the_products_that_torch_counts(name: str) -> None:
+def test_hardware_flop_are_the_products_that_torch_counts_and_a_cache_adds_a_forward_pass(
+    name: str,
+) -> None:
     shape, n_texts, length = shape_of(name), 2, 12
     for tuning in tunings():
         if tuning.method == "bias" and not shape.n_bias:
@@ -173,19 +175,10 @@ def test_hardware_flop_are_the_products_that_torch_counts(name: str) -> None:
         forward, backward = _counted(model, n_texts, length)
         count = count_flops(shape, tuning, tokens=n_texts * length, length=length)
         assert forward + backward == count.hardware, str(tuning)
-
-
-@every_decoder
-def test_a_gradient_cache_runs_the_products_of_one_forward_pass_more(name: str) -> None:
-    shape, n_texts, length = shape_of(name), 2, 12
-    for tuning in (Tuning(), Tuning(method="lora", rank=3)):
-        model = decoder_of(name)
-        apply_tuning(model, tuning)
-        forward, _ = _counted(model, n_texts, length)
-        count = count_flops(
+        cached = count_flops(
             shape, tuning, tokens=n_texts * length, length=length, gradient_cache=True
         )
-        assert count.recompute == forward
+        assert cached.recompute == forward
 
 
 @every_decoder
