@@ -14,13 +14,17 @@ pytest.importorskip("peft", reason="peft is not installed (extra train)")
 import torch
 
 from tests.execution.toy_sweeps import (
+    EVERY_STEP,
     FLOPS,
     SETTINGS,
     records_in,
+    sweep_in_a_group,
     sweep_killed_at_random,
+    sweeps_killed_at_random,
     toy_grid,
     toy_sweep,
 )
+from tests.training.test_distributed import in_two_processes
 from tests.training.toy_runs import in_child, word_pairs
 from tests.transformer.teachers import save_teacher
 from vecsmith.errors import FormatError, RunFailed
@@ -140,8 +144,7 @@ def test_a_sweep_killed_five_times_ends_with_the_records_of_one_that_was_not(
     tmp_path: Path, whole: Path, neox: Path, llama: Path
 ) -> None:
     models = [neox, llama]
-    for seed in range(5):
-        assert in_child(sweep_killed_at_random, tmp_path, models, seed, 18) == -9
+    assert in_child(sweeps_killed_at_random, tmp_path, models, 5) == 0
     toy_sweep(tmp_path, *models)
     assert records_in(tmp_path) == records_in(whole)
     assert list((tmp_path / "work").iterdir()) == []
@@ -150,7 +153,7 @@ def test_a_sweep_killed_five_times_ends_with_the_records_of_one_that_was_not(
 def test_a_checkpoint_is_gone_on_with_and_not_begun_anew(
     tmp_path: Path, neox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert in_child(sweep_killed_at_random, tmp_path, [neox], 0, 4) == -9
+    assert in_child(sweep_killed_at_random, tmp_path, [neox], 0, 4, EVERY_STEP) == -9
     (left,) = (tmp_path / "work").iterdir()
     assert (left / "run" / "checkpoint.safetensors").is_file()
     told: list[str] = []
@@ -166,6 +169,23 @@ def test_two_workers_find_what_one_finds(
     toy_sweep(tmp_path, neox, llama, workers=2, tell=told.append)
     assert records_in(tmp_path) == records_in(whole)
     assert len(told) == 8
+
+
+def test_two_processes_that_share_each_step_find_what_one_finds(
+    tmp_path: Path, whole: Path, neox: Path
+) -> None:
+    in_two_processes(sweep_in_a_group, tmp_path, [neox])
+    together = {run.key: run for run in read_runs(tmp_path)}
+    alone = {run.key: run for run in read_runs(whole) if run.model == "neox"}
+    assert together.keys() == alone.keys()
+    for key, run in together.items():
+        assert (run.tokens, run.steps, run.pairs) == (
+            alone[key].tokens,
+            alone[key].steps,
+            alone[key].pairs,
+        )
+        assert run.loss == pytest.approx(alone[key].loss, abs=0.02)
+        assert run.timing["processes"] == 2
 
 
 def test_a_loss_that_is_no_number_is_a_failed_cell_and_the_sweep_goes_on(
@@ -252,7 +272,9 @@ def test_kept_models_open_in_sentence_transformers_and_give_the_loss_again(
     prepared = SweepPairs(word_pairs(200), tmp_path, toy_grid(neox).settings)
     pairs = [list(prepared.held_out.queries), list(prepared.held_out.documents)]
     queries, documents = (
-        torch.nn.functional.normalize(torch.from_numpy(model.encode(texts)).double(), dim=1)
+        torch.nn.functional.normalize(
+            torch.from_numpy(model.encode(texts, batch_size=1)).double(), dim=1
+        )
         for texts in pairs
     )
     losses = []

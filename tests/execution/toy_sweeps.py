@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import random
@@ -26,7 +27,7 @@ SETTINGS: dict[str, Any] = {
 }
 # 39,552 FLOP a token of the tiny decoder when all of it is trained, some 300 tokens a batch
 FLOPS = 1e8
-EVERY_STEP = 1e-9  # minutes between checkpoints
+EVERY_STEP, NOW_AND_THEN = 1e-9, 5e-4  # minutes between checkpoints
 
 
 def toy_grid(*models: Path, **tables: Any) -> Grid:
@@ -47,7 +48,9 @@ def toy_sweep(out: Path, *models: Path, tables: Any = None, **options: Any) -> l
     return sweep(toy_grid(*models, **(tables or {})), word_pairs(200), out, **chosen)
 
 
-def sweep_killed_at_random(out: Path, models: list[Path], seed: int, most_steps: int) -> None:
+def sweep_killed_at_random(
+    out: Path, models: list[Path], seed: int, most_steps: int, minutes: float
+) -> None:
     """A sweep that is killed between the gradients of one of its first steps and the weights."""
     torch.set_num_threads(1)
     left = random.Random(seed).randrange(1, most_steps)
@@ -61,7 +64,20 @@ def sweep_killed_at_random(out: Path, models: list[Path], seed: int, most_steps:
         return move(self, lr)
 
     TransformerStudent._move = fatal_move  # type: ignore[method-assign]
-    toy_sweep(out, *models, checkpoint_minutes=EVERY_STEP)
+    toy_sweep(out, *models, checkpoint_minutes=minutes)
+
+
+def sweeps_killed_at_random(out: Path, models: list[Path], n_kills: int) -> None:
+    """That many times the same sweep, killed each time; exits with 1 where one was not."""
+    for name in ("peft", "gpt_neox", "llama"):  # now and not in every fork
+        importlib.import_module(name if name == "peft" else f"transformers.models.{name}")
+    for seed in range(n_kills):
+        child = os.fork()
+        if not child:
+            sweep_killed_at_random(out, models, seed, 18, NOW_AND_THEN)
+            os._exit(0)
+        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != -signal.SIGKILL:
+            os._exit(1)
 
 
 def sweep_in_a_group(out: Path, models: list[Path]) -> None:
