@@ -118,11 +118,7 @@ def _outliers(fitted: FittedLaw) -> Iterator[str]:
 def _misfits(fitted: FittedLaw, plane: Tangent) -> Iterator[str]:
     """Patterns that a right law would not leave in its residuals."""
     runs = fitted.observations
-    # What models share is theirs, or a bend with size alone: runs cannot say which.
-    within = (
-        plane if fitted.model_noise == 0 else plane.with_columns(noise_of(plane, runs.n).of_models)
-    )
-    bend = pattern_of(within, _bends(runs))
+    bend = _bend(fitted, plane)
     if bend is not None:
         yield (
             f"wrong form: the residuals bend with size and tokens, by {bend:.1%} of the loss "
@@ -132,7 +128,7 @@ def _misfits(fitted: FittedLaw, plane: Tangent) -> Iterator[str]:
         yield (
             f"models lie off the law by {fitted.model_noise:.1%} of the loss, each by its own, "
             "beside what runs scatter: the intervals allow for it, as far as "
-            f"{len(np.unique(runs.n))} models can show it"
+            f"{len(np.unique(runs.n))} sizes can show that it is not the form"
         )
     if fitted.form == "hoffmann":
         yield from _rival(fitted, plane)
@@ -159,6 +155,24 @@ def _rival(fitted: FittedLaw, plane: Tangent) -> Iterator[str]:
             f"wrong form: an nds law leaves residuals of {np.sqrt(after / wider.degrees):.1%} "
             f"where this hoffmann law leaves {np.sqrt(before / plane.degrees):.1%}: fit that form"
         )
+
+
+def _bend(fitted: FittedLaw, plane: Tangent) -> float | None:
+    """How strongly the residuals bend, where it is not that models lie off the law by chance."""
+    runs, bends = fitted.observations, _bends(fitted.observations)
+    if fitted.model_noise == 0:
+        return pattern_of(plane, bends)
+    of_models = noise_of(plane, runs.n).of_models
+    within = pattern_of(plane.with_columns(of_models), bends)
+    if within is not None:
+        return within
+    # Models that lie off by chance are as far off where a bend is taken out as along it.
+    along = plane.beyond(bends)
+    rest = plane.with_columns(bends).beyond(of_models)
+    explained, left = (float(((b.T @ plane.residuals) ** 2).sum()) for b in (along, rest))
+    if f_test(explained, along.shape[1], left, rest.shape[1]) >= _ALARM:
+        return None
+    return float(np.sqrt(explained / len(runs)))
 
 
 def pattern_of(plane: Tangent, columns: Floats) -> float | None:
