@@ -6,7 +6,7 @@ The one rule: what contradicts is refused before anything is read or measured.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -75,6 +75,7 @@ def plan_of(asked: PlanRequest) -> tuple[Plan, FittedLaws | None]:
     from vecsmith.planning.planner import make_plan
 
     laws, catalogue = _laws(asked), _catalogue(asked)
+    asked = _as_the_runs(asked, laws)
     machine = _machine(asked)
     made = make_plan(
         _budget(asked, machine),
@@ -275,6 +276,14 @@ def _menu(asked: PlanRequest) -> Mapping[str, Any]:
         "methods": None if asked.methods is None else tuple(_parts(asked.methods)),
         "ranks": None if ranks is None else tuple(_count(each, "--ranks") for each in ranks),
     }
+
+
+def _as_the_runs(asked: PlanRequest, laws: FittedLaws | None) -> PlanRequest:
+    """The request with the precision of the laws' runs where none was said: losses hold for it."""
+    own = None if laws is None else laws.settings.get("precision")
+    if asked.settings["precision"] or own not in ("float32", "bfloat16"):
+        return asked
+    return replace(asked, settings={**asked.settings, "precision": own})
 
 
 def _laws(asked: PlanRequest) -> FittedLaws | None:

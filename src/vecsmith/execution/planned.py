@@ -39,6 +39,7 @@ from vecsmith.training.transformer_base import chosen_device
 _MOST_HELD_OUT: Final = 4096
 _HELD_OUT_SHARE: Final = 0.05
 _FEWEST_HELD_OUT: Final = 16
+_MOST_SHARE: Final = 0.5
 _ANY_LENGTH: Final = Limits(min_steps=1, min_warmup_steps=0, max_epochs=1e9)
 # Counts of one shape by two ways agree to the last; a plan may have been rounded by a person
 _COST_TOLERANCE: Final = 1e-6
@@ -84,10 +85,11 @@ def run_plan(
         base: The base model, where it is not found where the plan says.
         roles: Columns of the pairs by role, or in order; None to tell them by their names.
         seed: Of everything random.
-        held_out_pairs: Pairs to measure on, never trained on; None for 4096, or a twentieth of the
-            pairs where that is less.
-        held_out_batch: Pairs compared at a time; None for the plan's batch, or all that are held
-            out where that is less.
+        held_out_pairs: Pairs to measure on, never trained on; None for those of the runs that the
+            plan's laws were fitted to; else for 4096, or a twentieth of the pairs where that is
+            less.
+        held_out_batch: Pairs compared at a time; None likewise, else for the plan's batch, or all
+            that are held out where that is less.
         device: Torch device, None for CUDA if there is one, else the CPU.
         checkpoint_minutes: Minutes between checkpoints; 0 for none.
         tell: Called with what is to be known before the first step.
@@ -187,6 +189,9 @@ def _settings_of(
 ) -> RecipeSettings:
     """The settings of a run, with as many pairs held out as `n_rows` allow."""
     said = plan.settings
+    known = plan.held_out_pairs
+    if held_out_pairs is None and known is not None and known <= _MOST_SHARE * n_rows:
+        held_out_pairs, held_out_batch = known, held_out_batch or plan.held_out_batch
     if held_out_pairs is None:
         held_out_pairs = min(_MOST_HELD_OUT, math.floor(_HELD_OUT_SHARE * n_rows))
         if held_out_pairs < _FEWEST_HELD_OUT:

@@ -55,8 +55,8 @@ class RecipeSettings:
         pooling: How token states become a vector (section 3.2: the mean).
         warmup: Share of the steps in which the rate rises (section 4.1: a tenth).
         schedule: How it falls (section 4.1: as a cosine).
-        final_lr: Rate at the end, as a share of the highest (section 4.1: a tenth; appendix E.1
-            and the authors' code say zero).
+        final_lr: Rate at the end, as a share of the highest (appendix E.1 and the authors' code:
+            zero; section 4.1: a tenth).
         weight_decay: As in AdamW (appendix E: 0.1).
         clip_norm: Largest norm of a gradient, 0 for any (assumed; the paper says nothing).
         dropout: Share of activations dropped (Pythia has none).
@@ -75,7 +75,7 @@ class RecipeSettings:
     pooling: Pooling = "mean"
     warmup: float = 0.1
     schedule: Schedule = "cosine"
-    final_lr: float = 0.1
+    final_lr: float = 0.0
     weight_decay: float = 0.1
     clip_norm: float = 1.0
     dropout: float = 0.0

@@ -47,6 +47,8 @@ class Plan:
         explanation: Why this one, in plain words.
         cautions: What the plan does not know, or what is odd about it.
         constants: Every number that it rests on, with its source.
+        held_out_pairs: Pairs that the losses of the laws were measured on; None without laws.
+        held_out_batch: Of these, compared at a time.
     """
 
     budget: Budget
@@ -66,6 +68,8 @@ class Plan:
     explanation: tuple[str, ...]
     cautions: tuple[str, ...]
     constants: tuple[Constant, ...]
+    held_out_pairs: int | None = None
+    held_out_batch: int | None = None
 
     def plain(self) -> dict[str, Any]:
         """The plan in the kinds that JSON has; what a run needs comes first."""
@@ -84,6 +88,8 @@ class Plan:
             "mini_batch": chosen.mini_batch,
             "gradient_checkpointing": chosen.gradient_checkpointing,
             **asdict(self.settings),
+            "held_out_pairs": self.held_out_pairs,
+            "held_out_batch": self.held_out_batch,
             "flops": chosen.flops,
             "cost_per_token": chosen.cost_per_token,
             "predicted_loss": None if chosen.predicted is None else asdict(chosen.predicted),

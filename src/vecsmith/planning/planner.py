@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from vecsmith.planning.accelerators import Accelerator, find_accelerator
 from vecsmith.planning.budget import Budget, check_share_of_peak
@@ -27,6 +27,8 @@ from vecsmith.planning.statics import StaticAlternative, static_line
 
 if TYPE_CHECKING:
     from vecsmith.planning.laws.fitted import FittedLaws
+
+_HELD_OUT: Final = ("held_out_pairs", "held_out_batch")
 
 
 def make_plan(
@@ -126,6 +128,8 @@ def make_plan(
         explanation=(*explanation, *(static_line(each, solution.chosen) for each in statics)),
         cautions=cautions,
         constants=constants_of(problem),
+        # a predicted loss holds for as many pairs as it was measured on
+        **({} if laws is None else {name: laws.settings.get(name) for name in _HELD_OUT}),
     )
 
 
