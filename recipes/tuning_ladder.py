@@ -1,7 +1,7 @@
 """A ladder of small language models: tuned on budgets, laws fitted, plans held against all runs.
 
-    python recipes/tuning_ladder.py --data ../shared/data          # everything: an hour on two cores
-    python recipes/tuning_ladder.py --report                       # from the committed runs alone
+    python recipes/tuning_ladder.py --data ../shared/data        # everything: an hour on two cores
+    python recipes/tuning_ladder.py --report                     # from the committed runs alone
 
 Six GPT-NeoX shapes are pre-trained here on the same tokens, then tuned into embedders by four
 methods on five budgets, with three seeds along a diagonal, and exhaustively on three more budgets.
