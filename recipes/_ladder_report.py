@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from vecsmith.planning import Budget, make_plan
-from vecsmith.planning.catalogue import CatalogueEntry
+from vecsmith.planning.accounting.shapes import ModelShape
+from vecsmith.planning.catalogue.models import CatalogueEntry
 from vecsmith.planning.laws.fitted import FittedLaws, fit_laws
 from vecsmith.planning.laws.forms import Form
 from vecsmith.planning.laws.unseen import predict_unseen
-from vecsmith.planning.shapes import ModelShape
 from vecsmith.results.tuning_runs import TuningRun
 
 FORMS: tuple[Form, ...] = ("nds", "hoffmann")

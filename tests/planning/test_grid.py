@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from vecsmith.errors import FormatError
-from vecsmith.planning.catalogue import load_catalogue
+from vecsmith.planning.accounting.flops import cost_per_token
+from vecsmith.planning.catalogue.models import load_catalogue
 from vecsmith.planning.cells import (
     Cell,
     RecipeSettings,
     bytes_of,
     frozen_of_fraction,
 )
-from vecsmith.planning.flops import cost_per_token
 from vecsmith.planning.grid import Grid, filtered
 from vecsmith.planning.inputs import Limits
 from vecsmith.planning.outline import outline, workload

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from vecsmith.planning.budget import Budget
-from vecsmith.planning.candidates import PredictedLoss
-from vecsmith.planning.catalogue import load_catalogue
-from vecsmith.planning.flops import cost_per_token, n_trained, trained_share
-from vecsmith.planning.plan import Plan
-from vecsmith.planning.planner import make_plan
-from vecsmith.planning.serving import Serving
+from vecsmith.planning.accounting.flops import cost_per_token, n_trained, trained_share
+from vecsmith.planning.catalogue.models import load_catalogue
+from vecsmith.planning.choosing.budget import Budget
+from vecsmith.planning.choosing.candidates import PredictedLoss
+from vecsmith.planning.choosing.plan import Plan
+from vecsmith.planning.choosing.planner import make_plan
+from vecsmith.planning.choosing.serving import Serving
 from vecsmith.results.tuning import Tuning
 from vecsmith.results.tuning_runs import TuningRun, key_of
 

@@ -15,8 +15,8 @@ from vecsmith.planning.wording import (
 )
 
 if TYPE_CHECKING:
-    from vecsmith.planning.candidates import Candidate
-    from vecsmith.planning.plan import Plan
+    from vecsmith.planning.choosing.candidates import Candidate
+    from vecsmith.planning.choosing.plan import Plan
 
 _MOST_CANDIDATES: Final = 8
 

@@ -17,15 +17,15 @@ from vecsmith.cli._train_arguments import split_once
 
 if TYPE_CHECKING:
     from vecsmith.execution.calibration import Calibration
-    from vecsmith.planning.accelerators import Accelerator
-    from vecsmith.planning.budget import Budget, Precision
-    from vecsmith.planning.catalogue import CatalogueEntry
+    from vecsmith.planning.catalogue.accelerators import Accelerator
+    from vecsmith.planning.catalogue.models import CatalogueEntry
+    from vecsmith.planning.choosing.budget import Budget, Precision
+    from vecsmith.planning.choosing.plan import Plan
+    from vecsmith.planning.choosing.presets import Mark
+    from vecsmith.planning.choosing.ranking import SizeRule
+    from vecsmith.planning.choosing.serving import Serving
+    from vecsmith.planning.choosing.statics import StaticAlternative
     from vecsmith.planning.laws.fitted import FittedLaws
-    from vecsmith.planning.plan import Plan
-    from vecsmith.planning.presets import Mark
-    from vecsmith.planning.ranking import SizeRule
-    from vecsmith.planning.serving import Serving
-    from vecsmith.planning.statics import StaticAlternative
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def plan_of(asked: PlanRequest) -> tuple[Plan, FittedLaws | None]:
         FormatError: If a file is broken.
     """
     _check(asked)
-    from vecsmith.planning.planner import make_plan
+    from vecsmith.planning.choosing.planner import make_plan
 
     laws, catalogue = _laws(asked), _catalogue(asked)
     asked = _as_the_runs(asked, laws)
@@ -140,8 +140,8 @@ class _Machine:
 
 
 def _machine(asked: PlanRequest) -> _Machine:
-    from vecsmith.planning.accelerators import find_accelerator
-    from vecsmith.planning.presets import load_preset
+    from vecsmith.planning.catalogue.accelerators import find_accelerator
+    from vecsmith.planning.choosing.presets import load_preset
 
     if asked.calibrate and asked.gpu is None:
         return _this_machine(asked)
@@ -151,7 +151,7 @@ def _machine(asked: PlanRequest) -> _Machine:
     )
     if not asked.calibrate:
         return _Machine(accelerator, precision, asked.mfu, "given")
-    from vecsmith.planning.budget import peak_of
+    from vecsmith.planning.choosing.budget import peak_of
 
     rate = _measured(asked, precision).flops_per_second
     mfu = rate / peak_of(accelerator, precision)
@@ -165,7 +165,7 @@ def _machine(asked: PlanRequest) -> _Machine:
 
 def _this_machine(asked: PlanRequest) -> _Machine:
     """The machine that the command runs on, as fast as it was measured to be."""
-    from vecsmith.planning.accelerators import Accelerator
+    from vecsmith.planning.catalogue.accelerators import Accelerator
 
     found = _measured(asked, asked.settings["precision"] or "auto")
     precision: Precision = "bfloat16" if found.precision == "bfloat16" else "float32"
@@ -190,8 +190,8 @@ def _measured(asked: PlanRequest, precision: Literal["auto", "float32", "bfloat1
 
 
 def _budget(asked: PlanRequest, machine: _Machine) -> Budget:
-    from vecsmith.planning.budget import Budget
-    from vecsmith.planning.presets import load_preset
+    from vecsmith.planning.choosing.budget import Budget
+    from vecsmith.planning.choosing.presets import load_preset
 
     if asked.flops is not None:
         return Budget(flops=asked.flops)
@@ -226,7 +226,7 @@ def _data(asked: PlanRequest) -> Mapping[str, Any]:
             "tokens_per_pair": asked.tokens_per_pair,
         }
     from vecsmith.cli._pair_counting import count_pairs
-    from vecsmith.planning.presets import load_preset
+    from vecsmith.planning.choosing.presets import load_preset
 
     found = count_pairs(
         asked.pairs,
@@ -310,7 +310,7 @@ def _learning_rates(asked: PlanRequest) -> dict[str, float]:
 
 
 def _serving(asked: PlanRequest) -> Serving | None:
-    from vecsmith.planning.serving import Serving
+    from vecsmith.planning.choosing.serving import Serving
 
     if asked.queries_per_month is None and asked.documents is None:
         return None
@@ -325,7 +325,7 @@ def _statics(asked: PlanRequest) -> list[StaticAlternative]:
     if asked.static is None:
         return []
     from vecsmith import StaticModel
-    from vecsmith.planning.statics import static_alternative
+    from vecsmith.planning.choosing.statics import static_alternative
     from vecsmith.results import EvalResult
 
     model = StaticModel.from_pretrained(asked.static)
@@ -346,7 +346,7 @@ def _catalogue(asked: PlanRequest) -> tuple[CatalogueEntry, ...] | None:
     """The models to choose from; None for those of the paper."""
     if asked.catalogue is None and not asked.models:
         return None
-    from vecsmith.planning.catalogue import load_catalogue
+    from vecsmith.planning.catalogue.models import load_catalogue
 
     entries = load_catalogue(asked.catalogue)
     if not asked.models:

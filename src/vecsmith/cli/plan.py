@@ -10,8 +10,8 @@ import typer
 from vecsmith.cli._console import AsJson, Quiet, note, print_json
 
 if TYPE_CHECKING:
+    from vecsmith.planning.choosing.plan import Plan
     from vecsmith.planning.laws.fitted import FittedLaws
-    from vecsmith.planning.plan import Plan
 
 _BUDGET, _MODELS, _RECIPE, _USE, _OUT = "Budget", "Models", "Recipe", "Use", "Output"
 Precision = Literal["float32", "bfloat16"]

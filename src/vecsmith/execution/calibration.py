@@ -20,9 +20,9 @@ import torch
 
 from vecsmith._extras import require
 from vecsmith._typing import PathLike
-from vecsmith.planning.accelerators import find_accelerator
-from vecsmith.planning.flops import count_flops
-from vecsmith.planning.shapes import ModelShape
+from vecsmith.planning.accounting.flops import count_flops
+from vecsmith.planning.accounting.shapes import ModelShape
+from vecsmith.planning.catalogue.accelerators import find_accelerator
 from vecsmith.results.tuning import Tuning
 from vecsmith.training.bag import Bag
 from vecsmith.training.batching import Batch

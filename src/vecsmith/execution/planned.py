@@ -27,9 +27,9 @@ from vecsmith.execution.running import (
 )
 from vecsmith.execution.sweeping import LOCKS_FOLDER, with_precision
 from vecsmith.planning.cells import Cell, RecipeSettings
+from vecsmith.planning.choosing.plan import Plan
 from vecsmith.planning.grid import find_model
 from vecsmith.planning.inputs import Limits
-from vecsmith.planning.plan import Plan
 from vecsmith.results.tuning_runs import TuningRun, record_path
 from vecsmith.training.distributed import Processes, processes
 from vecsmith.training.shared_run import first_goes_ahead

@@ -16,9 +16,9 @@ from typing import Any, Final
 from vecsmith.corpora import PairCorpus, open_pairs
 from vecsmith.errors import FormatError, RunFailed
 from vecsmith.execution.heldout import HeldOut, HeldOutTexts, choose_held_out
+from vecsmith.planning.accounting.shapes import ModelShape
 from vecsmith.planning.cells import RecipeSettings
 from vecsmith.planning.grid import GridModel
-from vecsmith.planning.shapes import ModelShape
 from vecsmith.results.tuning_runs import key_of
 from vecsmith.tokenizer import Tokenizer
 from vecsmith.training.pair_sources import NamedPairs, open_sources

@@ -22,8 +22,8 @@ from vecsmith._machine import machine, versions
 from vecsmith.errors import RunFailed
 from vecsmith.execution.heldout import HeldOutScores, measure
 from vecsmith.execution.preparing import BaseModel, SweepPairs, TokenFacts, shape_facts
+from vecsmith.planning.accounting.flops import n_trained, trained_share
 from vecsmith.planning.cells import Cell, RecipeSettings
-from vecsmith.planning.flops import n_trained, trained_share
 from vecsmith.planning.inputs import Limits
 from vecsmith.planning.outline import Workload, assess
 from vecsmith.results.tuning_runs import RunStatus, TuningRun, key_of

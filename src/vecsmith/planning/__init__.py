@@ -9,49 +9,49 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from vecsmith.planning.accelerators import Accelerator, find_accelerator
-    from vecsmith.planning.budget import Budget
-    from vecsmith.planning.candidates import Candidate, Menu
-    from vecsmith.planning.catalogue import CatalogueEntry, load_catalogue
-    from vecsmith.planning.flops import cost_per_token, count_flops
+    from vecsmith.planning.accounting.flops import cost_per_token, count_flops
+    from vecsmith.planning.accounting.memory import estimate_memory
+    from vecsmith.planning.accounting.shapes import ModelShape
+    from vecsmith.planning.catalogue.accelerators import Accelerator, find_accelerator
+    from vecsmith.planning.catalogue.models import CatalogueEntry, load_catalogue
+    from vecsmith.planning.choosing.budget import Budget
+    from vecsmith.planning.choosing.candidates import Candidate, Menu
+    from vecsmith.planning.choosing.plan import Plan
+    from vecsmith.planning.choosing.planner import make_plan
+    from vecsmith.planning.choosing.presets import Constant, load_preset
+    from vecsmith.planning.choosing.serving import Serving
+    from vecsmith.planning.choosing.statics import StaticAlternative, static_alternative
     from vecsmith.planning.inputs import Data, Limits, Settings
     from vecsmith.planning.laws import FittedLaw, FittedLaws, LossLaw, fit_law, fit_laws
-    from vecsmith.planning.memory import estimate_memory
-    from vecsmith.planning.plan import Plan
-    from vecsmith.planning.planner import make_plan
-    from vecsmith.planning.presets import Constant, load_preset
-    from vecsmith.planning.serving import Serving
-    from vecsmith.planning.shapes import ModelShape
-    from vecsmith.planning.statics import StaticAlternative, static_alternative
 
 # Name -> module; each is imported when it is asked for
 _HOMES: Final = {
-    "Accelerator": "accelerators",
-    "Budget": "budget",
-    "Candidate": "candidates",
-    "CatalogueEntry": "catalogue",
-    "Constant": "presets",
+    "Accelerator": "catalogue.accelerators",
+    "Budget": "choosing.budget",
+    "Candidate": "choosing.candidates",
+    "CatalogueEntry": "catalogue.models",
+    "Constant": "choosing.presets",
     "Data": "inputs",
     "FittedLaw": "laws",
     "FittedLaws": "laws",
     "Limits": "inputs",
     "LossLaw": "laws",
-    "Menu": "candidates",
-    "ModelShape": "shapes",
-    "Plan": "plan",
-    "Serving": "serving",
+    "Menu": "choosing.candidates",
+    "ModelShape": "accounting.shapes",
+    "Plan": "choosing.plan",
+    "Serving": "choosing.serving",
     "Settings": "inputs",
-    "StaticAlternative": "statics",
-    "cost_per_token": "flops",
-    "count_flops": "flops",
-    "estimate_memory": "memory",
-    "find_accelerator": "accelerators",
+    "StaticAlternative": "choosing.statics",
+    "cost_per_token": "accounting.flops",
+    "count_flops": "accounting.flops",
+    "estimate_memory": "accounting.memory",
+    "find_accelerator": "catalogue.accelerators",
     "fit_law": "laws",
     "fit_laws": "laws",
-    "load_catalogue": "catalogue",
-    "load_preset": "presets",
-    "make_plan": "planner",
-    "static_alternative": "statics",
+    "load_catalogue": "catalogue.models",
+    "load_preset": "choosing.presets",
+    "make_plan": "choosing.planner",
+    "static_alternative": "choosing.statics",
 }
 
 __all__ = [

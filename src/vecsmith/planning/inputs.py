@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Self, get_args
 
-from vecsmith.planning.budget import Precision
 from vecsmith.planning.checks import check_not_negative, check_positive, whole
-from vecsmith.planning.presets import Preset
+from vecsmith.planning.choosing.budget import Precision
+from vecsmith.planning.choosing.presets import Preset
 
 Pooling = Literal["mean", "cls", "last", "max"]
 Schedule = Literal["linear", "cosine", "constant"]

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from vecsmith.planning.catalogue import load_catalogue
+from vecsmith.planning.accounting.flops import cost_per_token
+from vecsmith.planning.accounting.memory import estimate_memory
+from vecsmith.planning.accounting.shapes import ModelShape
+from vecsmith.planning.catalogue.models import load_catalogue
 from vecsmith.planning.cells import Cell, RecipeSettings
-from vecsmith.planning.flops import cost_per_token
 from vecsmith.planning.grid import Grid, GridModel, filtered
 from vecsmith.planning.inputs import Limits
-from vecsmith.planning.memory import estimate_memory
-from vecsmith.planning.shapes import ModelShape
 from vecsmith.results.tuning import Tuning
 
 _GB: Final = 1e9

@@ -13,9 +13,9 @@ from vecsmith.reporting.pictures import Picture
 from vecsmith.reporting.pictures.candidates import CandidateMark, candidates_figure
 
 if TYPE_CHECKING:
-    from vecsmith.planning.candidates import Candidate
+    from vecsmith.planning.choosing.candidates import Candidate
+    from vecsmith.planning.choosing.plan import Plan
     from vecsmith.planning.laws.fitted import FittedLaws
-    from vecsmith.planning.plan import Plan
 
 
 def draw_plan_pictures(plan: Plan, laws: FittedLaws | None = None) -> Iterator[Picture]:

@@ -13,12 +13,12 @@ import pytest
 from tests.reporting.html_checks import Page, take_apart
 from tests.reporting.plans import predicted_plan, served_plan
 from vecsmith.errors import MissingExtraError
-from vecsmith.planning.budget import Budget
-from vecsmith.planning.feasibility import Refusal
-from vecsmith.planning.plan import Plan
-from vecsmith.planning.planner import make_plan
-from vecsmith.planning.presets import Constant
-from vecsmith.planning.statics import static_alternative
+from vecsmith.planning.choosing.budget import Budget
+from vecsmith.planning.choosing.feasibility import Refusal
+from vecsmith.planning.choosing.plan import Plan
+from vecsmith.planning.choosing.planner import make_plan
+from vecsmith.planning.choosing.presets import Constant
+from vecsmith.planning.choosing.statics import static_alternative
 from vecsmith.reporting import plan_page
 from vecsmith.results.tuning import Tuning
 

@@ -17,7 +17,7 @@ import numpy as np
 from vecsmith._files import atomic_file
 from vecsmith._typing import PathLike
 from vecsmith.errors import FormatError
-from vecsmith.planning.experience import experience_of
+from vecsmith.planning.choosing.experience import experience_of
 from vecsmith.planning.laws.crossover import Crossover, crossover, probability_better
 from vecsmith.planning.laws.fitted_law import FittedLaw, Prediction
 from vecsmith.planning.laws.fitting import fit_law

@@ -28,9 +28,9 @@ from vecsmith.reporting.pages.tables import Cell, Table
 from vecsmith.reporting.plan_pictures import draw_plan_pictures
 
 if TYPE_CHECKING:
-    from vecsmith.planning.candidates import PredictedLoss
+    from vecsmith.planning.choosing.candidates import PredictedLoss
+    from vecsmith.planning.choosing.plan import Plan
     from vecsmith.planning.laws.fitted import FittedLaws
-    from vecsmith.planning.plan import Plan
 
 _RUN: Final = "vecsmith run plan.json --pairs pairs.parquet --out runs/"
 _HOW_TO_READ: Final = (

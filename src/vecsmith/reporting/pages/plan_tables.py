@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from vecsmith.planning.candidates import best_of_each
+from vecsmith.planning.choosing.candidates import best_of_each
 from vecsmith.planning.wording import amount, flops_text, hours_text, n_bytes_text
 from vecsmith.reporting.pages.tables import Cell, Column, Line, Table
 from vecsmith.reporting.pictures.scales import method_words
@@ -17,10 +17,10 @@ from vecsmith.reporting.quantities import figure_words, size_words
 from vecsmith.reporting.wording import number, points, signed
 
 if TYPE_CHECKING:
-    from vecsmith.planning.candidates import Candidate
-    from vecsmith.planning.plan import Plan
-    from vecsmith.planning.presets import Constant
-    from vecsmith.planning.statics import StaticAlternative
+    from vecsmith.planning.choosing.candidates import Candidate
+    from vecsmith.planning.choosing.plan import Plan
+    from vecsmith.planning.choosing.presets import Constant
+    from vecsmith.planning.choosing.statics import StaticAlternative
     from vecsmith.results.tuning import Tuning
 
 _NONE: Final = "\N{EN DASH}"

@@ -1,0 +1,1 @@
+"""Models and accelerators that a plan chooses from."""

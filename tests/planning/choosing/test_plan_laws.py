@@ -1,0 +1,209 @@
+"""Plans by fitted laws, checked against the laws that made the runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.planning.laws.synthetic import FULL, LORA, SHAPES, sweep
+from vecsmith.errors import FormatError
+from vecsmith.planning import (
+    CatalogueEntry,
+    FittedLaws,
+    ModelShape,
+    Plan,
+    Serving,
+    fit_laws,
+    make_plan,
+)
+from vecsmith.planning.choosing.experience import experience_of, read_experience
+from vecsmith.planning.choosing.predicting import probability_better
+from vecsmith.results.tuning_runs import TuningRun
+
+pytest.importorskip("scipy")
+
+
+def entry_of(layers: int, dim: int) -> CatalogueEntry:
+    config = {
+        "model_type": "gpt_neox", "num_hidden_layers": layers, "hidden_size": dim,
+        "num_attention_heads": 8, "intermediate_size": 4 * dim, "vocab_size": 50304,
+        "tie_word_embeddings": False,
+    }  # fmt: skip
+    return CatalogueEntry(name=f"gpt-{dim}x{layers}", shape=ModelShape.from_config(config))
+
+
+CATALOGUE = [entry_of(*shape) for shape in SHAPES]
+WIDE = {"pairs": 10**9}
+
+
+def lived(run: TuningRun) -> TuningRun:
+    """The run, long enough to be one, with a rate that depends on its method and size."""
+    rate = 1e-4 if run.tuning.method == "full" else 2e-3
+    rate /= 1 + (run.n_params > 1e8)
+    settings = {"temperature": 0.05, "batch_size": 256, "max_length": 40, "lr": rate}
+    return replace(
+        run, settings=settings, pairs=run.tokens // 50, steps=max(run.tokens // 50 // 256, 1),
+        epochs=run.tokens / 50 / 1e9, batch_size=256,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def laws() -> FittedLaws:
+    return fit_laws(map(lived, sweep()), "nds", n_bootstrap=20)
+
+
+def true_loss(candidate: Any) -> float:
+    law = FULL if candidate.tuning.method == "full" else LORA
+    return float(law.loss(candidate.n_params, candidate.tokens, candidate.share))
+
+
+@pytest.mark.parametrize("flops", [4e15, 5e16, 7e17])
+def test_the_plan_of_a_budget_not_run_is_within_a_percent_of_the_best(
+    laws: FittedLaws, flops: float
+) -> None:
+    plan = make_plan(flops, laws=laws, catalogue=CATALOGUE, data=WIDE)
+    best = min(map(true_loss, plan.ranked))
+    assert true_loss(plan.chosen) <= 1.01 * best
+    predicted = plan.chosen.predicted
+    assert predicted is not None
+    assert predicted.loss == pytest.approx(true_loss(plan.chosen), rel=0.02)
+    assert predicted.run_low < predicted.low < predicted.loss < predicted.high < predicted.run_high
+
+
+def test_candidates_are_in_the_order_of_their_predicted_losses(laws: FittedLaws) -> None:
+    plan = make_plan(1e17, laws=laws, catalogue=CATALOGUE, data=WIDE)
+    losses = [each.predicted.loss for each in plan.ranked if each.predicted is not None]
+    assert len(losses) == len(plan.ranked)
+    assert losses == sorted(losses)
+    assert plan.runner_up is not None
+    assert (plan.runner_up.model, plan.runner_up.tuning.method) != (
+        plan.chosen.model,
+        plan.chosen.tuning.method,
+    )
+
+
+def test_the_plan_keeps_to_what_the_runs_did(laws: FittedLaws) -> None:
+    plan = make_plan(1e17, laws=laws, catalogue=CATALOGUE)
+    assert (plan.settings.batch_size, plan.settings.max_length) == (256, 40)
+    assert plan.settings.temperature == 0.05
+    assert plan.data.tokens_per_pair == pytest.approx(50, rel=0.01)
+    assert plan.data.pairs == pytest.approx(10**9, rel=0.01)
+    ranks = {each.tuning.rank for each in plan.ranked if each.tuning.method == "lora"}
+    assert ranks <= {8, 32, 128, 512}
+    for each in plan.ranked:
+        expected = (1e-4 if each.tuning.method == "full" else 2e-3) / (1 + (each.n_params > 1e8))
+        assert each.learning_rate == pytest.approx(expected)
+        if each.tuning.method == "lora":
+            assert each.tuning.alpha == 2 * each.tuning.rank
+
+
+def test_a_method_without_a_law_is_refused_and_said(laws: FittedLaws) -> None:
+    plan = make_plan(
+        1e17, laws=laws, catalogue=CATALOGUE, data=WIDE, menu={"methods": ("full", "bias")}
+    )
+    assert {each.tuning.method for each in plan.ranked} == {"full"}
+    assert all(
+        "no law of 'bias'" in refusal.reason
+        for refusal in plan.refused
+        if refusal.tuning.method == "bias"
+    )
+
+
+def test_another_setting_than_the_runs_had_is_told(laws: FittedLaws) -> None:
+    plan = make_plan(
+        1e17, laws=laws, catalogue=CATALOGUE, data=WIDE, settings={"temperature": 0.02}
+    )
+    assert any("temperature 0.02 and 0.05" in line for line in plan.cautions)
+    marks = {constant.name: constant.mark for constant in plan.constants}
+    assert (marks["temperature"], marks["batch_size"]) == ("given", "measured")
+    assert marks["full.alpha"] == "fitted"
+    assert "threshold_flops" not in marks
+
+
+def test_a_prediction_far_from_the_runs_is_told(laws: FittedLaws) -> None:
+    near = make_plan(1e17, laws=laws, catalogue=CATALOGUE, data=WIDE)
+    far = make_plan(3e20, laws=laws, catalogue=CATALOGUE, data={"pairs": 10**13})
+    assert not any("extrapolated" in line for line in near.cautions)
+    assert any("extrapolated" in line for line in far.cautions)
+
+
+def test_models_that_nobody_knows_have_to_be_given(laws: FittedLaws) -> None:
+    with pytest.raises(ValueError, match="expected a catalogue of the models"):
+        make_plan(1e17, laws=laws)
+
+
+def test_one_of_two_candidates_is_better_with_the_rest_of_the_probability(
+    laws: FittedLaws,
+) -> None:
+    ranked = make_plan(1e17, laws=laws, catalogue=CATALOGUE, data=WIDE).ranked
+    for other in ranked[1:6]:
+        forth = probability_better(ranked[0], other, laws)
+        assert forth + probability_better(other, ranked[0], laws) == pytest.approx(1)
+        assert forth > 0.4
+    assert probability_better(ranked[0], ranked[-1], laws) > 0.99
+
+
+def test_serving_chooses_among_losses_within_a_percent(laws: FittedLaws) -> None:
+    plain = make_plan(1e17, laws=laws, catalogue=CATALOGUE, data=WIDE)
+    much = make_plan(
+        1e17, laws=laws, catalogue=CATALOGUE, data=WIDE, serving=Serving(queries_per_month=1e10)
+    )
+    assert plain.chosen.predicted is not None
+    assert much.chosen.predicted is not None
+    assert much.chosen.predicted.loss <= 1.01 * plain.chosen.predicted.loss
+    assert much.chosen.n_params <= plain.chosen.n_params
+
+
+def test_a_plan_by_laws_read_back_is_the_same(laws: FittedLaws, tmp_path: Any) -> None:
+    plan = make_plan(1e17, laws=laws, catalogue=CATALOGUE, data=WIDE)
+    plan.to_json(tmp_path / "plan.json")
+    assert Plan.open(tmp_path / "plan.json") == plan
+
+
+def test_laws_saved_and_read_back_make_the_same_plan(laws: FittedLaws, tmp_path: Any) -> None:
+    laws.save(tmp_path / "laws.json")
+    read = FittedLaws.open(tmp_path / "laws.json")
+    assert make_plan(1e17, laws=read, catalogue=CATALOGUE) == make_plan(
+        1e17, laws=laws, catalogue=CATALOGUE
+    )
+
+
+def test_the_rate_is_that_of_the_best_run_of_the_nearest_size() -> None:
+    runs = [lived(run) for run in sweep(noise=0.0) if run.tuning.method == "full"]
+    worse = [
+        replace(run, loss=1.1 * (run.loss or 0), settings={**run.settings, "lr": 0.5})
+        for run in runs
+    ]
+    known = read_experience({"recipe": experience_of([*runs, *worse])})
+    assert known is not None
+    assert known.rate("full", 20_000_000) == 1e-4
+    assert known.rate("full", 1_200_000_000) == 0.5e-4
+    assert known.rate("bias", 20_000_000) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("ranks", [0]), ("ranks", "8"), ("frozen_shares", [1.5]), ("n_pairs", -1),
+        ("tokens_per_pair", 0), ("methods", [1]), ("rates", [{"method": "full"}]),
+        ("rates", [{"method": "full", "n_params": 0, "lr": 1}]), ("min_steps", None),
+    ],
+)  # fmt: skip
+def test_nonsense_in_a_file_of_laws_is_refused(field: str, value: Any) -> None:
+    said = experience_of(map(lived, sweep(noise=0.0)))
+    assert read_experience({"recipe": said}) is not None
+    with pytest.raises(FormatError, match="recipe"):
+        read_experience({"recipe": {**said, field: value}})
+
+
+def test_predictions_do_not_depend_on_the_order_of_the_catalogue(laws: FittedLaws) -> None:
+    forward = make_plan(1e17, laws=laws, catalogue=CATALOGUE, data=WIDE)
+    backward = make_plan(1e17, laws=laws, catalogue=CATALOGUE[::-1], data=WIDE)
+    assert forward.chosen == backward.chosen
+    assert np.allclose(
+        [each.predicted.loss for each in forward.ranked if each.predicted],
+        [each.predicted.loss for each in backward.ranked if each.predicted],
+    )
