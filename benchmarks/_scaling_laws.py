@@ -105,10 +105,12 @@ def wide(n_shapes: int = 8) -> Design:
     return Design(n=n, cost_per_token=6 * n, share=np.ones(len(n)), budgets=budgets)
 
 
-def hoffmann_replica(design: Design, seed: int, n_bootstrap: int = 200) -> Hits:
+def hoffmann_replica(
+    design: Design, seed: int, n_bootstrap: int = 200, delta: float | None = None
+) -> Hits:
     """Losses, optima and coefficients of full tuning."""
     runs = design.runs(FULL.loss, np.random.default_rng(seed))
-    fitted = fit_law(runs, form="hoffmann", n_bootstrap=n_bootstrap, seed=seed, validate=False)
+    fitted = fit_law(runs, delta=delta, n_bootstrap=n_bootstrap, seed=seed, validate=False)
     asked = design.budgets.max() * np.array([0.25, 1.0, 4.0])
     hits = _losses(fitted, FULL, design.n[[0, len(design.n) // 2, -1]], asked)
     hits |= _optima(fitted, FULL, asked)

@@ -35,6 +35,10 @@ STUDIES: dict[str, tuple[str, Callable[[int], studies.Hits]]] = {
         "5 sizes x 4 budgets",
         lambda seed: studies.hoffmann_replica(studies.full_design(SMALL, 5), seed),
     ),
+    "hoffmann, delta 1e-3": (
+        "7 sizes x 6 budgets, Huber's delta as in the papers",
+        lambda seed: studies.hoffmann_replica(studies.full_design(), seed, delta=1e-3),
+    ),
     "nds, LoRA": ("7 sizes x 4 ranks x 6 budgets", studies.lora_replica),
     "models of their own": (
         "7 sizes x 6 budgets, noise 1 %, each model 2 % off the law",

@@ -111,13 +111,17 @@ def _form(values: dict[str, Any]) -> None:
     values["form"] = "kaplan"
 
 
+def _empty(values: dict[str, Any]) -> None:
+    values["laws"] = {}
+
+
 def _later(values: dict[str, Any]) -> None:
     values["version"] = 99
 
 
 @pytest.mark.parametrize(
     "break_it",
-    [_drop, _short, _text, _bounds, _huge, _nothing, _negative, _line, _form, _later],
+    [_drop, _short, _text, _bounds, _huge, _nothing, _negative, _line, _form, _empty, _later],
 )
 def test_a_file_that_was_tampered_with_is_refused_by_name(
     break_it: Callable[[dict[str, Any]], None], saved: Path, tmp_path: Path

@@ -152,6 +152,8 @@ class FittedLaws:
         try:
             form = checked_form(block.text("form"))
             laws = block.block("laws")
+            if not laws.values:
+                raise FormatError(f"{path}: no laws, expected those of one method or more")
             lines = block.block("lines")
             return cls(
                 form=form,
