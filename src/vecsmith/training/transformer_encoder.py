@@ -196,6 +196,10 @@ class TransformerEncoder(nn.Module):
         # the name it has from transformers 5 on, else the one before
         enable = getattr(self.model, "activation_checkpointing_enable", None)
         (enable or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
+        # it lets gradients flow to the embeddings, which reentrant checkpoints need and ours do
+        # not: frozen blocks would be passed through for nothing
+        if getattr(self.model, "_require_grads_hook", None) is not None:
+            self.model.disable_input_require_grads()
 
 
 def _dense_of(head: Head) -> list[Dense]:
