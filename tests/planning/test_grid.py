@@ -182,6 +182,10 @@ def test_filters_of_one_name_add_up_and_of_two_names_cut_down() -> None:
     ({"methods": {"lora": 8}}, "expected an array"),
     ({"methods": {"freeze": ["1/0"]}}, "expected a share"),
     ({"methods": {"freeze": ["3/2"]}}, "expected a share"),
+    ({"methods": {"freeze": ["1e-20000000"]}}, "expected a share"),  # takes Fraction a minute
+    ({"methods": {"freeze": [10**400]}}, "freeze is 1000.*expected a whole number of 64 bits"),
+    ({"learning_rates": {"full": 10**400}}, "full is 1000.*expected a whole number of 64 bits"),
+    ({"limits": {"min_steps": 10**400}}, "min_steps is 1000.*of 64 bits"),
     ({"methods": {"prefix": True}}, "field 'prefix' is unknown"),
     ({"methods": {}}, "no cells"),
     ({"learning_rates": {"full": "fast"}}, "expected a rate"),
@@ -205,6 +209,14 @@ def test_a_file_that_is_no_toml_is_refused_by_name_and_place(tmp_path: Path) -> 
     path.write_text("[grid\n")
     with pytest.raises(FormatError, match=r"grid.toml: .*line 1"):
         Grid.open(path)
+
+
+def test_a_number_of_thousands_of_digits_is_refused_however_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "grid.toml"
+    for number in ("0x" + "f" * 8000, "9" * 8000, "0b" + "1" * 65):
+        path.write_text(f'[grid]\nname = "g"\nmodels = ["small"]\nbudgets = [{number}]\n')
+        with pytest.raises(FormatError, match=r"grid\.toml: .*(64 bits|plain TOML)"):
+            Grid.open(path)
 
 
 def test_a_folder_beside_the_grid_is_taken_for_the_model_of_its_name(tmp_path: Path) -> None:

@@ -6,16 +6,15 @@ sweep than the one that was written down.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
-from vecsmith._files import read_text
 from vecsmith._typing import PathLike
 from vecsmith.errors import FormatError
+from vecsmith.planning.catalogue.toml_files import check_numbers, read_toml
 from vecsmith.planning.cells import (
     Cell,
     RecipeSettings,
@@ -110,10 +109,7 @@ class Grid:
             FileNotFoundError: If there is no such file.
         """
         path = Path(path)
-        try:
-            values = tomllib.loads(read_text(path, max_bytes=_MAX_GRID_BYTES))
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise FormatError(f"{path}: {error!s:.200}, expected a grid in TOML") from error
+        values = read_toml(path, max_bytes=_MAX_GRID_BYTES)
         return cls.from_plain(values, source=str(path), beside=path.absolute().parent)
 
     @classmethod
@@ -125,6 +121,7 @@ class Grid:
         Raises:
             FormatError: If a field is unknown, missing or of another kind.
         """
+        check_numbers(values, source=source)
         try:
             return _read_grid(Block(dict(values), source), beside or Path.cwd())
         except (ValueError, TypeError) as error:

@@ -6,6 +6,7 @@ though "1/4" might be.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -17,6 +18,8 @@ from vecsmith.results.fields import Block
 from vecsmith.results.tuning import Tuning, TuningMethod
 
 METHODS: Final = get_args(TuningMethod)
+# Fraction takes "1e-20000000" too, and writes out the power of ten
+_SHARE: Final = re.compile(r"\d{1,6}(/\d{1,6}|\.\d{1,9})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +87,9 @@ def read_freezing(value: Any, source: str) -> Method:
     if type(value) is int:
         return Method(method="freeze", frozen_blocks=value)
     try:
-        share = Fraction(value) if isinstance(value, str) else None
-    except (ValueError, ZeroDivisionError):
+        is_share = isinstance(value, str) and _SHARE.fullmatch(value)
+        share = Fraction(value) if is_share else None
+    except ZeroDivisionError:
         share = None
     if share is None or not 0 <= share < 1:
         raise FormatError(

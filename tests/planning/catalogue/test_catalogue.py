@@ -219,6 +219,12 @@ def test_an_entry_that_lies_is_refused_with_both_numbers(tmp_path: Path, key: st
         ("[[model", "expected TOML"),
         ("x = " + "[" * 5000, "expected TOML"),
         ("x = " + "9" * 9999, "TOML"),
+        ("shipped = 0x" + "f" * 8000, "shipped is a number of thousands.*expected a whole number"),
+        (
+            "[[model]]\nname = 'a'\nconfig = { n_layer = 0x" + "f" * 8000 + "}",
+            "n_layer is a number",
+        ),
+        ("[[model]]\nname = 'a'\npeak_lr = 1" + "0" * 400, "peak_lr is 1000.*of 64 bits"),
     ],
 )
 def test_a_broken_file_is_refused(tmp_path: Path, text: str, said: str) -> None:

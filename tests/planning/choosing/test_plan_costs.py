@@ -44,10 +44,15 @@ def test_money_is_hours_at_their_price() -> None:
     assert (bought.gpu_hours, bought.money) == (8, 20)
 
 
-@pytest.mark.parametrize("flops", [0, -1e17, math.nan, math.inf])
+@pytest.mark.parametrize("flops", [0, -1e17, math.nan, math.inf, 10**400])
 def test_a_budget_of_no_flop_is_refused(flops: float) -> None:
     with pytest.raises(ValueError, match="expected a finite number, more than zero"):
         Budget(flops=flops)
+
+
+def test_a_budget_that_python_cannot_write_out_is_refused_all_the_same() -> None:
+    with pytest.raises(ValueError, match="flops is a number of thousands of digits, expected"):
+        Budget(flops=10**9999)
 
 
 @pytest.mark.parametrize("flops", ["1e17", True, None])

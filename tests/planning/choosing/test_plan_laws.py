@@ -199,6 +199,21 @@ def test_nonsense_in_a_file_of_laws_is_refused(field: str, value: Any) -> None:
         read_experience({"recipe": {**said, field: value}})
 
 
+@pytest.mark.parametrize("name", ["batch_size", "temperature", "held_out_pairs"])
+def test_a_setting_beyond_all_numbers_in_a_file_of_laws_is_refused(
+    laws: FittedLaws, name: str
+) -> None:
+    broken = replace(laws, settings={**laws.settings, name: 10**400})
+    with pytest.raises(FormatError, match=f"laws: settings: {name} is 1000"):
+        make_plan(1e17, laws=broken, catalogue=CATALOGUE, data=WIDE)
+
+
+def test_laws_that_predict_no_number_are_refused(laws: FittedLaws) -> None:
+    noisy = {name: replace(law, model_noise=1e308) for name, law in laws.laws.items()}
+    with pytest.raises(FormatError, match=r"laws: .*expected a finite loss"):
+        make_plan(1e17, laws=replace(laws, laws=noisy), catalogue=CATALOGUE, data=WIDE)
+
+
 def test_predictions_do_not_depend_on_the_order_of_the_catalogue(laws: FittedLaws) -> None:
     forward = make_plan(1e17, laws=laws, catalogue=CATALOGUE, data=WIDE)
     backward = make_plan(1e17, laws=laws, catalogue=CATALOGUE[::-1], data=WIDE)

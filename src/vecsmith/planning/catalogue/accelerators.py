@@ -6,7 +6,6 @@ of it a run reaches is measured or marked assumed, never part of these numbers.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,12 @@ from typing import Any, Final
 
 from vecsmith._typing import PathLike
 from vecsmith.errors import FormatError
-from vecsmith.planning.catalogue.toml_files import read_toml, rows_of, shipped_toml
+from vecsmith.planning.catalogue.toml_files import (
+    positive_number,
+    read_toml,
+    rows_of,
+    shipped_toml,
+)
 
 _SHIPPED: Final = "accelerators.toml"
 _KNOWN: Final = {"name", "aliases", "peak_flops", "memory", "watts", "provenance"}
@@ -125,20 +129,19 @@ def _accelerator(row: dict[str, Any], *, source: str) -> Accelerator:
             f"{source}: peak_flops {peaks!r:.60}, expected FLOP per second by precision, as "
             "{ bfloat16 = 312e12 }"
         )
-    memory = None if row.get("memory") is None else _positive(row, "memory", source=source)
+    known = {
+        key: None if row.get(key) is None else positive_number(row[key], f"{source}: {key}")
+        for key in ("memory", "watts")
+    }
+    memory = known["memory"]
+    if memory is not None and memory < 1:
+        raise FormatError(f"{source}: memory is {memory:g}, expected bytes, as in 80e9")
     provenance = row.get("provenance", "")
     return Accelerator(
         name=name,
         aliases=tuple(aliases),
-        peak_flops={key: _positive(peaks, key, source=source) for key in peaks},
+        peak_flops={key: positive_number(peaks[key], f"{source}: {key}") for key in peaks},
         memory=None if memory is None else int(memory),
-        watts=None if row.get("watts") is None else _positive(row, "watts", source=source),
+        watts=known["watts"],
         provenance=provenance if isinstance(provenance, str) else "",
     )
-
-
-def _positive(row: Mapping[str, Any], key: str, *, source: str) -> float:
-    value = row[key]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise FormatError(f"{source}: {key} is {value!r:.60}, expected a number above 0")
-    return float(value)

@@ -6,7 +6,6 @@ an entry that lies is refused with both numbers.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +16,12 @@ from vecsmith.errors import FormatError
 from vecsmith.formats.json_fields import parse_object
 from vecsmith.planning.accounting.shapes import ModelShape
 from vecsmith.planning.accounting.written import written_shape
-from vecsmith.planning.catalogue.toml_files import read_toml, rows_of, shipped_toml
+from vecsmith.planning.catalogue.toml_files import (
+    positive_number,
+    read_toml,
+    rows_of,
+    shipped_toml,
+)
 
 _SHIPPED: Final = "models.toml"
 # Counts that a row may give to be checked
@@ -97,11 +101,15 @@ def _entry(row: dict[str, Any], *, source: str, folder: Path) -> CatalogueEntry:
     provenance = row.get("provenance", "")
     if not isinstance(provenance, str):
         raise FormatError(f"{source}: provenance {provenance!r:.60}, expected a text")
+    known = {
+        key: None if row.get(key) is None else positive_number(row[key], f"{source}: {key}")
+        for key in ("peak_lr", "n_pretraining_tokens")
+    }
     return CatalogueEntry(
         name=name,
         shape=shape,
-        peak_lr=_positive(row, "peak_lr", source=source),
-        n_pretraining_tokens=_positive(row, "n_pretraining_tokens", source=source),
+        peak_lr=known["peak_lr"],
+        n_pretraining_tokens=known["n_pretraining_tokens"],
         provenance=provenance,
         folder=place,
     )
@@ -149,12 +157,3 @@ def _check_names(entries: list[CatalogueEntry], *, source: str) -> None:
         if entry.name in seen:
             raise FormatError(f"{source}: two models named {entry.name!r:.60}, expected one")
         seen.add(entry.name)
-
-
-def _positive(row: dict[str, Any], key: str, *, source: str) -> float | None:
-    value = row.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise FormatError(f"{source}: {key} is {value!r:.60}, expected a number above 0")
-    return float(value)

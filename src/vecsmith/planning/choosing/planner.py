@@ -24,6 +24,7 @@ from vecsmith.planning.choosing.solving import Solution, solve
 from vecsmith.planning.choosing.spending import Device, Spending, spend
 from vecsmith.planning.choosing.statics import StaticAlternative, static_line
 from vecsmith.planning.inputs import Data, Limits, Settings
+from vecsmith.results.fields import Block
 
 if TYPE_CHECKING:
     from vecsmith.planning.laws.fitted import FittedLaws
@@ -129,7 +130,7 @@ def make_plan(
         cautions=cautions,
         constants=constants_of(problem),
         # a predicted loss holds for as many pairs as it was measured on
-        **({} if laws is None else {name: laws.settings.get(name) for name in _HELD_OUT}),
+        **({} if laws is None else _held_out(laws)),
     )
 
 
@@ -169,6 +170,12 @@ def _words(problem: Problem, solution: Solution) -> tuple[tuple[str, ...], tuple
         return explain_laws(problem, solution), laws_cautions(problem, solution)
     ranking = solution.ranking
     return explain_preset(problem, ranking), preset_cautions(problem, ranking)
+
+
+def _held_out(laws: FittedLaws) -> dict[str, int | None]:
+    """On how many pairs the laws' losses were measured, as far as they say."""
+    block = Block(dict(laws.settings), "laws: settings")
+    return {name: block.optional_count(name) if block.has(name) else None for name in _HELD_OUT}
 
 
 def _accelerator(named: Accelerator | str | None) -> Accelerator:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from vecsmith.errors import FormatError
 from vecsmith.planning.catalogue.models import CatalogueEntry
+from vecsmith.planning.checks import is_finite
 from vecsmith.planning.choosing.candidates import Candidate, cost_candidate, tunings_for
 from vecsmith.planning.choosing.feasibility import Refusal, fit_memory, refuse
 from vecsmith.planning.choosing.learning_rates import learning_rate_for
@@ -21,6 +23,9 @@ from vecsmith.planning.choosing.ranking import Ranking, rank_by_loss, rank_by_pr
 from vecsmith.planning.choosing.serving import cost_serving
 from vecsmith.planning.wording import flops_text
 from vecsmith.results.tuning import Tuning
+
+if TYPE_CHECKING:
+    from vecsmith.planning.laws.fitted import FittedLaws
 
 _SHOWN_REASONS: Final = 3
 _UNKNOWN_PEAK: Final = "pre-training peak unknown: learning rate assumed from Pythia's at this size"
@@ -135,7 +140,30 @@ def _candidate(entry: CatalogueEntry, tuning: Tuning, problem: Problem) -> Candi
     reason = refuse(candidate, settings, limits)
     if reason is not None:
         return reason
-    return candidate if problem.laws is None else with_prediction(candidate, problem.laws)
+    return candidate if problem.laws is None else _predicted(candidate, problem.laws)
+
+
+def _predicted(candidate: Candidate, laws: FittedLaws) -> Candidate:
+    """The candidate with its predicted loss.
+
+    Raises:
+        FormatError: If the laws, which a file may hold, give no number.
+    """
+    try:
+        found = with_prediction(candidate, laws)
+    except OverflowError as error:
+        raise _no_loss(candidate, str(error)) from error
+    assert found.predicted is not None
+    losses = found.predicted.loss, found.predicted.run_low, found.predicted.run_high
+    if not all(map(is_finite, losses)):
+        raise _no_loss(candidate, f"{losses[0]:g} ({losses[1]:g} to {losses[2]:g})")
+    return found
+
+
+def _no_loss(candidate: Candidate, said: str) -> FormatError:
+    return FormatError(
+        f"laws: loss of {candidate}: {said:.100}, expected a finite loss: fit the laws again"
+    )
 
 
 def _nothing_fits(problem: Problem, refused: Sequence[Refusal]) -> str:
