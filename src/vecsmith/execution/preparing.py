@@ -21,7 +21,7 @@ from vecsmith.planning.cells import RecipeSettings
 from vecsmith.planning.grid import GridModel
 from vecsmith.results.tuning_runs import key_of
 from vecsmith.tokenizer import Tokenizer
-from vecsmith.training.pair_sources import NamedPairs, open_sources
+from vecsmith.training.pair_sources import NamedPairs, UnpromptedMatcher, open_sources
 from vecsmith.training.token_store import TokenStore, build_store
 from vecsmith.transformer.source import (
     TeacherSettings,
@@ -120,11 +120,13 @@ class SweepPairs:
                 f"{model.name} puts {n_around} tokens around a text"
             )
         tokenizer = Tokenizer(said.tokenizer_json)
+        # what is held out is known without the prompts that the model puts before its texts
+        matcher = UnpromptedMatcher(self.matcher, said.prompts.values())
         max_length = self._settings.max_length - n_around
         identity = {
             "tokenizer": tokenizer.fingerprint,
             "max_length": max_length,
-            "held_out": self.matcher.fingerprint,
+            "held_out": matcher.fingerprint,
             "pairs": [source.fingerprint for source in sources],
         }
         folder = self._out / TOKENS_FOLDER / key_of(identity)[:16]
@@ -135,7 +137,7 @@ class SweepPairs:
                 folder,
                 max_length=max_length,
                 unk_id_dropped=None,
-                decontaminator=self.matcher,
+                decontaminator=matcher,
                 show_progress_bar=show_progress_bar,
             )
         )

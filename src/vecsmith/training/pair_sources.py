@@ -9,6 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vecsmith.corpora import Limits, PairCorpus, PairRows, Position, open_pairs
 from vecsmith.training.pair_tokens import TextMatcher
 from vecsmith.training.provenance import licence_of, short_name
@@ -117,29 +120,42 @@ def open_sources(
 
 
 class UnpromptedMatcher:
-    """A decontaminator that sees texts without their prompts."""
+    """A decontaminator that sees texts without their prompts.
+
+    A text is matched if what stands behind any prompt that it begins with is, or all of it: which
+    prompt was put before it, or whether one was, cannot be told from the text alone.
+    """
 
     def __init__(self, matcher: TextMatcher, prompts: Iterable[str]) -> None:
         """Takes what matches, and the prompts that texts may begin with."""
         self._matcher = matcher
-        self._prompts = tuple(prompt for prompt in prompts if prompt)
+        self._prompts = tuple(sorted({prompt for prompt in prompts if prompt}))
 
     @property
     def fingerprint(self) -> str:
-        """Hash of what is matched."""
-        return self._matcher.fingerprint
+        """Hash of what is matched; without prompts that of the matcher."""
+        if not self._prompts:
+            return self._matcher.fingerprint
+        text = json.dumps([self._matcher.fingerprint, self._prompts])
+        return f"without prompts {hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
-    def matches(self, texts: Sequence[str]) -> Any:
-        """0 for each text that is clean, as the matcher says of it without its prompt."""
-        return self._matcher.matches([without_prompt(text, self._prompts) for text in texts])
+    def matches(self, texts: Sequence[str]) -> NDArray[np.uint8]:
+        """0 for each text that is clean, as the matcher says of it without its prompt, [N]."""
+        readings = [(i, each) for i, text in enumerate(texts) for each in self._readings(text)]
+        found = np.asarray(self._matcher.matches([each for _, each in readings])) != 0
+        matched = np.zeros(len(texts), dtype=np.uint8)
+        matched[[i for (i, _), holds in zip(readings, found.tolist(), strict=True) if holds]] = 1
+        return matched
+
+    def _readings(self, text: str) -> list[str]:
+        behind = [text[len(prompt) :] for prompt in self._prompts if text.startswith(prompt)]
+        return [*behind, text]
 
 
 def without_prompt(text: str, prompts: Sequence[str]) -> str:
-    """`text` without the prompt that it begins with, if it does."""
-    for prompt in prompts:
-        if text.startswith(prompt):
-            return text[len(prompt) :]
-    return text
+    """`text` without the longest prompt that it begins with, if it begins with one."""
+    fitting = (len(prompt) for prompt in prompts if text.startswith(prompt))
+    return text[max(fitting, default=0) :]
 
 
 def _listed(pairs: Any) -> list[tuple[str | None, Any]]:
