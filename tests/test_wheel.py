@@ -40,8 +40,10 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"vecsmith"}
     suffixes = {Path(name).suffix for name in names if name.startswith("vecsmith/")}
-    assert suffixes <= {".py", ".pyi", ".so", ".pyd", ".typed"} | {""}
+    assert suffixes <= {".py", ".pyi", ".so", ".pyd", ".toml", ".typed"} | {""}
     assert {"vecsmith/py.typed", "vecsmith/_core.pyi"} <= set(names)
+    data = {Path(name).parent.as_posix() for name in names if name.endswith(".toml")}
+    assert data == {"vecsmith/planning/data"}
     assert sum(name.startswith("vecsmith/_core.") and ".so" in name for name in names) == 1
 
 
