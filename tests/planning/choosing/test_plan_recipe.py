@@ -83,22 +83,30 @@ def test_the_methods_differ_by_what_the_slopes_say(flops: float, gap: float) -> 
 
 
 def test_the_doubt_about_the_crossing_is_that_of_simulated_runs() -> None:
-    """Two lines are fitted to six noisy budgets each, twenty thousand times."""
+    noise = 1e-4  # small, so that the crossing moves in proportion
+    slope, height = simulated_lines(noise)
+    crossings = (height[1] - height[0]) / (slope[0] - slope[1])
+    assert crossings.std() / noise == pytest.approx(PRESET["crossover_spread"], rel=0.02)
+    assert crossover_probability(THRESHOLD, PRESET) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("flops", [1e14, 1.5e15, 2.4e16, THRESHOLD, 3.8e17, 1.22e18, 1.5e18, 1e20])
+def test_the_probability_of_a_method_is_that_of_simulated_runs(flops: float) -> None:
+    slope, height = simulated_lines(PRESET["noise"])
+    full, lora = slope * math.log(flops) + height
+    assert crossover_probability(flops, PRESET) == pytest.approx(np.mean(lora < full), abs=0.01)
+
+
+def simulated_lines(noise: float) -> tuple[Any, Any]:
+    """Slopes and heights of two lines fitted to six noisy budgets each, twenty thousand times."""
     random = np.random.default_rng(0)
     logs = np.log(BUDGETS)
-    noise = 1e-4  # small, so that the crossing moves in proportion
     slopes = np.array([-0.21, -0.21 - 0.54 / math.log(THRESHOLD)])
     lines = slopes[:, None] * logs + np.array([[8.39], [8.93]])
     seen = lines[:, None] + noise * random.standard_normal((2, 20_000, 6))
     centred = logs - logs.mean()
     slope = seen @ centred / (centred @ centred)
-    height = seen.mean(axis=2) - slope * logs.mean()
-    crossings = (height[1] - height[0]) / (slope[0] - slope[1])
-    assert crossings.std() / noise == pytest.approx(PRESET["crossover_spread"], rel=0.02)
-    assert crossover_probability(THRESHOLD, PRESET) == pytest.approx(0.5)
-    assert (
-        crossover_probability(1.5e15, PRESET) < 0.01 < 0.99 < crossover_probability(1.5e18, PRESET)
-    )
+    return slope, seen.mean(axis=2) - slope * logs.mean()
 
 
 @pytest.mark.parametrize("size", list(STEPS))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from statistics import NormalDist
+from statistics import NormalDist, fmean
 
 from vecsmith.planning.choosing.candidates import Candidate
 from vecsmith.planning.choosing.presets import Preset
@@ -51,13 +51,17 @@ def preset_cautions(problem: Problem, ranking: Ranking) -> tuple[str, ...]:
 
 
 def crossover_probability(flops: float, preset: Preset) -> float:
-    """P(LoRA is better at this budget), as far as one noisy crossing of two lines tells.
+    """P(LoRA is better at this budget), as far as two lines through noisy runs tell.
 
-    The crossing's ln has the standard deviation `crossover_spread` times the noise of one ln loss:
-    both lines go through six budgets, and their slopes differ by `slope_difference` alone.
+    Each line goes through one run at each of the budgets, so at x = ln C its height has the
+    variance noise^2 (1/n + (x - mean x)^2 / Sxx): less doubt between the budgets than beyond them.
     """
-    spread = preset["crossover_spread"] * preset["noise"]
-    return NormalDist(math.log(preset["threshold_flops"]), spread).cdf(math.log(flops))
+    x, logs = math.log(flops), [math.log(budget) for budget in preset["budgets"]]
+    mean = fmean(logs)
+    squares = sum((each - mean) ** 2 for each in logs)
+    variance = 2 * preset["noise"] ** 2 * (1 / len(logs) + (x - mean) ** 2 / squares)
+    gap = preset["slope_difference"] * (x - math.log(preset["threshold_flops"]))
+    return NormalDist(sigma=math.sqrt(variance)).cdf(gap)
 
 
 def loss_gap(flops: float, preset: Preset) -> float:
