@@ -33,6 +33,13 @@ def sweep(
     workers: Annotated[
         int, typer.Option(metavar="N", help="Processes; each takes a GPU where there are several.")
     ] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Workers as tasks of a Ray cluster: auto, local or HOST:PORT; all nodes see OUT.",
+        ),
+    ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -62,7 +69,9 @@ def sweep(
     device: Annotated[str | None, typer.Option(help="Torch device, as in cuda.")] = None,
     threads: Annotated[
         int | None,
-        typer.Option(metavar="N", help="CPU threads of a process (default: 1 with --workers)."),
+        typer.Option(
+            metavar="N", help="CPU threads of a process (default: 1 with --workers or --ray)."
+        ),
     ] = None,
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep finished models in OUT/models.")
@@ -79,10 +88,13 @@ def sweep(
     """Run a grid of models, methods and budgets; one record a cell, resumable.
 
     The same command goes on where one was stopped. Several of them, on machines that share OUT,
-    take cells in turn. With --dry-run and without --pairs no file is read but the grid's.
+    take cells in turn. With --ray the workers are tasks of a Ray cluster, whose nodes must all see
+    OUT, the pairs and the models under the same paths. With --dry-run and without --pairs no file
+    is read but the grid's.
 
     Examples:
       vecsmith sweep grid.toml --pairs pairs.parquet --out runs/ --workers 2
+      vecsmith sweep grid.toml --pairs pairs.parquet --out runs/ --ray auto --workers 16
       vecsmith sweep grid.toml --dry-run --n-pairs 2e8 --tokens-per-pair 78
       vecsmith sweep grid.toml --pairs pairs.parquet --out runs/ --only method=lora --only seed=0
     """
@@ -122,6 +134,7 @@ def sweep(
         pairs,
         out,
         workers=workers,
+        ray=ray,
         threads=threads,
         device=device,
         keep_models=keep_models,

@@ -35,7 +35,7 @@ from vecsmith.execution.running import (
     refused,
     run_task,
 )
-from vecsmith.planning.cells import RecipeSettings
+from vecsmith.planning.cells import Precision, RecipeSettings
 from vecsmith.planning.grid import Grid, filtered
 from vecsmith.results.tuning_runs import TuningRun, record_path
 from vecsmith.training.distributed import Processes, processes
@@ -80,6 +80,10 @@ class SweepPlan:
         """Tasks that have no record yet."""
         return [task for task in self.tasks if self.record_of(task) is None]
 
+    def records(self) -> list[TuningRun]:
+        """What came of all tasks, when each has its record."""
+        return [TuningRun.open(record_path(self.out, task.key)) for task in self.tasks]
+
 
 def plan_sweep(
     grid: Grid,
@@ -90,9 +94,12 @@ def plan_sweep(
     only: Sequence[str] = (),
     manner: Manner | None = None,
     retry_failed: bool = False,
+    precision: Precision | None = None,
     show_progress_bar: bool = False,
 ) -> SweepPlan:
     """All cells of `grid` on `pairs`, with what each comes to; writes held-out pairs and tokens.
+
+    `precision` is that of the factors where another machine has chosen it, None to choose it here.
 
     Raises:
         ValueError: If the pairs are too few, or an argument makes no sense.
@@ -102,7 +109,10 @@ def plan_sweep(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     manner = manner or Manner()
-    settings = with_precision(grid.settings, chosen_device(manner.device))
+    if precision is None:
+        settings = with_precision(grid.settings, chosen_device(manner.device))
+    else:
+        settings = replace(grid.settings, precision=precision)
     models = open_models(grid.models)
     shapes = {name: model.shape.n_layers for name, model in models.items()}
     cells = filtered(grid.cells(shapes), only)
@@ -139,6 +149,7 @@ def sweep(
     out: PathLike,
     *,
     workers: int = 1,
+    ray: str | None = None,
     roles: Any = None,
     only: Sequence[str] = (),
     device: str | None = None,
@@ -163,10 +174,13 @@ def sweep(
         pairs: A source of pairs as `vecsmith.corpora.open_pairs` takes it.
         out: Folder of the sweep.
         workers: Processes on this machine; of several CUDA devices each takes one in turn.
+        ray: Where the workers are to be tasks of a Ray cluster, its address: "auto", "local" or
+            HOST:PORT, see `execution.ray_workers`. Every node must see `out`, pairs and models.
         roles: Columns of the pairs by role, or in order; None to tell them by their names.
         only: Filters of cells, see `planning.grid.filtered`.
         device: Torch device, None for CUDA if there is one, else the CPU.
-        threads: CPU threads of a process; None for one with several workers, else for all cores.
+        threads: CPU threads of a process; None for one with several workers or on Ray, else for
+            all cores.
             Sums of another number of threads may differ in their last bits.
         keep_models: Whether finished models are kept, in `out`/models.
         checkpoint_minutes: Minutes between checkpoints of a cell; 0 for none.
@@ -180,9 +194,12 @@ def sweep(
         RunFailed: If cells could not be run for a reason that lies outside of them; those that
             could are recorded.
     """
+    from vecsmith.execution.ray_workers import ray_workers
     from vecsmith.execution.workers import run_in_processes, using_threads
 
     n_joined = int(os.environ.get("WORLD_SIZE", "1"))
+    if ray is not None and n_joined > 1:
+        raise ValueError(f"Ray {ray!r} under torchrun, expected one of the two")
     if workers < 1 or (workers > 1 and n_joined > 1):
         raise ValueError(
             f"workers is {workers}, expected 1{' under torchrun' if n_joined > 1 else ' or more'}"
@@ -190,24 +207,32 @@ def sweep(
     grid = grid if isinstance(grid, Grid) else Grid.open(grid)
     manner = Manner(device=device, keep_models=keep_models, checkpoint_minutes=checkpoint_minutes)
     say = tell or _hush
+    options: dict[str, Any] = {"roles": roles, "only": only, "retry_failed": retry_failed}
+    if ray is not None:
+        options["show_progress_bar"] = show_progress_bar
+        with ray_workers(ray, workers=workers, threads=threads or 1, device=device) as cluster:
+            out = Path(out).resolve()
+            out.mkdir(parents=True, exist_ok=True)
+            chosen = cluster.precision(grid.settings.precision, out)
+            plan = plan_sweep(grid, pairs, out, manner=manner, precision=chosen, **options)
+            cluster.run(plan, say)
+        return plan.records()
     with processes(chosen_device(device)) as group:
         with first_goes_ahead(group):
             plan = plan_sweep(
                 grid,
                 pairs,
                 out,
-                roles=roles,
-                only=only,
                 manner=manner,
-                retry_failed=retry_failed,
                 show_progress_bar=show_progress_bar and group.is_first,
+                **options,
             )
         if workers == 1:
             with using_threads(threads):
                 run_tasks(plan, tell=say, group=group)
         else:
             run_in_processes(plan, workers=workers, threads=threads or 1, tell=say)
-        return [TuningRun.open(record_path(plan.out, task.key)) for task in plan.tasks]
+        return plan.records()
 
 
 def run_tasks(plan: SweepPlan, *, tell: Tell, group: Processes | None = None) -> None:
