@@ -251,3 +251,24 @@ def test_a_static_model_is_not_seen_in_a_written_transformer(bert: Path, tmp_pat
         StaticModel.from_pretrained(tmp_path / "out")
     with pytest.raises(FileExistsError):
         check_replaceable(tmp_path / "out")
+
+
+@pytest.mark.parametrize("role", ["eos_token", "bos_token"])
+def test_a_base_without_a_padding_token_encodes_many_texts_in_sentence_transformers(
+    tmp_path: Path, role: str
+) -> None:
+    pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
+    from sentence_transformers import SentenceTransformer
+
+    base = save_teacher(tmp_path / "base", "gpt-neox")
+    path = base / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config.pop("pad_token", None)
+    config[role] = next(iter(json.loads((base / "tokenizer.json").read_text())["model"]["vocab"]))
+    path.write_text(json.dumps(config), encoding="utf-8")
+    source = find_teacher(base)
+    save_encoder(trained(base), source, tmp_path / "out")
+    texts = ["a", "the long way round", "two words"]
+    theirs = SentenceTransformer(str(tmp_path / "out"), device="cpu").encode(texts)
+    ours = TextEncoder.from_pretrained(tmp_path / "out").encode(texts)
+    np.testing.assert_allclose(theirs, ours, atol=1e-5)

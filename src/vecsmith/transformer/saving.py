@@ -343,11 +343,27 @@ def _write_body(
     for name in _TOKENIZER_FILES:
         if (body / name).is_file():
             shutil.copyfile(body / name, new / name)
+    _let_it_pad(new)
     # what the base does not say is left open: 514 positions of RoBERTa are no length of a text
     stored = [read_object(path) for path in sorted(body.glob("sentence_*_config.json"))]
     asked = next((each["max_seq_length"] for each in stored if each.get("max_seq_length")), None)
     limits = {"max_seq_length": asked if max_length is None else max_length}
     _write(new / "sentence_bert_config.json", {**limits, "do_lower_case": said.lowercase})
+
+
+def _let_it_pad(new: Path) -> None:
+    """Names a padding token where the base has none, as many decoders: the one that ends texts.
+
+    transformers refuses to pad without one. Which it is changes no vector: padding is masked.
+    """
+    config = read_object(new / "tokenizer_config.json")
+    named = {**read_object(new / "special_tokens_map.json"), **config}
+    if named.get("pad_token"):
+        return
+    roles = ("eos_token", "sep_token", "unk_token", "bos_token")
+    end = next((named[role] for role in roles if named.get(role)), None)
+    if end is not None:
+        _write(new / "tokenizer_config.json", {**config, "pad_token": end})
 
 
 def _write_encoder_half(new: Path, model: Any, body: Path) -> None:
