@@ -20,6 +20,7 @@ import torch
 
 from vecsmith._machine import machine, versions
 from vecsmith.errors import RunFailed
+from vecsmith.execution.causes import is_of_all_processes, is_of_the_cell, reason_of
 from vecsmith.execution.heldout import HeldOutScores, measure
 from vecsmith.execution.preparing import BaseModel, SweepPairs, TokenFacts, shape_facts
 from vecsmith.planning.accounting.flops import n_trained, trained_share
@@ -36,6 +37,7 @@ from vecsmith.training.settings import TransformerSettings
 from vecsmith.training.transformer import run_transformer_training
 from vecsmith.training.transformer_base import chosen_device, chosen_precision, open_base
 from vecsmith.training.transformer_result import TrainedTransformer
+from vecsmith.training.unfit import UnfitRun
 from vecsmith.transformer.text_encoder import TextEncoder
 
 WORK_FOLDER: Final = "work"
@@ -170,10 +172,14 @@ def run_task(
 ) -> TuningRun | None:
     """The record of a task that is run, or gone on with where it was stopped.
 
-    Of several processes that share each step, the first has the record and the others None.
+    Of several processes that share each step, the first has the record and the others None, but
+    for that of a run that failed in all of them. One that fails alone cannot tell the others, which
+    wait for it in the middle of a step: it raises, to be started anew with them.
 
     Raises:
         RunFailed: If it was stopped by the world; its checkpoint stays.
+        VecsmithError: If a file is broken, or could not be fetched.
+        OSError: If a file could not be read or written.
     """
     manner, group, started = manner or Manner(), group or Processes(), time.perf_counter()
     device = chosen_device(manner.device)
@@ -181,11 +187,15 @@ def run_task(
     try:
         trained = _trained(task, pairs, place, replace(manner, device=device), group, tell or _hush)
         scores = _measured(task, pairs, place, device) if group.is_first else None
-    except (RunFailed, ValueError, MemoryError, torch.OutOfMemoryError) as error:
-        if not _is_of_the_cell(error):
+    except (RunFailed, UnfitRun, MemoryError, RuntimeError) as error:
+        if not is_of_the_cell(error, is_shared=group.n > 1):
             raise
         timing = _timing(time.perf_counter() - started, device, group.n)
-        return task.record("failed", reason=_reason(error), timing=timing)
+        failed = task.record("failed", reason=reason_of(error), timing=timing)
+        if group.n > 1 and not is_of_all_processes(error):
+            failed.save(out)  # the others wait for this one: they start anew and find the record
+            raise
+        return failed
     if scores is None:
         return None
     if manner.keep_models:
@@ -359,20 +369,6 @@ def _key(cell: Cell, model: BaseModel, settings: Mapping[str, Any]) -> str:
             "settings": settings,
         }
     )
-
-
-def _is_of_the_cell(error: BaseException) -> bool:
-    """Whether the same would come of another try: a loss that is no number, a run that cannot be.
-
-    A step that failed is told with its number, by an error made from that of the step.
-    """
-    return not isinstance(error, RunFailed) or isinstance(error.__cause__, RunFailed)
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return f"out of memory: {str(error).splitlines()[0][:200] if str(error) else 'no more'}"
-    return str(error)[:1000] or type(error).__name__
 
 
 def _timing(

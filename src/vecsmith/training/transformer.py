@@ -48,6 +48,7 @@ from vecsmith.training.transformer_export import (
 )
 from vecsmith.training.transformer_result import TrainedTransformer
 from vecsmith.training.transformer_student import TransformerStudent
+from vecsmith.training.unfit import UnfitRun
 from vecsmith.transformer.saving import check_encoder_folder
 from vecsmith.transformer.text_encoder import TextEncoder
 
@@ -365,7 +366,7 @@ def _with_steps(
     n_around = len(text.frame.before) + len(text.frame.after)
     steps = stream.batches_within(settings.tokens, n_around=n_around)
     if not steps:
-        raise ValueError(
+        raise UnfitRun(
             f"tokens {settings.tokens:,}: the first step of {settings.batch_size:,} pairs takes "
             "more, expected room for one step or more: raise tokens, or lower batch_size or "
             "max_length"

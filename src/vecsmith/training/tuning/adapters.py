@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vecsmith._extras import require
+from vecsmith.training.unfit import UnfitRun
 from vecsmith.transformer.depth import find_layers
 
 _PURPOSE: Final = "train adapters"
@@ -38,7 +39,7 @@ def add_adapters(model: Any, *, rank: int, alpha: float, seed: int) -> None:
     peft = require("peft", extra="train", purpose=_PURPOSE)
     targets = linear_layers(model)
     if not targets:
-        raise ValueError(
+        raise UnfitRun(
             f"method 'lora': the blocks of this {type(model).__name__} have no linear layer, "
             "expected some: choose method 'full'"
         )

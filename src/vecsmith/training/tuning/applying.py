@@ -15,6 +15,7 @@ from torch import nn
 from vecsmith.results.tuning import Tuning
 from vecsmith.training.tuning.adapters import add_adapters
 from vecsmith.training.tuning.order import parameters_before
+from vecsmith.training.unfit import UnfitRun
 from vecsmith.transformer.depth import count_layers, find_layers
 
 _OTHERS: Final = "expected method 'full' or 'bias'"
@@ -69,7 +70,7 @@ def _train_all(model: Any, tuning: Tuning, seed: int) -> None:
 def _train_last_blocks(model: Any, tuning: Tuning, seed: int) -> None:
     most = count_layers(model)
     if tuning.frozen_blocks > most:
-        raise ValueError(
+        raise UnfitRun(
             f"frozen_blocks {tuning.frozen_blocks}, expected 0 to {most}, the blocks of this "
             f"{type(model).__name__}"
         )
@@ -79,7 +80,7 @@ def _train_last_blocks(model: Any, tuning: Tuning, seed: int) -> None:
     for parameter in model.parameters():
         parameter.requires_grad_(id(parameter) not in frozen)
     if not count_weights(model).n_trained:
-        raise ValueError(
+        raise UnfitRun(
             f"frozen_blocks {tuning.frozen_blocks} leaves nothing of this {type(model).__name__} "
             f"to train, expected 0 to {most - 1}"
         )
@@ -89,7 +90,7 @@ def _train_biases(model: Any, tuning: Tuning, seed: int) -> None:
     named = list(model.named_parameters())
     biases = {name for name, _ in named if name.rpartition(".")[2] == "bias"}
     if not biases:
-        raise ValueError(
+        raise UnfitRun(
             f"method 'bias': none of the {len(named)} weights of this {type(model).__name__} is a "
             "bias, expected a model with biases, or method 'full', 'freeze' or 'lora'"
         )
@@ -105,7 +106,7 @@ def _train_adapters(model: Any, tuning: Tuning, seed: int) -> None:
 def _blocks_of(model: Any, method: str) -> nn.ModuleList:
     blocks: nn.ModuleList | None = find_layers(model)
     if blocks is None:
-        raise ValueError(
+        raise UnfitRun(
             f"method {method!r}: a {type(model).__name__} has no list of its blocks, as it repeats "
             f"one, {_OTHERS}"
         )
