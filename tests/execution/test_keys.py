@@ -69,3 +69,71 @@ def test_a_matcher_without_prompts_is_another_than_the_bare_one_only_if_there_ar
     assert found[:2] == [bare.fingerprint] * 2
     assert found[2] != bare.fingerprint
     assert UnpromptedMatcher(bare, ["p: "]).fingerprint != found[2]
+
+
+def changed(place: Path, name: str, **values: Any) -> None:
+    """Sets values in a JSON file of a model."""
+    found = json.loads((place / name).read_text()) if (place / name).exists() else {}
+    (place / name).write_text(json.dumps({**found, **values}), encoding="utf-8")
+
+
+def key_in(out: Path, model: Path) -> str:
+    (task,) = planned(out, model).tasks
+    return task.key
+
+
+@pytest.mark.parametrize(("name", "values"), [
+    ("config.json", {"rotary_pct": 0.5}),
+    ("config.json", {"hidden_act": "relu"}),
+    ("config_sentence_transformers.json", {"prompts": PROMPTS}),
+    ("config_sentence_transformers.json", {"default_prompt_name": "query", "prompts": PROMPTS}),
+    ("tokenizer_config.json", {"model_max_length": 11}),
+])  # fmt: skip
+def test_a_base_that_computes_otherwise_with_the_same_weights_has_another_key(
+    tmp_path: Path, neox: Path, name: str, values: dict[str, Any]
+) -> None:
+    other = copy_of(neox, tmp_path / "neox")
+    before = key_in(tmp_path / "out", other)
+    changed(other, name, **values)
+    assert key_in(tmp_path / "out", other) != before
+
+
+def test_a_base_whose_modules_differ_has_another_key(tmp_path: Path, neox: Path) -> None:
+    body = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}
+    pooling = {"idx": 1, "name": "1", "path": "1_Pooling", "type": "x.models.Pooling"}
+    normalize = {"idx": 2, "name": "2", "path": "2_Normalize", "type": "x.models.Normalize"}
+    keys = []
+    for i, modules in enumerate(([body, pooling], [body, pooling, normalize])):
+        for mode in ("cls", "mean"):
+            place = copy_of(neox, tmp_path / f"{i}-{mode}")
+            (place / "modules.json").write_text(json.dumps(modules))
+            (place / "1_Pooling").mkdir()
+            changed(place, "1_Pooling/config.json", **{f"pooling_mode_{mode}_tokens": True})
+            keys.append(key_in(tmp_path / "out", place))
+    assert len(set(keys)) == 4
+
+
+def test_a_base_that_lies_elsewhere_or_tells_another_past_has_the_same_key(
+    tmp_path: Path, neox: Path
+) -> None:
+    other = copy_of(neox, tmp_path / "elsewhere" / "other name")
+    changed(other, "config.json", transformers_version="4.0", _name_or_path="/somewhere")
+    changed(other, "config.json", vecsmith={"recipe": {"seconds": 3.5}})
+    plain = copy_of(neox, tmp_path / "plain")
+    changed(plain, "config.json", vecsmith={})
+    assert key_in(tmp_path / "out", other) == key_in(tmp_path / "out", plain)
+
+
+def test_one_model_under_two_names_is_refused(tmp_path: Path, neox: Path) -> None:
+    twin = copy_of(neox, tmp_path / "twin")
+    with pytest.raises(ValueError, match=r"neox and twin are the same model, expected .* once"):
+        planned(tmp_path / "out", neox, twin)
+
+
+def test_models_with_one_tokenizer_and_different_prompts_are_all_run(
+    tmp_path: Path, neox: Path
+) -> None:
+    prompted = copy_of(neox, tmp_path / "prompted", PROMPTS)
+    plain, other = toy_sweep(tmp_path / "out", neox, prompted, tables=ONE_METHOD)
+    assert (plain.status, other.status) == ("done", "done")
+    assert plain.tokens / plain.pairs < other.tokens / other.pairs  # prompts are tokens too

@@ -6,7 +6,6 @@ same pairs sees the same tokens.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, Final
 from vecsmith.corpora import PairCorpus, open_pairs
 from vecsmith.errors import FormatError, RunFailed
 from vecsmith.execution.heldout import HeldOut, HeldOutTexts, choose_held_out
+from vecsmith.execution.keys import identity_of
 from vecsmith.planning.accounting.shapes import ModelShape
 from vecsmith.planning.cells import RecipeSettings
 from vecsmith.planning.grid import GridModel
@@ -47,14 +47,14 @@ class BaseModel:
         reference: What opens it.
         shape: Its counts.
         fingerprint: Hash of its weights.
-        tokenizer: Hash of its tokenizer.
+        identity: Hash of all that it is, its configuration, tokenizer and prompts among it.
     """
 
     name: str
     reference: str
     shape: ModelShape
     fingerprint: str
-    tokenizer: str
+    identity: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +99,7 @@ class SweepPairs:
         self._out, self._settings = out, settings
         self.held_out = self._held_out()
         self.matcher = HeldOutTexts(self.held_out)
+        self._tokens: dict[str, TokenFacts] = {}
 
     @property
     def fingerprint(self) -> str:
@@ -110,7 +111,10 @@ class SweepPairs:
         return open_sources(self.corpus, prompts=said.prompts)
 
     def tokens(self, model: BaseModel, *, show_progress_bar: bool = False) -> TokenFacts:
-        """The pairs as tokens of `model`, made where they are not there yet."""
+        """The pairs as tokens of `model`, made where they are not there yet.
+
+        Models with one tokenizer and the same prompts share them.
+        """
         said = read_settings(find_teacher(model.reference))
         sources, frame = self.sources(said), read_frame(said.tokenizer_json)
         n_around = len(frame.before) + len(frame.after)
@@ -130,6 +134,8 @@ class SweepPairs:
             "pairs": [source.fingerprint for source in sources],
         }
         folder = self._out / TOKENS_FOLDER / key_of(identity)[:16]
+        if folder.name in self._tokens:
+            return self._tokens[folder.name]
         store = _once(
             lambda: build_store(
                 sources,
@@ -141,7 +147,7 @@ class SweepPairs:
                 show_progress_bar=show_progress_bar,
             )
         )
-        return _facts_of(store, n_around)
+        return self._tokens.setdefault(folder.name, _facts_of(store, n_around))
 
     def _held_out(self) -> HeldOut:
         n_pairs = self._settings.held_out_pairs
@@ -174,13 +180,13 @@ def open_models(models: Iterable[GridModel]) -> dict[str, BaseModel]:
 def open_model(model: GridModel) -> BaseModel:
     """One base model, see `open_models`."""
     source = find_teacher(model.reference)
-    said = read_settings(source)
+    weights = weights_digest(source)
     return BaseModel(
         name=model.name,
         reference=model.reference,
         shape=ModelShape.from_folder(transformer_folder(source.folder)),
-        fingerprint=weights_digest(source),
-        tokenizer=hashlib.sha256(said.tokenizer_json.encode()).hexdigest(),
+        fingerprint=weights,
+        identity=identity_of(source, read_settings(source), weights),
     )
 
 

@@ -22,6 +22,7 @@ from vecsmith._machine import machine, versions
 from vecsmith.errors import RunFailed
 from vecsmith.execution.causes import is_of_all_processes, is_of_the_cell, reason_of
 from vecsmith.execution.heldout import HeldOutScores, measure
+from vecsmith.execution.keys import recorded_settings, run_key
 from vecsmith.execution.preparing import BaseModel, SweepPairs, TokenFacts, shape_facts
 from vecsmith.planning.accounting.flops import n_trained, trained_share
 from vecsmith.planning.cells import Cell, RecipeSettings
@@ -42,8 +43,6 @@ from vecsmith.transformer.text_encoder import TextEncoder
 
 WORK_FOLDER: Final = "work"
 MODELS_FOLDER: Final = "models"
-# To be raised when the same cell comes to another record
-_RUN_VERSION: Final = 1
 _LAST_SHARE: Final = 0.1
 _LIBRARIES: Final = ("vecsmith", "torch", "transformers", "tokenizers", "peft", "numpy")
 
@@ -108,9 +107,15 @@ def make_task(
     limits: Limits,
 ) -> Task:
     """What `cell` comes to on `pairs`, and why it is not worth running if it is not."""
-    recorded = _recorded_settings(cell, pairs, settings)
+    recorded = recorded_settings(
+        cell,
+        settings,
+        pairs=pairs.fingerprint,
+        held_out=pairs.held_out.fingerprint,
+        n_held_out=len(pairs.held_out),
+    )
     facts: dict[str, Any] = {
-        "key": _key(cell, model, recorded),
+        "key": run_key(cell, model.identity, recorded),
         "model": model.name,
         "fingerprint": model.fingerprint,
         "shape": shape_facts(model.shape),
@@ -332,43 +337,6 @@ def last_loss(curve: Curve) -> float:
     last = [point for point in curve.points if point.step > (1 - _LAST_SHARE) * end]
     n_steps = sum(point.n_steps for point in last)
     return sum(sum(point.loss.values()) * point.n_steps for point in last) / n_steps
-
-
-def _recorded_settings(cell: Cell, pairs: SweepPairs, settings: RecipeSettings) -> dict[str, Any]:
-    """What two losses must share to be comparable, and the rate."""
-    return {
-        "objective": "InfoNCE in both directions",
-        "pairs": pairs.fingerprint,
-        "held_out": pairs.held_out.fingerprint,
-        "held_out_pairs": len(pairs.held_out),
-        "held_out_batch": settings.n_compared,
-        "batch_size": settings.batch_size,
-        "max_length": settings.max_length,
-        "temperature": settings.temperature,
-        "pooling": settings.pooling,
-        "warmup": settings.warmup,
-        "schedule": settings.schedule,
-        "final_lr": settings.final_lr,
-        "weight_decay": settings.weight_decay,
-        "clip_norm": settings.clip_norm,
-        "dropout": settings.dropout,
-        "precision": settings.precision,
-        "lr": cell.lr,
-    }
-
-
-def _key(cell: Cell, model: BaseModel, settings: Mapping[str, Any]) -> str:
-    return key_of(
-        {
-            "version": _RUN_VERSION,
-            "model": model.fingerprint,
-            "tokenizer": model.tokenizer,
-            "tuning": cell.tuning.plain(),
-            "flops": cell.flops,
-            "seed": cell.seed,
-            "settings": settings,
-        }
-    )
 
 
 def _timing(

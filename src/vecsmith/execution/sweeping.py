@@ -25,6 +25,7 @@ from typing import Any, Final
 from vecsmith._files import lock_file
 from vecsmith._typing import PathLike
 from vecsmith.errors import FormatError, RunFailed
+from vecsmith.execution.keys import check_distinct
 from vecsmith.execution.preparing import SweepPairs, TokenFacts, open_models
 from vecsmith.execution.running import (
     Manner,
@@ -120,23 +121,23 @@ def plan_sweep(
     tokens: dict[str, TokenFacts] = {}
     for cell in cells:
         model = models[cell.model]
-        if model.tokenizer not in tokens:
-            tokens[model.tokenizer] = prepared.tokens(model, show_progress_bar=show_progress_bar)
+        if model.name not in tokens:
+            tokens[model.name] = prepared.tokens(model, show_progress_bar=show_progress_bar)
     tasks = [
         make_task(
             cell,
             models[cell.model],
             prepared,
-            tokens[models[cell.model].tokenizer],
+            tokens[cell.model],
             settings,
             grid.limits,
         )
         for cell in cells
     ]
-    unique = {task.key: task for task in tasks}
+    check_distinct(cells, [task.key for task in tasks])
     return SweepPlan(
         pairs=prepared,
-        tasks=tuple(unique.values()),
+        tasks=tuple(tasks),
         out=out,
         manner=manner,
         retry_failed=retry_failed,
