@@ -173,7 +173,8 @@ def _frontiers(laws: FittedLaws) -> str:
 
 
 def _crossing_lines(laws: FittedLaws) -> str:
-    return "\n".join(_crossing(laws, each) for each in _crossovers(laws))
+    lines = [_crossing(laws, each) for each in _crossovers(laws)]
+    return "\n".join(["by the laws alone, whatever models are off them:", *lines] if lines else [])
 
 
 def _crossing(laws: FittedLaws, found: Crossover) -> str:

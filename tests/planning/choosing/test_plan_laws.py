@@ -21,6 +21,7 @@ from vecsmith.planning import (
 )
 from vecsmith.planning.choosing.experience import experience_of, read_experience
 from vecsmith.planning.choosing.predicting import probability_better
+from vecsmith.planning.laws.model_offsets import ModelScatter
 from vecsmith.results.tuning_runs import TuningRun
 
 pytest.importorskip("scipy")
@@ -53,6 +54,12 @@ def lived(run: TuningRun) -> TuningRun:
 @pytest.fixture(scope="module")
 def laws() -> FittedLaws:
     return fit_laws(map(lived, sweep()), "nds", n_bootstrap=20)
+
+
+def stats() -> Any:
+    import scipy.stats
+
+    return scipy.stats
 
 
 def true_loss(candidate: Any) -> float:
@@ -146,6 +153,55 @@ def test_one_of_two_candidates_is_better_with_the_rest_of_the_probability(
     assert probability_better(ranked[0], ranked[-1], laws) > 0.99
 
 
+def off_the_law(spread: float, seed: int) -> tuple[list[TuningRun], dict[str, float]]:
+    """Full tuning whose losses are off the law by an amount of each model's own, and these."""
+    names = sorted({run.model for run in sweep()})
+    drawn = np.random.default_rng(seed).normal(0, spread, len(names))
+    own = dict(zip(names, drawn.tolist(), strict=True))
+    runs = [
+        replace(lived(run), loss=(run.loss or 0) * float(np.exp(own[run.model])))
+        for run in sweep(noise=0.002, seed=seed)
+        if run.tuning.method == "full"
+    ]
+    return runs, own
+
+
+def test_a_model_that_nobody_ran_may_be_off_the_law_as_far_as_models_are() -> None:
+    runs, _ = off_the_law(0.05, 1)
+    laws = fit_laws(runs, "hoffmann", n_bootstrap=60)
+    scatter = laws.law("full").scatter
+    assert scatter.models > 0.02
+    known = make_plan(1e17, laws=laws, catalogue=CATALOGUE, data=WIDE).ranked[0]
+    assert known.predicted is not None
+    # a model of the same size and cost, which the law alone puts a little above it
+    new = replace(known, model="new")
+    law_alone = laws.predict("full", known.n_params, known.tokens).loss
+    lead = float(np.log(law_alone / known.predicted.loss))
+    expected = float(stats().t.cdf(lead / scatter.models, scatter.degrees))
+    assert probability_better(known, new, laws) == pytest.approx(expected, abs=0.06)
+    other = replace(new, model="another")
+    assert probability_better(new, other, laws) == pytest.approx(0.5, abs=0.05)
+    # one model is off the law by one amount, whatever it is given
+    longer = replace(new, tokens=int(1.5 * new.tokens))
+    assert probability_better(longer, new, laws) == 1
+
+
+def test_probabilities_come_true_where_models_are_off_the_law() -> None:
+    claimed, true = [], []
+    for seed in range(8):
+        runs, own = off_the_law(0.04, seed)
+        laws = fit_laws(runs, "hoffmann", n_bootstrap=40)
+        ranked = make_plan(1e17, laws=laws, catalogue=CATALOGUE, data=WIDE).ranked
+        first = ranked[0]
+        fresh = np.random.default_rng(seed + 50).normal(0, 0.04, len(ranked))
+        for place, other in enumerate(ranked[1:], start=1):
+            new = replace(other, model=f"new {place}")
+            claimed.append(probability_better(first, new, laws))
+            theirs = np.log(true_loss(new)) + fresh[place]
+            true.append(np.log(true_loss(first)) + own[first.model] < theirs)
+    assert float(np.mean(claimed)) == pytest.approx(float(np.mean(true)), abs=0.12)
+
+
 def test_serving_chooses_among_losses_within_a_percent(laws: FittedLaws) -> None:
     plain = make_plan(1e17, laws=laws, catalogue=CATALOGUE, data=WIDE)
     much = make_plan(
@@ -209,7 +265,8 @@ def test_a_setting_beyond_all_numbers_in_a_file_of_laws_is_refused(
 
 
 def test_laws_that_predict_no_number_are_refused(laws: FittedLaws) -> None:
-    noisy = {name: replace(law, model_noise=1e308) for name, law in laws.laws.items()}
+    scatter = ModelScatter(models=0.0, degrees=1, runs=1e308)
+    noisy = {name: replace(law, scatter=scatter) for name, law in laws.laws.items()}
     with pytest.raises(FormatError, match=r"laws: .*expected a finite loss"):
         make_plan(1e17, laws=replace(laws, laws=noisy), catalogue=CATALOGUE, data=WIDE)
 

@@ -103,6 +103,10 @@ def _negative(values: dict[str, Any]) -> None:
     values["laws"]["full"]["observations"]["loss"][0] = -1.0
 
 
+def _scatter(values: dict[str, Any]) -> None:
+    values["laws"]["lora"]["scatter"]["degrees"] = 10**400
+
+
 def _line(values: dict[str, Any]) -> None:
     values["lines"]["full"]["flops"][0] = 0.0
 
@@ -121,7 +125,20 @@ def _later(values: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "break_it",
-    [_drop, _short, _text, _bounds, _huge, _nothing, _negative, _line, _form, _empty, _later],
+    [
+        _drop,
+        _short,
+        _text,
+        _bounds,
+        _huge,
+        _nothing,
+        _negative,
+        _scatter,
+        _line,
+        _form,
+        _empty,
+        _later,
+    ],
 )
 def test_a_file_that_was_tampered_with_is_refused_by_name(
     break_it: Callable[[dict[str, Any]], None], saved: Path, tmp_path: Path
@@ -132,6 +149,23 @@ def test_a_file_that_was_tampered_with_is_refused_by_name(
     path.write_text(json.dumps(values), encoding="utf-8")
     with pytest.raises(FormatError, match=r"laws\.json"):
         FittedLaws.open(path)
+
+
+def test_a_file_of_the_first_version_has_the_noise_of_runs_from_its_residuals(
+    laws: FittedLaws, saved: Path, tmp_path: Path
+) -> None:
+    values = json.loads(saved.read_text(encoding="utf-8"))
+    values["version"] = 1
+    for name, law in values["laws"].items():
+        del law["scatter"]
+        law["model_noise"] = 0.03 * (name == "lora")
+    path = tmp_path / "laws.json"
+    path.write_text(json.dumps(values), encoding="utf-8")
+    opened = FittedLaws.open(path)
+    assert opened.law("full").run_noise == pytest.approx(laws.law("full").noise)
+    assert opened.law("lora").model_noise == 0.03
+    # runs were drawn with 2 % noise and no more
+    assert opened.law("lora").run_noise == pytest.approx(0.02, rel=0.2)
 
 
 def test_numbers_survive_the_file_to_the_last_digit(laws: FittedLaws, saved: Path) -> None:

@@ -72,7 +72,8 @@ def _runner_up_lines(solution: Solution, laws: FittedLaws) -> Iterator[str]:
     relation = "above" if behind >= 0 else "below"
     yield (
         f"the runner-up, {other}, is predicted {percent_text(abs(behind))} {relation} it; the plan "
-        f"is the better one with probability {probability_text(chance)} (from the fits' own doubt)"
+        f"is the better one with probability {probability_text(chance)} (by the fits' doubt, "
+        "and what models may be off them)"
     )
 
 
@@ -87,14 +88,15 @@ def _crossover_words(crossing: Crossover) -> str:
         return (
             f"{METHOD_WORDS[crossing.below]} is ahead of {METHOD_WORDS[crossing.beaten]} over all "
             f"budgets from {flops_text(crossing.searched[0])} to "
-            f"{flops_text(crossing.searched[1])} FLOP, by the cells that were run"
+            f"{flops_text(crossing.searched[1])} FLOP, by the laws alone, "
+            "over the cells that were run"
         )
     low = flops_text(crossing.low) if crossing.low > 0 else "any below"
     high = flops_text(crossing.high) if crossing.high < float("inf") else "any above"
     far = ", outside of the runs' budgets" if crossing.extrapolated else ""
     return (
         f"{METHOD_WORDS[crossing.below]} is ahead below {flops_text(crossing.flops)} FLOP "
-        f"({low} to {high}){far}, {METHOD_WORDS[crossing.above]} above"
+        f"({low} to {high}){far}, {METHOD_WORDS[crossing.above]} above, by the laws alone"
     )
 
 

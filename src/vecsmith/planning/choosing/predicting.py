@@ -44,17 +44,22 @@ def with_prediction(candidate: Candidate, laws: FittedLaws) -> Candidate:
 def probability_better(a: Candidate, b: Candidate, laws: FittedLaws) -> float:
     """How probable it is that `a` has the lower expected loss of the two.
 
-    Two candidates of one method share each draw of its law; of two methods every draw of the one
-    meets every draw of the other.
+    Each draw of a law has with it what the candidate's model may be off the law: as its own runs
+    leave it open, or as models are off it, of a model that was not run. Two candidates of one
+    method share each draw of its law, and of one model each draw of what that is off it; of two
+    methods every draw of the one meets every draw of the other.
     """
     first, second = _draws(a, laws), _draws(b, laws)
     if a.tuning.method != b.tuning.method:
-        second = second[:, None]
+        ordered = np.sort(second, axis=None)
+        ends = (np.searchsorted(ordered, first, side).mean() for side in ("left", "right"))
+        return 1 - float(sum(ends)) / (2 * ordered.size)
     return float(np.mean(first < second) + 0.5 * np.mean(first == second))
 
 
 def _draws(candidate: Candidate, laws: FittedLaws) -> NDArray[np.float64]:
+    """Log losses: of B draws of the law, C of what the model is off each, [C, B]."""
     law = laws.law(candidate.tuning.method)
     draws = law.draw_losses(candidate.n_params, candidate.tokens, candidate.share)
-    found: NDArray[np.float64] = draws * np.exp(law.offsets.get(candidate.model, 0.0))
+    found: NDArray[np.float64] = np.log(draws) + law.draw_offsets(candidate.model)
     return found

@@ -13,6 +13,7 @@ share is drawn for each model anew, beside the noise of the runs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from vecsmith._extras import require
 from vecsmith.planning.laws.forms import Floats
+from vecsmith.planning.laws.model_offsets import ModelScatter
 from vecsmith.planning.laws.solving import solve
 from vecsmith.planning.laws.surface import Points, Surface
 
@@ -34,6 +36,8 @@ _LEAST_OUTSIDE = 1e-6
 _OUTLIER = 4.0
 # Models are taken to share something where chance would show as much this rarely.
 _SHARED_ALARM = 0.05
+# A few models show how widely they scatter so roughly that a draw of it may be anything.
+_MOST_WIDENING = 20.0
 
 
 class Tangent:
@@ -77,12 +81,12 @@ class Noise:
 
     Attributes:
         residuals: As wide as the noise of runs, centred, [R].
-        model_spread: Standard deviation of what all runs of a model share; 0 where none shows.
+        scatter: Of models, and of runs about what those of their model share.
         models: Number of each run's model, [R].
     """
 
     residuals: Floats
-    model_spread: float
+    scatter: ModelScatter
     models: NDArray[np.intp]
 
     @property
@@ -92,12 +96,18 @@ class Noise:
         return columns
 
     def draw(self, random: np.random.Generator, n_draws: int) -> Floats:
-        """Noise of the R runs, [n_draws, R]."""
+        """Noise of the R runs, [n_draws, R].
+
+        How widely models scatter is an estimate of few degrees: each draw has a width of its own,
+        as the chi square of that many degrees has it.
+        """
         n_runs = len(self.residuals)
         drawn = self.residuals[random.integers(0, n_runs, (n_draws, n_runs))]
-        if self.model_spread > 0:
-            shared = random.normal(0, self.model_spread, (n_draws, int(self.models.max()) + 1))
-            drawn = drawn + shared[:, self.models]
+        if self.scatter.models > 0:
+            degrees = self.scatter.degrees
+            wider = np.sqrt(degrees / random.chisquare(degrees, (n_draws, 1)))
+            shared = random.normal(0, self.scatter.models, (n_draws, int(self.models.max()) + 1))
+            drawn = drawn + (np.minimum(wider, _MOST_WIDENING) * shared)[:, self.models]
         return drawn
 
 
@@ -113,26 +123,31 @@ def tangent(surface: Surface, points: Points, log_loss: Floats, parameters: Floa
     return Tangent(basis, log_loss - fitted[0])
 
 
-def noise_of(plane: Tangent, n: Floats) -> Noise:
-    """The noise that the residuals show, of runs and of models told apart by their sizes `n` [R].
+def noise_of(plane: Tangent, names: Sequence[str]) -> Noise:
+    """The noise that the residuals show, of runs and of models told apart by their `names`, R.
 
-    What models share is an analysis of variance: what of the sizes' own means is outside of the
+    What models share is an analysis of variance: what of the models' own means is outside of the
     plane is as wide as the noise of runs where models share nothing.
     """
-    _, models = np.unique(n, return_inverse=True)
+    _, models = np.unique(np.asarray(names), return_inverse=True)
     columns = np.eye(int(models.max()) + 1)[models]
     outside = plane.beyond(columns)
     explained, unexplained, n_left = split(plane, outside)
     residuals, basis = plane.residuals, plane.basis
-    spread = 0.0
+    spread, degrees = 0.0, plane.degrees
     if f_test(explained, outside.shape[1], unexplained, n_left) < _SHARED_ALARM:
         beyond = explained - outside.shape[1] * unexplained / n_left
         spread = float(np.sqrt(max(beyond, 0.0) / ((outside.T @ columns) ** 2).sum()))
         residuals = residuals - outside @ (outside.T @ residuals)
-        basis = np.concatenate([basis, outside], axis=1)
+        basis, degrees = np.concatenate([basis, outside], axis=1), n_left
     leverage = np.minimum((basis**2).sum(axis=1), _MOST_LEVERAGE)
     wide = residuals / np.sqrt(1 - leverage)
-    return Noise(wide - wide.mean(), spread, models)
+    scatter = ModelScatter(
+        models=spread,
+        degrees=max(1, int(outside.shape[1])),
+        runs=float(np.sqrt(residuals @ residuals / max(1, degrees))),
+    )
+    return Noise(wide - wide.mean(), scatter, models)
 
 
 def split(plane: Tangent, outside: Floats) -> tuple[float, float, int]:

@@ -1,4 +1,8 @@
-"""Where one method becomes better than another, and how sure that is."""
+"""Where one method becomes better than another, and how sure that is, by the laws alone.
+
+What single models are off the laws is left out: a comparison of two named candidates that allows
+for it is `vecsmith.planning.choosing.predicting.probability_better`.
+"""
 
 from __future__ import annotations
 

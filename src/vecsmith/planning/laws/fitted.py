@@ -32,7 +32,7 @@ from vecsmith.results.tuning_runs import TuningRun, key_of
 __all__ = ["FittedLaws", "fit_laws"]
 
 _FORMAT: Final = "vecsmith laws"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _REMEDY: Final = "fit the runs again"
 # An array of numbers takes one line, not one for each; no text in JSON holds a line's end.
 _NUMBERS = re.compile(r"\[\n\s*[-+.\deE]+(,\n\s*[-+.\deE]+)*\n\s*\]")
@@ -109,15 +109,18 @@ class FittedLaws:
         return self.law(method).predict(n, tokens, share, flops, model)
 
     def frontier(self, method: str) -> LawFrontier:
-        """The least loss that the method's law gives any of the cells run, by budget."""
+        """The least loss that the method's law alone gives any of the cells run, by budget."""
         return LawFrontier.of(method, self.law(method))
 
     def crossover(self, a: str, b: str) -> Crossover:
-        """Where the law frontiers of two methods cross."""
+        """Where the frontiers of two methods cross, by the laws alone: no model is off them."""
         return crossover(self.frontier(a), self.frontier(b), level=self.law(a).level)
 
     def probability_better(self, a: str, b: str, flops: float) -> float:
-        """How probable it is that the best cell of method `a` beats that of `b` at a budget."""
+        """How probable it is that the best cell of method `a` beats that of `b` at a budget.
+
+        By the laws alone: what single models are off them is left out.
+        """
         return probability_better(self.frontier(a), self.frontier(b), flops)
 
     def to_json(self) -> dict[str, Any]:

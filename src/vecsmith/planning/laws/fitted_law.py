@@ -10,7 +10,11 @@ from numpy.typing import ArrayLike
 
 from vecsmith.planning.laws.forms import COEFFICIENTS, Floats, Form, LossLaw, checked_point
 from vecsmith.planning.laws.intervals import interval
-from vecsmith.planning.laws.model_offsets import model_offsets
+from vecsmith.planning.laws.model_offsets import (
+    ModelScatter,
+    drawn_offsets,
+    model_offsets,
+)
 from vecsmith.planning.laws.observations import Observations
 from vecsmith.planning.laws.surface import Points, Surface
 
@@ -22,6 +26,8 @@ _KNOWN_FACTOR = 3.0
 # Sizes asked for beyond those fitted over, either side, in the search of an optimum.
 _SEARCH_FACTOR = 100.0
 _SEARCH_STEPS = 400
+# Draws of a run's noise, and of what its model is off the law, for each draw of the law.
+_COPIES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +36,8 @@ class Prediction:
 
     Attributes:
         loss: Of the law.
-        low: Lower end of the interval of the law there.
+        low: Lower end of the interval of the law there; of a named model, of what its runs come to
+            in the mean, off the law as they may be.
         high: Its upper end.
         run_low: Lower end of the interval of one new run there, whose own noise is added.
         run_high: Its upper end.
@@ -99,8 +106,7 @@ class FittedLaw:
         delta: Residual of log loss from where Huber's loss was linear.
         level: Of the intervals.
         degrees: Runs less parameters that they fix.
-        model_noise: Standard deviation of log loss that all runs of a model share, as base models
-            lie off any law by amounts of their own; 0 where the runs do not show it.
+        scatter: Of models, as base models lie off any law by amounts of their own, and of runs.
         held_out: How the law does on runs that a fit did not see.
         warnings: What to know before the law is used, in words.
     """
@@ -112,7 +118,7 @@ class FittedLaw:
     delta: float
     level: float
     degrees: int
-    model_noise: float = 0.0
+    scatter: ModelScatter
     held_out: tuple[HeldOut, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -142,12 +148,17 @@ class FittedLaw:
     @property
     def offsets(self) -> Mapping[str, float]:
         """What the log loss of each model among the runs is off the law, by its name."""
-        return model_offsets(self.observations.names, self.residuals, self.model_noise)
+        return model_offsets(self.observations.names, self.residuals, self.scatter)
+
+    @property
+    def model_noise(self) -> float:
+        """Standard deviation of log loss that all runs of a model share; 0 where none shows."""
+        return self.scatter.models
 
     @property
     def run_noise(self) -> float:
-        """Standard deviation of one new run of one new model about the law."""
-        return float(np.hypot(self.noise, self.model_noise))
+        """Standard deviation of one run about what all runs of its model share."""
+        return self.scatter.runs
 
     @property
     def mean_error(self) -> float:
@@ -195,6 +206,20 @@ class FittedLaw:
         losses: Floats = np.exp(self.surface.log_loss(self.draws, points))
         return losses.reshape(len(self.draws), *shape)
 
+    def draw_offsets(self, model: str) -> Floats:
+        """What the model of that name may be off each draw of the law in log loss, [C, B].
+
+        Columns go with the rows of `draw_losses`. A model that was not run may be off as far as
+        models are.
+        """
+        if self.scatter.models <= 0:
+            return np.zeros((_COPIES, len(self.draws)))
+        runs = self.observations
+        own = np.array([name == model for name in runs.names])
+        points = Points.of(runs.n[own], runs.tokens[own], runs.share[own])
+        residuals = np.log(runs.loss[own]) - self.surface.log_loss(self.draws, points)
+        return drawn_offsets(model, residuals, self.scatter, _COPIES)
+
     def predict(
         self,
         n: float,
@@ -206,7 +231,8 @@ class FittedLaw:
         """Loss of a model of n parameters after so many tokens, with intervals.
 
         A model that was run is expected as far off the law as its runs were, less what their noise
-        may have done. The intervals stay as wide as those of a new model.
+        may have done, and its intervals are those of that. One that was not may be off as models
+        are; without a name, only the interval of a run allows for it.
 
         Args:
             n: Non-embedding parameters.
@@ -218,13 +244,16 @@ class FittedLaw:
         Raises:
             ValueError: If a number is not positive, or the share is not one.
         """
-        offset = self.offsets.get(model, 0.0)
-        log_draws = np.log(self.draw_losses(n, tokens, share)) + offset
-        low, high = np.exp(interval(log_draws, self.level, self.degrees))
+        of_law = np.log(self.draw_losses(n, tokens, share))
+        of_model = of_law + self.draw_offsets(model)
         # The same draws each time, so that equal questions have equal answers.
-        noise = np.random.default_rng(0).normal(0, self.run_noise, (8, len(log_draws)))
-        run_low, run_high = np.exp(interval((log_draws + noise).ravel(), self.level, self.degrees))
-        loss = float(self.loss(n, tokens, share) * np.exp(offset))
+        noise = np.random.default_rng(0).normal(0, self.run_noise, of_model.shape)
+        in_mean = of_model.ravel() if model else of_law
+        ends = interval(in_mean, self.level, self.degrees)
+        run_ends = interval((of_model + noise).ravel(), self.level, self.degrees)
+        with np.errstate(over="ignore"):  # of the noise that a file may claim
+            (low, high), (run_low, run_high) = np.exp(ends), np.exp(run_ends)
+        loss = float(self.loss(n, tokens, share) * np.exp(self.offsets.get(model, 0.0)))
         return Prediction(
             loss=loss,
             low=min(float(low), loss),

@@ -76,7 +76,7 @@ def fit_law(
     log_loss = np.log(observed.loss)
     best, used = best_fit(surface, points, log_loss, delta=delta, n_starts=n_starts)
     plane = tangent(surface, points, log_loss, best)
-    noise = noise_of(plane, observed.n)
+    noise = noise_of(plane, observed.names)
     draws = bootstrap(surface, points, best, noise, delta=used, n_bootstrap=n_bootstrap, seed=seed)
     fitted = FittedLaw(
         surface=surface,
@@ -86,7 +86,7 @@ def fit_law(
         delta=used,
         level=level,
         degrees=max(plane.degrees, 1),
-        model_noise=noise.model_spread,
+        scatter=noise.scatter,
     )
     if not validate:
         return fitted

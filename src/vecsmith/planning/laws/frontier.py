@@ -106,6 +106,8 @@ class FrontierLine:
 class LawFrontier:
     """The least loss that a fitted law gives any of K cells, each spending the whole budget.
 
+    By the law alone: what single models are off it is left out.
+
     Attributes:
         name: Of the method.
         fitted: Its law.

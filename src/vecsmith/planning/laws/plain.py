@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +12,7 @@ from vecsmith.errors import FormatError
 from vecsmith.planning.laws.fitted_law import FittedLaw, HeldOut
 from vecsmith.planning.laws.forms import Floats, Form
 from vecsmith.planning.laws.frontier import FrontierLine
+from vecsmith.planning.laws.model_offsets import ModelScatter
 from vecsmith.planning.laws.observations import Observations
 from vecsmith.planning.laws.surface import Points, Surface
 from vecsmith.results.fields import Block
@@ -39,7 +40,7 @@ def plain_law(fitted: FittedLaw) -> dict[str, Any]:
         "level": fitted.level,
         "delta": fitted.delta,
         "degrees": fitted.degrees,
-        "model_noise": fitted.model_noise,
+        "scatter": asdict(fitted.scatter),
         "warnings": list(fitted.warnings),
         "held_out": [asdict(held) for held in fitted.held_out],
         "surface": {
@@ -98,14 +99,14 @@ def law_of(block: Block, form: Form) -> FittedLaw:
         delta=block.number("delta"),
         level=block.number("level"),
         degrees=degrees,
-        model_noise=block.number("model_noise"),
+        scatter=ModelScatter(models=0.0, degrees=1, runs=0.0),
         held_out=tuple(_held_out(each) for each in block.blocks("held_out")),
         warnings=block.texts("warnings"),
     )
     if not 0 < fitted.level < 1:
         raise FormatError(f"{block.source}: level is {fitted.level}, expected one between 0 and 1")
     _check_losses(fitted, block)
-    return fitted
+    return replace(fitted, scatter=_scatter(block, fitted))
 
 
 def plain_line(line: FrontierLine) -> dict[str, Any]:
@@ -185,6 +186,36 @@ def _observations(block: Block) -> Observations:
         return Observations(**values, names=block.texts("names"))
     except ValueError as error:
         raise FormatError(f"{block.source}: {error}") from error
+
+
+def _scatter(block: Block, fitted: FittedLaw) -> ModelScatter:
+    """Of models and runs; files of version 1 say only the former, the residuals say the latter."""
+    if block.has("scatter"):
+        said = block.block("scatter")
+        found = ModelScatter(
+            models=said.number("models"), degrees=said.count("degrees"), runs=said.number("runs")
+        )
+    else:
+        found = _older_scatter(block.number("model_noise"), fitted)
+    if min(found.models, found.runs) < 0 or max(found.models, found.runs) > _MOST_LOG:
+        raise FormatError(f"{block.source}: scatter is {found}, expected standard deviations")
+    if not 1 <= found.degrees <= len(fitted.observations):
+        raise FormatError(
+            f"{block.source}: scatter of {found.degrees} degrees, expected 1 to the number of runs"
+        )
+    return found
+
+
+def _older_scatter(model_noise: float, fitted: FittedLaw) -> ModelScatter:
+    if model_noise <= 0:
+        return ModelScatter(models=0.0, degrees=1, runs=fitted.noise)
+    names, places = np.unique(np.asarray(fitted.observations.names), return_inverse=True)
+    means = np.bincount(places, fitted.residuals) / np.bincount(places)
+    within = fitted.residuals - means[places]
+    # Three parameters of a law tell sizes apart; what is left of the models shows their scatter.
+    degrees = max(1, len(names) - 3)
+    runs = float(np.sqrt(within @ within / max(1, fitted.degrees - degrees)))
+    return ModelScatter(models=model_noise, degrees=degrees, runs=runs)
 
 
 def _held_out(block: Block) -> HeldOut:

@@ -128,7 +128,7 @@ def _misfits(fitted: FittedLaw, plane: Tangent) -> Iterator[str]:
         yield (
             f"models lie off the law by {fitted.model_noise:.1%} of the loss, each by its own, "
             "beside what runs scatter: the intervals allow for it, as far as "
-            f"{len(np.unique(runs.n))} sizes can show that it is not the form"
+            f"{len(set(runs.names))} models can show that it is not the form"
         )
     if fitted.form == "hoffmann":
         yield from _rival(fitted, plane)
@@ -162,7 +162,7 @@ def _bend(fitted: FittedLaw, plane: Tangent) -> float | None:
     runs, bends = fitted.observations, _bends(fitted.observations)
     if fitted.model_noise == 0:
         return pattern_of(plane, bends)
-    of_models = noise_of(plane, runs.n).of_models
+    of_models = noise_of(plane, runs.names).of_models
     within = pattern_of(plane.with_columns(of_models), bends)
     if within is not None:
         return within
