@@ -10,11 +10,14 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed (extra train)")
 pytest.importorskip("transformers", reason="transformers is not installed (extra distill)")
 
-from tests.execution.toy_sweeps import toy_grid, toy_sweep
-from tests.training.toy_runs import word_pairs
+from tests.execution.toy_sweeps import EVERY_STEP, sweep_killed_at_random, toy_grid, toy_sweep
+from tests.training.toy_runs import in_child, word_pairs
 from tests.transformer.teachers import save_teacher
+from vecsmith.execution import running
 from vecsmith.execution.heldout import HeldOut, HeldOutTexts
 from vecsmith.execution.sweeping import SweepPlan, plan_sweep
+from vecsmith.execution.trained import share_tokens
+from vecsmith.results.tuning_runs import TuningRun
 from vecsmith.training.pair_sources import UnpromptedMatcher
 
 ONE_METHOD: dict[str, Any] = {"methods": {"full": True}, "learning_rates": {"full": 1e-3}}
@@ -24,6 +27,13 @@ PROMPTS = {"query": "query: ", "document": "passage: "}
 @pytest.fixture(scope="module")
 def neox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_teacher(tmp_path_factory.mktemp("bases") / "neox", "gpt-neox")
+
+
+@pytest.fixture(scope="module")
+def whole(neox: Path, tmp_path_factory: pytest.TempPathFactory) -> TuningRun:
+    """The record of one cell that nobody interrupts."""
+    (run,) = toy_sweep(tmp_path_factory.mktemp("whole"), neox, tables=ONE_METHOD)
+    return run
 
 
 def copy_of(base: Path, place: Path, prompts: dict[str, str] | None = None) -> Path:
@@ -137,3 +147,61 @@ def test_models_with_one_tokenizer_and_different_prompts_are_all_run(
     plain, other = toy_sweep(tmp_path / "out", neox, prompted, tables=ONE_METHOD)
     assert (plain.status, other.status) == ("done", "done")
     assert plain.tokens / plain.pairs < other.tokens / other.pairs  # prompts are tokens too
+
+
+@pytest.mark.parametrize("where", ["measure", "TuningRun.save"])
+@pytest.mark.parametrize("keep_models", [False, True])
+def test_a_finished_training_is_not_done_again_when_what_follows_is_cut_short(
+    tmp_path: Path,
+    neox: Path,
+    whole: TuningRun,
+    where: str,
+    keep_models: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options: dict[str, Any] = {"tables": ONE_METHOD, "keep_models": keep_models}
+    with monkeypatch.context() as patch:
+        patch.setattr(f"vecsmith.execution.running.{where}", _cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            toy_sweep(tmp_path, neox, **options)
+    assert not list((tmp_path / "records").glob("*"))
+    monkeypatch.setattr(running, "run_transformer_training", None)
+    (run,) = toy_sweep(tmp_path, neox, **options)
+    assert run == whole
+    assert len(list((tmp_path / "models").glob("*/model.safetensors"))) == keep_models
+
+
+def test_a_finished_training_whose_model_is_broken_is_done_again(
+    tmp_path: Path, neox: Path, whole: TuningRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "measure", _cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            toy_sweep(tmp_path, neox, tables=ONE_METHOD)
+    (config,) = (tmp_path / "work").glob("*/model/config.json")
+    config.write_text('{"vecsmith": ')
+    (run,) = toy_sweep(tmp_path, neox, tables=ONE_METHOD)
+    assert run == whole
+
+
+def test_a_sweep_whose_folder_was_moved_goes_on(
+    tmp_path: Path, neox: Path, whole: TuningRun
+) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    assert in_child(sweep_killed_at_random, before, [neox], 0, 4, EVERY_STEP) == -9
+    (link,) = before.glob("work/*/run/store")
+    assert link.is_symlink()
+    before.rename(after)
+    (link,) = after.glob("work/*/run/store")
+    assert link.resolve(strict=True).is_relative_to(after)
+    assert whole in toy_sweep(after, neox)
+    # and one that an absolute link of old has left dangling
+    link.parent.mkdir(parents=True)
+    link.symlink_to(before / "tokens" / "gone")
+    (store,) = (after / "tokens").iterdir()
+    share_tokens(store, link)
+    assert link.resolve(strict=True) == store.resolve()
+
+
+def _cut_short(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt

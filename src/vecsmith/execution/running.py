@@ -9,7 +9,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -24,26 +23,31 @@ from vecsmith.execution.causes import is_of_all_processes, is_of_the_cell, reaso
 from vecsmith.execution.heldout import HeldOutScores, measure
 from vecsmith.execution.keys import recorded_settings, run_key
 from vecsmith.execution.preparing import BaseModel, SweepPairs, TokenFacts, shape_facts
+from vecsmith.execution.trained import (
+    MODEL_FOLDER,
+    RUN_FOLDER,
+    Training,
+    finished_training,
+    share_tokens,
+    training_of,
+)
 from vecsmith.planning.accounting.flops import n_trained, trained_share
 from vecsmith.planning.cells import Cell, RecipeSettings
 from vecsmith.planning.inputs import Limits
 from vecsmith.planning.outline import Workload, assess
 from vecsmith.results.tuning_runs import RunStatus, TuningRun, key_of
 from vecsmith.training.checkpointing import STORE_FOLDER
-from vecsmith.training.curves import Curve
 from vecsmith.training.distributed import Processes
 from vecsmith.training.losses import info_nce
 from vecsmith.training.losses.contrastive import BOTH_WAYS
 from vecsmith.training.settings import TransformerSettings
 from vecsmith.training.transformer import run_transformer_training
 from vecsmith.training.transformer_base import chosen_device, chosen_precision, open_base
-from vecsmith.training.transformer_result import TrainedTransformer
 from vecsmith.training.unfit import UnfitRun
 from vecsmith.transformer.text_encoder import TextEncoder
 
 WORK_FOLDER: Final = "work"
 MODELS_FOLDER: Final = "models"
-_LAST_SHARE: Final = 0.1
 _LIBRARIES: Final = ("vecsmith", "torch", "transformers", "tokenizers", "peft", "numpy")
 
 Tell = Callable[[str], None]
@@ -190,8 +194,13 @@ def run_task(
     device = chosen_device(manner.device)
     place = work_folder(task, out, device=device, n_processes=group.n)
     try:
-        trained = _trained(task, pairs, place, replace(manner, device=device), group, tell or _hush)
-        scores = _measured(task, pairs, place, device) if group.is_first else None
+        trained = _finished(task, out, place) if group.is_first else None
+        if not group.from_first(trained is not None):
+            own = replace(manner, device=device)
+            trained = _trained(task, pairs, place, own, group, tell or _hush)
+        scores = None
+        if group.is_first and trained is not None:
+            scores = _measured(task, pairs, trained.model, device)
     except (RunFailed, UnfitRun, MemoryError, RuntimeError) as error:
         if not is_of_the_cell(error, is_shared=group.n > 1):
             raise
@@ -201,12 +210,12 @@ def run_task(
             failed.save(out)  # the others wait for this one: they start anew and find the record
             raise
         return failed
-    if scores is None:
+    if scores is None or trained is None:
         return None
     if manner.keep_models:
-        _keep_model(task, out, place / "model")
+        _keep_model(task, out, trained.model)
     seconds = time.perf_counter() - started
-    timing = _timing(seconds, device, group.n, trained.fitted.state.seconds)
+    timing = _timing(seconds, device, group.n, trained.seconds)
     return task.record("done", **_found(task, trained, scores), timing=timing)
 
 
@@ -240,9 +249,17 @@ def model_folder(task: Task, out: Path) -> Path:
     return out / MODELS_FOLDER / f"{slug}-{task.key[:8]}"
 
 
+def _finished(task: Task, out: Path, place: Path) -> Training | None:
+    """A training that needs only its record; a model that belongs to none is removed."""
+    found = finished_training(place, model_folder(task, out))
+    if found is None:
+        shutil.rmtree(place / MODEL_FOLDER, ignore_errors=True)
+    return found
+
+
 def _trained(
     task: Task, pairs: SweepPairs, place: Path, manner: Manner, group: Processes, tell: Tell
-) -> TrainedTransformer:
+) -> Training:
     assert task.load is not None
     assert manner.device is not None
     settings, cell, device = task.settings, task.cell, manner.device
@@ -270,26 +287,25 @@ def _trained(
     base = open_base(task.model.reference, chosen, pooling=settings.pooling)
     # a loss over the whole vector: the model must not say that its prefixes were trained too
     chosen = replace(chosen, dims=(base.encoder.dim,))
-    work = place / "run"
+    work, model = place / RUN_FOLDER, place / MODEL_FOLDER
     if group.is_first:
-        _share_tokens(task.tokens.folder, work / STORE_FOLDER)
-    return run_transformer_training(
+        share_tokens(task.tokens.folder, work / STORE_FOLDER)
+    trained = run_transformer_training(
         pairs.corpus,
         base,
         chosen,
-        out=place / "model",
+        out=model,
         work=work,
         loss=partial(info_nce, temperature=settings.temperature, directions=BOTH_WAYS),
         decontaminator=pairs.matcher,
         tell=tell,
         show_progress_bar=manner.show_progress_bar,
     )
+    return training_of(trained, model)
 
 
-def _measured(task: Task, pairs: SweepPairs, place: Path, device: str) -> HeldOutScores:
-    encoder = TextEncoder.from_pretrained(
-        place / "model", device=device, max_length=task.settings.max_length
-    )
+def _measured(task: Task, pairs: SweepPairs, model: Path, device: str) -> HeldOutScores:
+    encoder = TextEncoder.from_pretrained(model, device=device, max_length=task.settings.max_length)
     return measure(
         encoder,
         pairs.held_out,
@@ -301,42 +317,24 @@ def _measured(task: Task, pairs: SweepPairs, place: Path, device: str) -> HeldOu
 def _keep_model(task: Task, out: Path, model: Path) -> None:
     """Moves the model of a task that is done to its place, over what a run before left there."""
     place = model_folder(task, out)
+    if model == place:
+        return
     place.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(place, ignore_errors=True)
     os.replace(model, place)
 
 
-def _share_tokens(store: Path, place: Path) -> None:
-    """Lets a run read the tokens that are there already; where links cannot be, it makes its own.
-
-    A run removes its own tokens when it ends, but not through a link.
-    """
-    if place.exists() or place.is_symlink():
-        return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(OSError):
-        os.symlink(store.resolve(), place, target_is_directory=True)
-
-
-def _found(task: Task, trained: TrainedTransformer, scores: HeldOutScores) -> dict[str, Any]:
+def _found(task: Task, trained: Training, scores: HeldOutScores) -> dict[str, Any]:
     return {
-        "counted_flops": task.facts["cost_per_token"] * trained.n_tokens,
-        "tokens": trained.n_tokens,
-        "pairs": trained.n_pairs,
-        "steps": trained.n_steps,
-        "epochs": trained.n_pairs / task.tokens.n_pairs,
+        "counted_flops": task.facts["cost_per_token"] * trained.tokens,
+        "tokens": trained.tokens,
+        "pairs": trained.pairs,
+        "steps": trained.steps,
+        "epochs": trained.pairs / task.tokens.n_pairs,
         "loss": scores.loss,
-        "train_loss": last_loss(trained.fitted.state.curve),
+        "train_loss": trained.train_loss,
         "metrics": {"recall@1": scores.recall_at_1, "mrr": scores.mrr},
     }
-
-
-def last_loss(curve: Curve) -> float:
-    """Mean loss over the last tenth of the steps of a curve with one set of pairs."""
-    end = curve.points[-1].step
-    last = [point for point in curve.points if point.step > (1 - _LAST_SHARE) * end]
-    n_steps = sum(point.n_steps for point in last)
-    return sum(sum(point.loss.values()) * point.n_steps for point in last) / n_steps
 
 
 def _timing(
