@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,24 @@ def test_runs_that_a_law_had_not_seen_are_rings_at_their_measured_loss(
         for line in axes_of(laws, "predicted")[0].lines
         if line.get_marker() != "None" and line.get_markerfacecolor() == "none"
     ]
+
+
+def test_rings_are_where_the_law_puts_the_named_model(runs: list[TuningRun]) -> None:
+    off = {size: (-1) ** place * 0.2 for place, size in enumerate(sorted({r.model for r in runs}))}
+    own = [replace(r, loss=(r.loss or 0) * float(np.exp(off[r.model]))) for r in runs]
+    full = [run for run in own if run.tuning.method == "full"]
+    held = sorted({run.flops for run in full})[2]
+    laws = fit_laws([r for r in full if r.flops != held], "hoffmann", n_bootstrap=20, n_starts=2)
+    # a search of rates in a cell fitted to is no run that the law has not seen
+    tried = replace(full[0], key="tried", settings={**full[0].settings, "lr": 1.0}, loss=9.0)
+    left = axes_of(laws, "predicted", [*full, tried])[0]
+    rings = [line for line in left.lines if line.get_markerfacecolor() == "none"]
+    drawn = {ring.get_xdata()[0]: ring.get_ydata()[0] for ring in rings}
+    unseen = [run for run in full if run.flops == held]
+    assert sorted(drawn) == losses_of(unseen)
+    for run in unseen:
+        # the law alone is about 20 % off
+        assert drawn[run.loss] == pytest.approx(run.loss, rel=0.08)
 
 
 def test_pictures_are_written_as_png_files_and_a_plan_marks_its_budget(

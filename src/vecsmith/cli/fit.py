@@ -122,9 +122,12 @@ def _title(laws: FittedLaws, runs: list[TuningRun]) -> str:
     others = [f"{sum(run.status == status for run in runs)} {status}"
               for status in ("failed", "skipped")]  # fmt: skip
     models = len(laws.provenance["models"])
+    slower = laws.provenance.get("runs_of_other_rates", 0)
+    rates = f"\n{slower} more had a learning rate that is not the best of their cell: left out"
     return (
         f"{laws.form} laws of {laws.provenance['runs']} finished runs of {models} models "
         f"({', '.join(others)}); errors are shares of the loss"
+        f"{rates * bool(slower)}"
     )
 
 

@@ -19,7 +19,7 @@ from vecsmith.planning.laws.crossover import crossover
 from vecsmith.planning.laws.frontier import LawFrontier, best_of_budgets
 from vecsmith.planning.laws.intervals import interval
 from vecsmith.planning.laws.isoflop import isoflop_profiles
-from vecsmith.planning.laws.observations import Observations
+from vecsmith.planning.laws.observations import Observations, best_rate_runs
 from vecsmith.planning.wording import percent_text
 from vecsmith.reporting.pictures import Picture
 from vecsmith.reporting.pictures.isoflop import Profile, isoflop_figure
@@ -202,7 +202,7 @@ def _predicted(laws: FittedLaws, runs: Sequence[TuningRun]) -> Any | None:
         known = set(zip(seen.n.tolist(), seen.tokens.tolist(), seen.loss.tolist(), strict=True))
         unseen = [
             _unseen(law, run)
-            for run in runs
+            for run in best_rate_runs(runs)
             if run.tuning.method == method
             and run.loss is not None
             and run.comparable_key == laws.comparable_key
@@ -232,7 +232,7 @@ def _seen(law: FittedLaw, place: int) -> PredictedRun:
 
 def _unseen(law: FittedLaw, run: TuningRun) -> PredictedRun:
     assert run.loss is not None
-    said = law.predict(float(run.n_params), float(run.tokens), run.share)
+    said = law.predict(float(run.n_params), float(run.tokens), run.share, model=run.model)
     return PredictedRun(
         flops=run.counted_flops,
         measured=run.loss,

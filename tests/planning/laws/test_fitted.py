@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.planning.laws.synthetic import LORA, SHAPES, run_of, sweep
 from vecsmith.errors import FormatError
 from vecsmith.planning.laws import FittedLaws, fit_laws
 from vecsmith.results.tuning import Tuning
+from vecsmith.results.tuning_runs import TuningRun, key_of
 
 pytest.importorskip("scipy")
 
@@ -73,6 +75,44 @@ def test_runs_that_are_not_done_are_left_out() -> None:
     failed = run_of(Tuning(), SHAPES[0], 1e20, LORA, 0.0, status="failed", reason="loss is nan",
                     loss=None, train_loss=None)  # fmt: skip
     assert len(fit_laws([*runs, failed], n_bootstrap=20).law("full").observations) == 42
+
+
+def of_rate(run: TuningRun, rate: float, factor: float, seed: int = 0) -> TuningRun:
+    assert run.loss is not None
+    return replace(
+        run,
+        key=key_of({"of": run.key, "rate": rate, "seed": seed}),
+        settings={**run.settings, "lr": rate},
+        loss=run.loss * factor,
+        seed=seed,
+    )
+
+
+def test_runs_of_rates_that_were_only_tried_do_not_move_a_law(laws: FittedLaws) -> None:
+    tried = [of_rate(run, 1e-2, 1.5) for run in sweep() if run.flops < 1e16]
+    # one seed of a rate that is worse in the mean was lucky
+    tried += [of_rate(run, 3e-4, factor, seed) for run in sweep()[:5]
+              for seed, factor in enumerate((0.9, 2.0))]  # fmt: skip
+    searched = fit_laws([*tried, *sweep()], n_bootstrap=40)
+    assert searched.provenance["runs_of_other_rates"] == len(tried)
+    for method, law in laws.laws.items():
+        assert searched.law(method).law.coefficients == pytest.approx(dict(law.law.coefficients))
+    better = [of_rate(run, 1e-5, 0.5) for run in sweep()]
+    best = fit_laws([*sweep(), *better], n_bootstrap=40)
+    assert best.provenance["runs_of_other_rates"] == len(better)
+    halved = 0.5 * laws.predict("full", 1e8, 1e9).loss
+    assert best.predict("full", 1e8, 1e9).loss == pytest.approx(halved, rel=1e-4)
+
+
+def test_models_of_one_size_scatter_each_by_its_own() -> None:
+    runs = [run for run in sweep(noise=0.005) if run.tuning.method == "full"]
+    twins = [of_rate(replace(run, model=f"twin of {run.model}"), 1e-4, 1.4) for run in runs]
+    law = fit_laws([*runs, *twins], "hoffmann", n_bootstrap=40).law("full")
+    # half of ln 1.4 either side of the law
+    assert law.model_noise == pytest.approx(0.17, rel=0.3)
+    assert law.run_noise < 0.01
+    pair = (law.offsets[runs[0].model], law.offsets[f"twin of {runs[0].model}"])
+    assert pair[1] - pair[0] == pytest.approx(np.log(1.4), rel=0.02)
 
 
 def _drop(values: dict[str, Any]) -> None:

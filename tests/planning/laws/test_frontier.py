@@ -75,6 +75,19 @@ def test_the_best_of_a_budget_is_the_mean_over_seeds_of_a_cell() -> None:
     assert line.losses.tolist() == pytest.approx([0.7] * 3)
 
 
+def test_models_of_one_size_are_no_seeds_of_each_other() -> None:
+    runs = Observations(
+        n=np.full(6, 8.5e7),
+        tokens=np.repeat([1e9, 4e9, 1.6e10], 2),
+        loss=np.array([1.0, 4.0] * 3),
+        flops=np.repeat([1e18, 4e18, 1.6e19], 2),
+        names=("gpt2", "pythia-160m") * 3,
+    )
+    line = frontier_line(runs)
+    assert line.losses.tolist() == pytest.approx([1.0] * 3)
+    assert line.models == ("gpt2",) * 3
+
+
 def test_two_budgets_are_too_few_for_a_line() -> None:
     runs = full_design((1e16, 4e16)).runs(FULL.loss, np.random.default_rng(0))
     with pytest.raises(ValueError, match="2 budgets, expected at least 3"):

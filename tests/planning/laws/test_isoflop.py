@@ -63,6 +63,18 @@ def test_a_size_has_the_best_of_its_shares_and_the_mean_of_its_seeds() -> None:
     assert profile.losses.tolist() == pytest.approx([4.0, 3.0, 3.5])
 
 
+def test_models_of_one_size_are_a_point_each() -> None:
+    n = np.array([8.5e7, 8.5e7, 3e8])
+    runs = Observations(
+        n=n, tokens=1e18 / 6 / n, loss=np.array([1.0, 4.0, 3.0]), flops=np.full(3, 1e18),
+        names=("gpt2", "pythia-160m", "pythia-410m"),
+    )  # fmt: skip
+    [profile] = isoflop_profiles(runs)
+    assert profile.names == ("gpt2", "pythia-160m", "pythia-410m")
+    assert profile.losses.tolist() == pytest.approx([1.0, 4.0, 3.0])
+    assert "2 sizes" in profile.caution
+
+
 def test_two_sizes_make_no_parabola() -> None:
     n = np.array([1e7, 3e7])
     [profile] = isoflop_profiles(profile_of(np.array([1.0, 1.1]), n))

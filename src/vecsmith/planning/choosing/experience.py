@@ -26,7 +26,7 @@ class Experience:
 
     Attributes:
         methods: With which they tuned.
-        rates: Method, N and learning rate of the best run of each method and size.
+        rates: Method, N, learning rate that did best and name of each model, by method.
         ranks: Of LoRA.
         alpha: Of LoRA where all had the same, else 0 for twice the rank.
         frozen_shares: Shares of blocks that were frozen.
@@ -37,7 +37,7 @@ class Experience:
     """
 
     methods: tuple[str, ...]
-    rates: tuple[tuple[str, float, float], ...]
+    rates: tuple[tuple[str, float, float, str], ...]
     ranks: tuple[int, ...]
     alpha: float
     frozen_shares: tuple[float, ...]
@@ -46,10 +46,14 @@ class Experience:
     min_steps: int
     max_epochs: float
 
-    def rate(self, method: str, n_params: int) -> float | None:
-        """The rate of the run of this method nearest in size; None where there was none."""
-        known = [(abs(np.log(n / n_params)), lr) for name, n, lr in self.rates if name == method]
-        return min(known)[1] if known else None
+    def rate(self, method: str, n_params: int, model: str = "") -> float | None:
+        """The rate of the model of that name, else of that nearest in size; None without any."""
+        known = [
+            (name != model, abs(np.log(n / n_params)), lr)
+            for of_method, n, lr, name in self.rates
+            if of_method == method
+        ]
+        return min(known)[2] if known else None
 
 
 def experience_of(runs: Iterable[TuningRun]) -> dict[str, Any]:
@@ -91,9 +95,10 @@ def read_experience(provenance: Mapping[str, Any]) -> Experience | None:
     rates = []
     for row in block.blocks("rates"):
         values = row.text("method"), row.number("n_params"), row.number("lr")
+        name = row.text("model") if row.has("model") else ""
         if not (values[1] > 0 and values[2] > 0):
             raise FormatError(f"{row.source}: {values!r:.60}, expected numbers above 0")
-        rates.append(values)
+        rates.append((*values, name))
     found = Experience(
         methods=block.texts("methods"),
         rates=tuple(rates),
@@ -122,16 +127,17 @@ def _alpha(adapters: Sequence[Tuning]) -> float:
 
 
 def _rates(runs: Iterable[TuningRun]) -> list[dict[str, Any]]:
-    """The rate of the best run at the largest budget of each method and size."""
-    best: dict[tuple[str, int], tuple[float, float, float]] = {}
+    """The rate that did best at the largest budget of each method and model, over its seeds."""
+    logs: dict[tuple[str, str, int], dict[tuple[float, str, float], list[float]]] = {}
     for run in runs:
         rate = run.settings.get("lr")
         if not isinstance(rate, (int, float)) or isinstance(rate, bool) or run.loss is None:
             continue
-        key = run.tuning.method, run.n_params
-        found = (-run.flops, run.loss, float(rate))
-        best[key] = min(best.get(key, found), found)
-    return [
-        {"method": method, "n_params": n_params, "lr": rate}
-        for (method, n_params), (_, _, rate) in sorted(best.items())
-    ]
+        model = run.tuning.method, run.model, run.n_params
+        cell = run.flops, str(run.tuning), float(rate)
+        logs.setdefault(model, {}).setdefault(cell, []).append(float(np.log(run.loss)))
+    found = []
+    for (method, name, n_params), cells in sorted(logs.items()):
+        _, _, (_, _, lr) = min((-cell[0], float(np.mean(cells[cell])), cell) for cell in cells)
+        found.append({"method": method, "model": name, "n_params": n_params, "lr": lr})
+    return found

@@ -33,7 +33,7 @@ def learning_rate_for(
     if tuning.method in given:
         return given[tuning.method], "given"
     if experience is not None:
-        known = experience.rate(tuning.method, entry.shape.n_non_embedding)
+        known = experience.rate(tuning.method, entry.shape.n_non_embedding, entry.name)
         if known is not None:
             return known, "measured"
     if tuning.method == "lora":

@@ -23,7 +23,7 @@ from vecsmith.planning.laws.fitted_law import FittedLaw, Prediction
 from vecsmith.planning.laws.fitting import fit_law
 from vecsmith.planning.laws.forms import Form, checked_form
 from vecsmith.planning.laws.frontier import FrontierLine, LawFrontier, frontier_line
-from vecsmith.planning.laws.observations import Observations, comparable_runs
+from vecsmith.planning.laws.observations import Observations, best_rate_runs, comparable_runs
 from vecsmith.planning.laws.plain import law_of, line_of, plain_law, plain_line
 from vecsmith.results.fields import Block, plain
 from vecsmith.results.tuning import TUNING_METHODS
@@ -49,8 +49,9 @@ class FittedLaws:
         left_out: Methods without a law, and why.
         settings: That all runs share: a loss of other settings does not compare.
         comparable_key: Hash of those.
-        provenance: "runs", "keys" (a hash of theirs), "models", "vecsmith", "recipe" (what they
-            had in common, see `read_experience`).
+        provenance: "runs" fitted to, "runs_of_other_rates" that were left out as another learning
+            rate was better for their cell, "keys" (a hash of the former's), "models", "vecsmith",
+            "recipe" (what all had in common, see `read_experience`).
     """
 
     form: Form
@@ -183,7 +184,8 @@ def fit_laws(
 ) -> FittedLaws:
     """A law and a frontier line for each method that is among the runs.
 
-    A method with too few runs is left out, and why is said.
+    A method with too few runs is left out, and why is said. Where a cell has runs of several
+    learning rates, those of the best count, see `best_rate_runs`.
 
     Args:
         runs: Of one or several methods; those not done are left out.
@@ -198,7 +200,8 @@ def fit_laws(
         ValueError: If no method has enough runs, or runs do not compare.
         MissingExtraError: If scipy is not installed.
     """
-    done = comparable_runs(runs)
+    finished = comparable_runs(runs)
+    done = best_rate_runs(finished)
     laws: dict[str, FittedLaw] = {}
     lines: dict[str, FrontierLine] = {}
     left_out: dict[str, str] = {}
@@ -234,17 +237,18 @@ def fit_laws(
         left_out=left_out,
         settings=done[0].comparable,
         comparable_key=done[0].comparable_key,
-        provenance=_provenance(done),
+        provenance=_provenance(done, finished),
     )
 
 
-def _provenance(runs: Sequence[TuningRun]) -> dict[str, Any]:
+def _provenance(runs: Sequence[TuningRun], finished: Sequence[TuningRun]) -> dict[str, Any]:
     from vecsmith import __version__
 
     return {
         "runs": len(runs),
+        "runs_of_other_rates": len(finished) - len(runs),
         "keys": key_of({"keys": sorted(run.key for run in runs)}),
         "models": sorted({run.model for run in runs}),
         "vecsmith": __version__,
-        "recipe": experience_of(runs),
+        "recipe": experience_of(finished),
     }

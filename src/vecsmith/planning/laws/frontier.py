@@ -8,6 +8,7 @@ are, and a loss with a floor is no straight line. Both kinds can be asked the sa
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -172,14 +173,15 @@ def best_of_budgets(observed: Observations) -> tuple[Floats, Floats, tuple[str, 
     Runs that differ in nothing but their seed are one cell, whose log loss is their mean: the
     luckiest of three seeds is not what a method reaches.
     """
+    cells: dict[tuple[float, str, float], list[int]] = defaultdict(list)
+    keys = zip(observed.asked.tolist(), observed.names, observed.share.tolist(), strict=True)
+    for place, key in enumerate(keys):
+        cells[key].append(place)
     best: dict[float, tuple[float, float, str]] = {}  # by budget
-    keys = np.stack([observed.asked, observed.n, observed.share], axis=1)
-    for key in np.unique(keys, axis=0):
-        same = np.flatnonzero((keys == key).all(axis=1))
+    for (budget, name, _), same in sorted(cells.items()):
         loss = float(np.exp(np.log(observed.loss[same]).mean()))
-        flops = float(observed.counted[same].mean())
-        if key[0] not in best or loss < best[key[0]][1]:
-            best[key[0]] = (flops, loss, observed.names[same[0]])
+        if budget not in best or loss < best[budget][1]:
+            best[budget] = (float(observed.counted[same].mean()), loss, name)
     rows = [best[budget] for budget in sorted(best)]
     counted = np.array([row[0] for row in rows])
     return counted, np.array([row[1] for row in rows]), tuple(row[2] for row in rows)

@@ -23,8 +23,8 @@ class IsoFlopProfile:
 
     Attributes:
         flops: The budget.
-        n: Sizes of the models, ascending, [K].
-        losses: The best loss of each, over shares; the mean over seeds, [K].
+        n: Sizes of the models, ascending, [K]; models of one size are a point each.
+        losses: The best loss of each model, over shares; the mean over seeds, [K].
         names: Of the models.
         optimum: Size at the bottom of a parabola in ln N; None where there is none.
         loss: At that bottom; None with it.
@@ -59,12 +59,13 @@ def isoflop_profiles(runs: Sequence[TuningRun] | Observations) -> list[IsoFlopPr
 
 def _profile(observed: Observations, budget: float) -> IsoFlopProfile:
     runs = observed.where(observed.asked == budget)
-    sizes = np.unique(runs.n)
-    losses = np.array([_best_loss(runs, size) for size in sizes])
-    names = tuple(runs.names[int(np.flatnonzero(runs.n == size)[0])] for size in sizes)
+    models = sorted(set(zip(runs.n.tolist(), runs.names, strict=True)))
+    sizes, names = np.array([n for n, _ in models]), tuple(name for _, name in models)
+    losses = np.array([_best_loss(runs, name) for name in names])
     plain = IsoFlopProfile(flops=float(budget), n=sizes, losses=losses, names=names)
-    if len(sizes) < 3:
-        return replace(plain, caution=f"{len(sizes)} sizes, expected at least 3 for a parabola")
+    n_sizes = len(np.unique(sizes))
+    if n_sizes < 3:
+        return replace(plain, caution=f"{n_sizes} sizes, expected at least 3 for a parabola")
     x, y = np.log(sizes), np.log(losses)
     centre = float(x.mean())
     bend, slope, level = np.polyfit(x - centre, y, 2)
@@ -81,9 +82,9 @@ def _profile(observed: Observations, budget: float) -> IsoFlopProfile:
     )
 
 
-def _best_loss(runs: Observations, size: float) -> float:
+def _best_loss(runs: Observations, name: str) -> float:
     """The best over shares of the mean over seeds."""
-    same = runs.where(runs.n == size)
+    same = runs.where([each == name for each in runs.names])
     means = [np.log(same.loss[same.share == share]).mean() for share in np.unique(same.share)]
     return float(np.exp(min(means)))
 

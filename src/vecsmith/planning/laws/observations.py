@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike
 from vecsmith.planning.laws.forms import Floats, checked_point
 from vecsmith.results.tuning_runs import TuningRun, differing_settings
 
-__all__ = ["Observations", "comparable_runs"]
+__all__ = ["Observations", "best_rate_runs", "comparable_runs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,19 +64,19 @@ class Observations:
             if bad.any():
                 raise ValueError(f"{name} is {array[bad][0]}, expected positive finite numbers")
             object.__setattr__(self, name, array)
-        names = self.names or tuple(f"{size:.4g}" for size in n)
+        names = self.names or tuple(f"{size:.6g}" for size in n)
         if len(names) != len(n):
             raise ValueError(f"{len(names)} names for {len(n)} runs, expected as many")
         object.__setattr__(self, "names", tuple(names))
 
     @classmethod
     def of_runs(cls, runs: Iterable[TuningRun]) -> Self:
-        """The finished ones of `runs`.
+        """The finished ones of `runs`, of the best learning rate of each cell.
 
         Raises:
             ValueError: If none is finished, or their losses cannot be compared.
         """
-        done = comparable_runs(runs)
+        done = best_rate_runs(comparable_runs(runs))
         return cls(
             n=np.array([run.n_params for run in done], np.float64),
             tokens=np.array([run.tokens for run in done], np.float64),
@@ -119,6 +120,30 @@ class Observations:
         """FLOP asked for, [R]."""
         assert self.budget is not None
         return self.budget
+
+
+def best_rate_runs(runs: Iterable[TuningRun]) -> list[TuningRun]:
+    """The finished runs of the learning rate that is best in their cell, in the order given.
+
+    A cell is a model, a tuning and a budget. Where a search gave it several rates, they are no
+    seeds of each other: the one of the least log loss, in the mean over its seeds, is what the cell
+    reaches, and runs of the others say nothing of a law.
+    """
+    done = [run for run in runs if run.loss is not None]
+    logs: dict[tuple[object, ...], dict[object, list[float]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for run in done:
+        logs[_cell(run)][run.settings.get("lr")].append(float(np.log(run.loss or np.nan)))
+    best = {
+        cell: min(rates, key=lambda rate: (float(np.mean(rates[rate])), str(rate)))
+        for cell, rates in logs.items()
+    }
+    return [run for run in done if run.settings.get("lr") == best[_cell(run)]]
+
+
+def _cell(run: TuningRun) -> tuple[object, ...]:
+    return run.model, str(run.tuning), run.flops, run.comparable_key
 
 
 def comparable_runs(runs: Iterable[TuningRun]) -> list[TuningRun]:

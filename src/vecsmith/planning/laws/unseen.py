@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vecsmith.planning.laws.fitted import FittedLaws
+from vecsmith.planning.laws.observations import best_rate_runs
 from vecsmith.results.tuning_runs import TuningRun
 
 __all__ = ["Unseen", "predict_unseen", "without_largest"]
@@ -50,11 +51,13 @@ def without_largest(runs: Iterable[TuningRun]) -> tuple[list[TuningRun], list[Tu
 def predict_unseen(laws: FittedLaws, runs: Iterable[TuningRun]) -> dict[str, Unseen]:
     """How far each method's law is off the finished `runs`; methods without a law are left out.
 
+    Of a cell with several learning rates the best counts, as laws are fitted to it.
+
     Raises:
         ValueError: If a run's losses do not compare with those of the laws.
     """
     errors: dict[str, list[tuple[float, bool]]] = {}
-    for run in runs:
+    for run in best_rate_runs(runs):
         method = run.tuning.method
         if run.loss is None or method not in laws.laws:
             continue
