@@ -16,8 +16,9 @@ from vecsmith.planning.cells import (
     bytes_of,
     frozen_of_fraction,
 )
+from vecsmith.planning.choosing.presets import load_preset
 from vecsmith.planning.grid import Grid, filtered
-from vecsmith.planning.inputs import Limits
+from vecsmith.planning.inputs import Limits, Settings
 from vecsmith.planning.outline import outline, workload
 from vecsmith.results.tuning import Tuning
 
@@ -75,6 +76,8 @@ def test_the_grid_of_the_paper_has_its_models_budgets_ranks_and_shares() -> None
             peak = entries[cell.model].peak_lr
             assert peak is not None
             assert cell.lr == pytest.approx(peak / 10)
+    settings = Settings.of_preset(load_preset(), precision="float32")
+    assert settings.differing(grid.settings.plain()) == []
     assert frozen["14m"] == set(range(6))
     assert frozen["160m"] == {0, 2, 4, 6, 8, 10}
     assert frozen["1b"] == {0, 2, 4, 6, 8, 10, 12, 14}

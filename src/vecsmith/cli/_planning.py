@@ -85,11 +85,12 @@ def plan_of(asked: PlanRequest) -> tuple[Plan, FittedLaws | None]:
         serving=_serving(asked),
         settings={**asked.settings, "precision": machine.precision},
         limits={**asked.limits, "n_devices": asked.n_gpus},
-        memory=_memory(asked, machine.accelerator),
+        memory=_memory(asked),
         menu=_menu(asked),
         learning_rates=_learning_rates(asked),
         size_rule=asked.size_rule,
-        accelerator=machine.accelerator,
+        # the paper's is for times alone, and limits no memory
+        accelerator=machine.accelerator if asked.gpu or asked.calibrate else None,
         mfu=machine.mfu,
         mfu_mark=machine.mark,
         price_per_hour=asked.price_per_hour,
@@ -259,11 +260,11 @@ def _count(text: str, option: str) -> int:
     return int(number)
 
 
-def _memory(asked: PlanRequest, accelerator: Accelerator) -> float | None:
+def _memory(asked: PlanRequest) -> float | None:
     from vecsmith.planning.cells import bytes_of
 
     if asked.memory is None:
-        return accelerator.memory if asked.gpu is not None else None
+        return None
     try:
         return bytes_of(asked.memory)
     except ValueError as error:

@@ -21,6 +21,7 @@ from vecsmith.planning import (
     load_preset,
     make_plan,
 )
+from vecsmith.planning.cells import RecipeSettings
 from vecsmith.planning.choosing.feasibility import MemoryFit, fit_memory
 from vecsmith.planning.choosing.serving import cost_serving
 from vecsmith.planning.choosing.spending import Device, spend
@@ -249,3 +250,61 @@ def test_a_menu_is_all_that_is_considered() -> None:
     plan = make_plan(1e17, menu=Menu(methods=("lora",), ranks=(16,)))
     found = {str(each.tuning) for each in plan.ranked} | {str(each.tuning) for each in plan.refused}
     assert found == {"lora 16"}
+
+
+def test_what_decides_is_among_the_constants_where_it_does() -> None:
+    plain = {each.name for each in make_plan(1e17).constants}
+    of_serving = {"least_saving", "months", "tokens_per_query", "tokens_per_document"}
+    assert plain.isdisjoint({*of_serving, "least_pairs", "memory_share", "loss_tolerance"})
+    served = make_plan(
+        1e17, serving=Serving(queries_per_month=1, months=24), memory=40e9,
+        size_rule="tokens-per-parameter",
+    )  # fmt: skip
+    known = {each.name: each for each in served.constants}
+    assert known.keys() >= {*of_serving, "least_pairs", "memory_share", "tokens_per_parameter"}
+    assert (known["months"].value, known["months"].mark) == (24, "given")
+    assert known["tokens_per_query"].mark == "printed"
+    assert known["least_saving"].mark == known["least_pairs"].mark == "assumed"
+
+
+def test_rates_that_nobody_takes_are_no_constants() -> None:
+    plan = make_plan(1e17, menu={"methods": ("lora", "full")}, learning_rates={"full": 1e-5})
+    rates = {each.name: each.mark for each in plan.constants if "learning_rate" in each.name}
+    assert rates == {"learning_rate_lora": "printed", "learning_rate_full": "given"}
+
+
+def test_defaults_of_the_python_interface_are_those_of_the_preset() -> None:
+    preset = load_preset()
+    cells = RecipeSettings()
+    for name in ("months", "tokens_per_query", "tokens_per_document"):
+        assert getattr(Serving(), name) == preset[name]
+    for name in Settings.__slots__:
+        if name != "precision":  # a sweep repeats the authors', a plan takes what is fast
+            assert getattr(cells, name) == preset[name]
+    for name in ("min_steps", "min_warmup_steps", "max_epochs", "memory_share"):
+        assert getattr(Limits(), name) == preset[name]
+
+
+def test_what_nothing_is_said_of_in_the_paper_is_marked_as_assumed() -> None:
+    silent = ("lora_alpha", "dropout", "clip_norm", "precision", "noise", "mfu")
+    ours = ("active_share_between", "active_share_large", "size_rule", "size_tolerance")
+    for name in (*silent, *ours):
+        assert load_preset().constants[name].mark == "assumed"
+
+
+def test_times_say_how_much_padding_may_add_to_them() -> None:
+    plan = make_plan(1e17)  # 2 x 75 tokens at most where 78 are real
+    (said,) = [line for line in plan.cautions if "padded" in line]
+    assert "150 tokens a pair where 78 are real, so they may be up to 1.9 times as much" in said
+    full = make_plan(1e17, data={"tokens_per_pair": 150.0})
+    assert not any("padded" in line for line in full.cautions)
+
+
+def test_an_accelerator_brings_its_memory_unless_another_is_given() -> None:
+    assert make_plan(1e17).limits.memory is None
+    assert make_plan(1e17, accelerator="a100").limits.memory == 80e9
+    assert make_plan(1e17, accelerator=A100, memory=4e10).limits.memory == 4e10
+    assert make_plan(1e17, accelerator=A100, limits={"memory": 3e10}).limits.memory == 3e10
+    assert make_plan(1e17, accelerator=A100, limits=Limits(memory=2e10)).limits.memory == 2e10
+    own = make_plan(1e17, accelerator=A100, limits={"min_steps": 300}).limits
+    assert (own.memory, own.min_steps) == (80e9, 300)

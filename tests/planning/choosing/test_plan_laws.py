@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.planning.laws.synthetic import FULL, LORA, SHAPES, sweep
+from tests.reporting.html_checks import take_apart
 from vecsmith.errors import FormatError
 from vecsmith.planning import (
     CatalogueEntry,
@@ -22,6 +23,7 @@ from vecsmith.planning import (
 from vecsmith.planning.choosing.experience import experience_of, read_experience
 from vecsmith.planning.choosing.predicting import probability_better
 from vecsmith.planning.laws.model_offsets import ModelScatter
+from vecsmith.reporting import plan_page
 from vecsmith.results.tuning_runs import TuningRun
 
 pytest.importorskip("scipy")
@@ -105,6 +107,21 @@ def test_the_plan_keeps_to_what_the_runs_did(laws: FittedLaws) -> None:
         assert each.learning_rate == pytest.approx(expected)
         if each.tuning.method == "lora":
             assert each.tuning.alpha == 2 * each.tuning.rank
+
+
+def test_a_rate_from_the_runs_is_a_constant_and_the_papers_are_none(laws: FittedLaws) -> None:
+    plan = make_plan(1e17, laws=laws, catalogue=CATALOGUE, data=WIDE)
+    rates = {each.name: each for each in plan.constants if "learning_rate" in each.name}
+    assert rates.keys() == {"learning_rate", "learning_rates"}
+    assert rates["learning_rate"].value == plan.chosen.learning_rate
+    assert rates["learning_rate"].mark == "measured"
+    page = take_apart(plan_page(plan, pictures={}))
+    assert page.row("highest learning rate")[2:] == ["measured", rates["learning_rate"].source]
+    asked = make_plan(
+        1e17, laws=laws, catalogue=CATALOGUE, data=WIDE,
+        learning_rates={plan.chosen.tuning.method: 3e-4},
+    )  # fmt: skip
+    assert take_apart(plan_page(asked, pictures={})).row("highest learning rate")[2] == "given"
 
 
 def test_a_method_without_a_law_is_refused_and_said(laws: FittedLaws) -> None:

@@ -12,7 +12,7 @@ from statistics import NormalDist, fmean
 from vecsmith.planning.choosing.candidates import Candidate
 from vecsmith.planning.choosing.presets import Preset
 from vecsmith.planning.choosing.problem import Problem
-from vecsmith.planning.choosing.ranking import Ranking, active_share, middle_steps
+from vecsmith.planning.choosing.ranking import Ranking, active_share, middle_steps, total_flops
 from vecsmith.planning.wording import (
     amount,
     factor_text,
@@ -48,6 +48,17 @@ def explain_preset(problem: Problem, ranking: Ranking) -> tuple[str, ...]:
 def preset_cautions(problem: Problem, ranking: Ranking) -> tuple[str, ...]:
     """What to know before one relies on the plan."""
     return tuple(_cautions(problem, ranking.candidates[0]))
+
+
+def padding_caution(problem: Problem) -> Iterator[str]:
+    """How far off times may be for the tokens that nobody counts."""
+    longest, real = 2 * problem.settings.max_length, problem.data.tokens_per_pair
+    if longest > 1.05 * real:
+        yield (
+            "time, energy and money are those of real tokens: texts of a batch are padded to the "
+            f"longest of them, at most to {longest:,} tokens a pair where {real:.3g} are real, so "
+            f"they may be up to {longest / real:.2g} times as much"
+        )
 
 
 def crossover_probability(flops: float, preset: Preset) -> float:
@@ -184,15 +195,11 @@ def serving_lines(ranking: Ranking) -> Iterator[str]:
     )
     other = ranking.unserved
     if other is not None and other.serving is not None:
-        saved = 1 - _total(chosen) / _total(other)
+        saved = 1 - total_flops(chosen) / total_flops(other)
         yield (
             f"{chosen.model} instead of {other.model}: as good as the evidence can tell (assumed), "
             f"and {percent_text(saved)} cheaper with serving"
         )
-
-
-def _total(candidate: Candidate) -> float:
-    return candidate.device_flops + (candidate.serving.flops if candidate.serving else 0.0)
 
 
 def _cautions(problem: Problem, chosen: Candidate) -> Iterator[str]:

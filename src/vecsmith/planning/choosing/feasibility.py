@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from vecsmith.planning.accounting.memory import Memory, estimate_memory
 from vecsmith.planning.choosing.candidates import Candidate
+from vecsmith.planning.choosing.presets import load_preset
 from vecsmith.planning.inputs import Limits, Settings
 from vecsmith.planning.wording import percent_text
 from vecsmith.results.tuning import Tuning
@@ -18,7 +19,7 @@ from vecsmith.results.tuning import Tuning
 if TYPE_CHECKING:
     from vecsmith.planning.accounting.shapes import ModelShape
 
-_LEAST_PAIRS: Final = 8  # a device held busy with fewer pairs at a time is mostly waiting
+_LEAST_PAIRS: Final[int] = load_preset()["least_pairs"]  # at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

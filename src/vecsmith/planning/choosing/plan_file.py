@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from vecsmith.errors import FormatError
+from vecsmith.planning.choosing.presets import frozen
 from vecsmith.planning.inputs import Settings
 from vecsmith.results.fields import Block
 from vecsmith.results.tuning import Tuning
@@ -76,7 +77,7 @@ def _read(hint: Any, block: Block, name: str) -> Any:
     if is_dataclass(hint):
         return read_record(hint, block.block(name))  # type: ignore[arg-type]
     if hint is Any:
-        return _frozen(block.values.get(name))
+        return frozen(block.values.get(name))
     readers = {bool: block.flag, int: block.count, float: block.number, str: block.text}
     return readers[hint](name)
 
@@ -85,8 +86,3 @@ def _read_tuple(item: Any, block: Block, name: str) -> tuple[Any, ...]:
     if is_dataclass(item):
         return tuple(read_record(item, each) for each in block.blocks(name))  # type: ignore[arg-type]
     return block.texts(name) if item is str else block.numbers(name)
-
-
-def _frozen(value: Any) -> Any:
-    """`value` with tuples for arrays, at every depth."""
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value

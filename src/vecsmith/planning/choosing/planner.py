@@ -13,7 +13,7 @@ from vecsmith.planning.catalogue.accelerators import Accelerator, find_accelerat
 from vecsmith.planning.catalogue.models import CatalogueEntry
 from vecsmith.planning.choosing.budget import Budget, check_share_of_peak
 from vecsmith.planning.choosing.candidates import Candidate, Menu
-from vecsmith.planning.choosing.explaining import explain_preset, preset_cautions
+from vecsmith.planning.choosing.explaining import explain_preset, padding_caution, preset_cautions
 from vecsmith.planning.choosing.explaining_laws import explain_laws, laws_cautions, laws_name
 from vecsmith.planning.choosing.plan import Plan
 from vecsmith.planning.choosing.presets import Mark, load_preset
@@ -63,7 +63,8 @@ def make_plan(
         catalogue: Models to choose from; when None those of the paper, or of the laws' runs.
         laws: Fitted to runs, as `fit_laws` gives them.
         data: The pairs; when None the paper's, or those of the laws' runs.
-        memory: Bytes of one accelerator; no limit when None.
+        memory: Bytes of one accelerator; when None those of `accelerator`, and no limit where that
+            is None too.
         serving: How the model will be used, if its cost is to count.
         settings: Of the recipe, or some by name; the others are the paper's, or the runs'.
         limits: What a sensible run keeps to, or some by name.
@@ -96,7 +97,7 @@ def make_plan(
         settings=settings,
         limits=limits,
         menu=menu,
-        memory=memory,
+        memory=_memory(memory, limits, named) if accelerator is not None else memory,
         serving=serving,
         learning_rates=learning_rates,
         size_rule=size_rule,
@@ -111,6 +112,7 @@ def make_plan(
         carbon_intensity=carbon_intensity,
     )
     explanation, cautions = _words(problem, solution)
+    cautions = (*cautions, *padding_caution(problem))
     return Plan(
         budget=problem.budget,
         chosen=solution.chosen,
@@ -128,7 +130,7 @@ def make_plan(
         statics=tuple(statics),
         explanation=(*explanation, *(static_line(each, solution.chosen) for each in statics)),
         cautions=cautions,
-        constants=constants_of(problem),
+        constants=constants_of(problem, solution.chosen),
         # a predicted loss holds for as many pairs as it was measured on
         **({} if laws is None else _held_out(laws)),
     )
@@ -176,6 +178,16 @@ def _held_out(laws: FittedLaws) -> dict[str, int | None]:
     """On how many pairs the laws' losses were measured, as far as they say."""
     block = Block(dict(laws.settings), "laws: settings")
     return {name: block.optional_count(name) if block.has(name) else None for name in _HELD_OUT}
+
+
+def _memory(
+    memory: float | None, limits: Limits | Mapping[str, Any] | None, accelerator: Accelerator
+) -> float | None:
+    """Bytes that were given, or those of the accelerator; None where the limits say some."""
+    if memory is not None:
+        return memory
+    own = limits.get("memory") if isinstance(limits, Mapping) else getattr(limits, "memory", None)
+    return accelerator.memory if own is None else None
 
 
 def _accelerator(named: Accelerator | str | None) -> Accelerator:

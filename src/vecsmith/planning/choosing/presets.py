@@ -1,7 +1,7 @@
 """A published recipe as data: every number with where it is from and how sure it is.
 
-The one rule: a number that a plan uses is read from a file in `data/`, marked printed, derived or
-assumed; none is written into the code.
+The one rule: a number that decides a plan is read from a file in `data/`, marked printed, derived
+or assumed, and listed among the plan's constants; none is written into the code alone.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def load_preset(name: str = "ziarko2024") -> Preset:
     text = resources.files("vecsmith.planning").joinpath(f"data/{name}.toml").read_text("utf-8")
     values = tomllib.loads(text)
     constants = {
-        key: Constant(name=key, **{**block, "value": _frozen(block["value"])})
+        key: Constant(name=key, **{**block, "value": frozen(block["value"])})
         for key, block in values["constants"].items()
     }
     return Preset(
@@ -91,6 +91,6 @@ def load_preset(name: str = "ziarko2024") -> Preset:
     )
 
 
-def _frozen(value: Any) -> Any:
+def frozen(value: Any) -> Any:
     """`value` with tuples for arrays, at every depth."""
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+    return tuple(map(frozen, value)) if isinstance(value, list) else value

@@ -6,14 +6,14 @@ and from the published recipe otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from vecsmith.errors import FormatError
 from vecsmith.planning.catalogue.models import CatalogueEntry, load_catalogue
 from vecsmith.planning.choosing.budget import Budget, Precision
-from vecsmith.planning.choosing.candidates import Menu
+from vecsmith.planning.choosing.candidates import Candidate, Menu
 from vecsmith.planning.choosing.experience import Experience, read_experience
 from vecsmith.planning.choosing.presets import Constant, Mark, Preset, load_preset
 from vecsmith.planning.choosing.ranking import SizeRule
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # Names of constants that other values may take the place of
 _OF_DATA: Final = ("pairs", "tokens_per_pair")
+_OF_SERVING: Final = ("months", "tokens_per_query", "tokens_per_document")
 _OF_LIMITS: Final = ("min_steps", "min_warmup_steps", "max_epochs", "memory_share")
 # What the published recipe says of method and size, which laws say instead
 _OF_RECIPE: Final = frozenset(
@@ -41,6 +42,7 @@ _OF_RECIPE: Final = frozenset(
         "models",
         "size_rule",
         "size_tolerance",
+        "tokens_per_parameter",
         "preferred_ranks",
         "frozen_divisors",
         "active_share_large",
@@ -163,29 +165,77 @@ def usual_menu(preset: Preset, laws: FittedLaws | None, experience: Experience |
     return paper if laws is None else replace(paper, alpha=0.0)
 
 
-def constants_of(problem: Problem) -> tuple[Constant, ...]:
+def constants_of(problem: Problem, chosen: Candidate) -> tuple[Constant, ...]:
     """Every number that the plan rests on; what was said stands in place of the preset's."""
     said = {
         **{name: getattr(problem.settings, name) for name in problem.settings.__slots__},
         **{name: getattr(problem.data, name) for name in _OF_DATA},
         **{name: getattr(problem.limits, name) for name in _OF_LIMITS},
+        **{name: getattr(problem.serving, name) for name in _OF_SERVING if problem.serving},
         "size_rule": problem.size_rule,
         "ranks": problem.menu.ranks,
         "lora_alpha": problem.menu.alpha,
         **{f"learning_rate_{method}": rate for method, rate in problem.learning_rates.items()},
     }
-    usual = _usual_values(problem)
+    usual, unused = _usual_values(problem), _unused(problem)
     constants = [
         _replaced(constant, said.pop(constant.name, constant.value), usual)
         for constant in problem.preset
-        if problem.laws is None or constant.name not in _OF_RECIPE
+        if constant.name not in unused
     ]
     constants += [
         Constant(name=name, value=value, mark="given", source="the user")
         for name, value in said.items()
         if name.startswith("learning_rate_")
     ]
-    return (*constants, *_law_constants(problem))
+    return (*constants, *_law_constants(problem), *_measured_rate(problem, chosen))
+
+
+def _unused(problem: Problem) -> set[str]:
+    """Constants of the preset that have no say in the plan."""
+    unused = set(_unused_rates(problem))
+    if problem.laws is not None:
+        unused |= _OF_RECIPE
+    else:
+        unused |= {"loss_tolerance"}
+        if problem.size_rule != "tokens-per-parameter":
+            unused |= {"tokens_per_parameter"}
+    if problem.serving is None:
+        unused |= {"least_saving", *_OF_SERVING}
+    if problem.limits.memory is None:
+        unused |= {"least_pairs", "memory_share"}
+    return unused
+
+
+def _unused_rates(problem: Problem) -> Iterator[str]:
+    """Those of the preset's learning rates that others stand in place of, or that nothing asks."""
+    measured = set() if problem.experience is None else {row[0] for row in problem.experience.rates}
+    asked = {name for name in problem.menu.methods if name not in measured}
+    yield from (
+        f"learning_rate_{name}"
+        for name in ("lora", "bias")
+        if name not in asked and name not in problem.learning_rates
+    )
+    by_peak = {"full", "freeze"} & asked - set(problem.learning_rates)
+    if not by_peak:
+        yield "learning_rate_divisor"
+    if not by_peak or all(entry.peak_lr is not None for entry in problem.catalogue):
+        yield "peak_learning_rates"
+
+
+def _measured_rate(problem: Problem, chosen: Candidate) -> Iterator[Constant]:
+    """The plan's own learning rate, where it is that of runs."""
+    method, experience = chosen.tuning.method, problem.experience
+    if experience is None or method in problem.learning_rates:
+        return
+    if experience.rate(method, chosen.n_params) is not None:
+        yield Constant(
+            name="learning_rate",
+            value=chosen.learning_rate,
+            mark="measured",
+            source=f"the best of the runs of {method} nearest in size that the laws fit",
+            meaning="highest learning rate of the plan",
+        )
 
 
 def _usual_models(preset: Preset, laws: FittedLaws | None) -> tuple[CatalogueEntry, ...]:
@@ -255,7 +305,8 @@ def _replaced(constant: Constant, value: Any, usual: Mapping[str, Any]) -> Const
         return replace(constant, value=value, mark=mark, source="the runs that the laws fit")
     if value == constant.value:
         return constant
-    return replace(constant, value=value, mark="given", source="the user")
+    source = "the user, or all that the accelerator has" * (constant.name == "precision")
+    return replace(constant, value=value, mark="given", source=source or "the user")
 
 
 def _law_constants(problem: Problem) -> list[Constant]:

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from vecsmith.planning.choosing.candidates import Candidate
-from vecsmith.planning.choosing.presets import Preset
+from vecsmith.planning.choosing.presets import Preset, load_preset
 from vecsmith.planning.inputs import Data, Limits, Settings
 
 SizeRule = Literal["middle", "largest", "smallest", "tokens-per-parameter"]
 SIZE_RULES: Final[tuple[str, ...]] = get_args(SizeRule)
-# Of pre-training (Hoffmann et al. 2022, arXiv 2203.15556), as a rule to compare with.
-_TOKENS_PER_PARAMETER: Final = 20.0
-# Cheaper serving decides between equals only where it saves this share of all FLOP (assumed).
-LEAST_SAVING: Final = 0.1
-# Predicted losses nearer than this are equals (assumed: a run's own noise is as large).
-LOSS_TOLERANCE: Final = 0.01
+_TOKENS_PER_PARAMETER: Final[float] = load_preset()["tokens_per_parameter"]
+# Cheaper serving decides between equals only where it saves this share of all FLOP.
+LEAST_SAVING: Final[float] = load_preset()["least_saving"]
+# Predicted losses nearer than this are equals.
+LOSS_TOLERANCE: Final[float] = load_preset()["loss_tolerance"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,11 +199,6 @@ def total_flops(candidate: Candidate) -> float:
     """FLOP of training on the device and of serving afterwards."""
     served = 0.0 if candidate.serving is None else candidate.serving.flops
     return candidate.device_flops + served
-
-
-def with_note(candidate: Candidate, note: str) -> Candidate:
-    """The candidate with one more note."""
-    return replace(candidate, notes=(*candidate.notes, note))
 
 
 def _loss(candidate: Candidate) -> float:

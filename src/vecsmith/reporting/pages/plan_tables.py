@@ -108,11 +108,12 @@ def _constant_of(name: str, plan: Plan) -> Constant | None:
 
 
 def _constant_of_rate(plan: Plan, constants: Mapping[str, Constant]) -> Constant | None:
-    """That of the method, or the share of a pre-training peak; what runs were made with is none."""
-    own = constants.get(f"learning_rate_{plan.chosen.tuning.method}")
+    """That of the method, that of the laws' runs, or the share of a pre-training peak."""
+    own = constants.get("learning_rate")
+    own = constants.get(f"learning_rate_{plan.chosen.tuning.method}", own)
     if own is not None:
         return own if own.value == plan.chosen.learning_rate else None
-    return constants.get("learning_rate_divisor") if plan.chosen.predicted is None else None
+    return constants.get("learning_rate_divisor")
 
 
 def spending_table(plan: Plan) -> Table | None:
