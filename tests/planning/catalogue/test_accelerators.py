@@ -44,12 +44,37 @@ def test_the_threshold_of_the_paper_is_a_fifth_of_an_hour_of_an_a100() -> None:
     assert 1.5e18 / (0.4 * peak) / 3600 == pytest.approx(3.3, abs=0.05)
 
 
-def test_no_rate_counts_sparsity_and_each_has_its_source() -> None:
+def test_no_rate_counts_sparsity_as_each_is_what_units_do_at_their_clock() -> None:
+    units = {
+        # multiprocessors, their highest clock, dense half-precision FLOP of one in a tick
+        "a100-40gb": (108, 1.41e9, 2048),
+        "a100-80gb": (108, 1.41e9, 2048),
+        "a100-80gb-pcie": (108, 1.41e9, 2048),
+        "h100": (132, 1.83e9, 4096),
+        "h100-pcie": (114, 1.62e9, 4096),
+        "h200": (132, 1.83e9, 4096),
+        "v100-16gb": (80, 1.53e9, 1024),
+        "v100-32gb": (80, 1.53e9, 1024),
+        "t4": (40, 1.59e9, 1024),
+        "l4": (58, 2.04e9, 1024),
+        "l40s": (142, 2.52e9, 1024),
+        "a10": (72, 1.695e9, 1024),
+        "a40": (84, 1.74e9, 1024),
+        "a6000": (84, 1.8e9, 1024),
+        "rtx-3090": (82, 1.695e9, 512),
+        "rtx-4090": (128, 2.52e9, 512),
+        "mi250x": (220, 1.7e9, 1024),
+        "mi300x": (304, 2.1e9, 2048),
+    }
+    assert units.keys() == {one.name for one in load_accelerators()}
     for one in load_accelerators():
+        number, clock, flops = units[one.name]
         assert one.provenance
-        assert one.peak_flops["float32"] <= max(one.peak_flops.values())
-        # a tensor core has at most sixteen times what the plain units do; sparse rates double it
-        assert max(one.peak_flops.values()) <= 16.5 * one.peak_flops["float32"]
+        assert max(one.peak_flops.values()) == one.peak_flops["float16"]
+        assert one.peak_flops["float16"] == pytest.approx(number * clock * flops, rel=0.02)
+        assert (
+            one.peak_flops.get("bfloat16", one.peak_flops["float16"]) == (one.peak_flops["float16"])
+        )
 
 
 @pytest.mark.parametrize("name", ["A100", "a100", "A100 SXM", "a100_80gb", "A100-SXM4-80GB"])

@@ -1,10 +1,10 @@
 """Bytes that one device holds while a model is tuned.
 
-The one rule: an estimate a plan may refuse by, so it leans to the high side: weights, gradients,
-moments and activations are added up as if their peaks met. Weights stay in float32 and products
-run in bfloat16 where that is asked for, as training does; dropout is taken to be 0. What autograd
-keeps was read off torch's saved tensors on a CPU, block by block: the estimate is 0.96 to 1.2 times
-that. What a GPU's allocator and libraries take beside it is not in it.
+The one rule: what is added up is what a step would hold if the peaks of weights, gradients, moments
+and activations met. Weights stay in float32 and products run in bfloat16 where that is asked for,
+as training does; dropout is taken to be 0. What autograd keeps was read off torch's saved tensors
+on a CPU, block by block: the estimate is 0.96 to 1.2 times that, so it may be a little low. What a
+GPU's allocator and libraries take is not in it. Who refuses by it leaves room for both.
 """
 
 from __future__ import annotations
