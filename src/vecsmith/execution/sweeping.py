@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import Any, Final
 from vecsmith._files import lock_file
 from vecsmith._typing import PathLike
 from vecsmith.errors import FormatError, RunFailed
+from vecsmith.execution.causes import stops_all, told
 from vecsmith.execution.keys import check_distinct
 from vecsmith.execution.preparing import SweepPairs, TokenFacts, open_models
 from vecsmith.execution.running import (
@@ -57,29 +58,57 @@ class SweepPlan:
         tasks: All cells, in the order in which they are run.
         out: Folder of the sweep.
         manner: How they are run.
-        retry_failed: Whether cells that failed are run again.
+        outdated: Records of failed cells that are to be run again, by key: each once, whoever of
+            several processes comes to it.
     """
 
     pairs: SweepPairs
     tasks: tuple[Task, ...]
     out: Path
     manner: Manner = field(default_factory=Manner)
-    retry_failed: bool = False
+    outdated: Mapping[str, TuningRun] = field(default_factory=dict)
 
     def record_of(self, task: Task) -> TuningRun | None:
-        """The record that a task has already, None where it is to be run."""
+        """The record that a task has already, None where it is to be run.
+
+        Raises:
+            FormatError: If its file is broken, or holds the record of another cell.
+        """
         path = record_path(self.out, task.key)
         if not path.is_file():
             return None
         found = TuningRun.open(path)
+        if found.key != task.key:
+            raise FormatError(
+                f"{path}: the record of cell {found.key[:16]}, expected that of {task.key[:16]}; "
+                "delete it and run the same again"
+            )
         if found.status == "skipped" and not task.refusal:
             return None  # another limit
-        return None if found.status == "failed" and self.retry_failed else found
+        before = self.outdated.get(task.key)
+        # timing is no part of what two equal runs share, and tells one try from the next
+        return None if before == found and before.timing == found.timing else found
+
+    def look_at(self, task: Task) -> tuple[TuningRun | None, str]:
+        """The record that a task has already, and what is wrong with its file, "" if nothing."""
+        try:
+            return self.record_of(task), ""
+        except (FormatError, OSError) as error:
+            return None, told(error)
 
     @property
     def open_tasks(self) -> list[Task]:
-        """Tasks that have no record yet."""
-        return [task for task in self.tasks if self.record_of(task) is None]
+        """Tasks that have no record yet, or one that cannot be read."""
+        return [task for task in self.tasks if self.look_at(task)[0] is None]
+
+    def retrying(self) -> SweepPlan:
+        """The plan in which cells that have failed until now are run once more.
+
+        Those refused by their counts alone are not: they would be again.
+        """
+        found = [self.look_at(task)[0] for task in self.tasks if not task.refusal]
+        failed = {run.key: run for run in found if run is not None and run.status == "failed"}
+        return replace(self, outdated=failed)
 
     def records(self) -> list[TuningRun]:
         """What came of all tasks, when each has its record."""
@@ -135,13 +164,8 @@ def plan_sweep(
         for cell in cells
     ]
     check_distinct(cells, [task.key for task in tasks])
-    return SweepPlan(
-        pairs=prepared,
-        tasks=tuple(tasks),
-        out=out,
-        manner=manner,
-        retry_failed=retry_failed,
-    )
+    plan = SweepPlan(pairs=prepared, tasks=tuple(tasks), out=out, manner=manner)
+    return plan.retrying() if retry_failed else plan
 
 
 def sweep(
@@ -246,35 +270,41 @@ def run_tasks(plan: SweepPlan, *, tell: Tell, group: Processes | None = None) ->
     """
     group = group or Processes()
     (plan.out / LOCKS_FOLDER).mkdir(parents=True, exist_ok=True)
-    troubles: list[str] = []
-    left = _open_tasks(plan, plan.tasks, group)
+    troubles: list[Exception] = []
+    left = list(plan.tasks)
     while left:
         waiting = []
         for task in left:
             try:
+                if not _is_open(plan, task, group):
+                    continue
                 with _claimed(plan, task, group) as is_ours:
                     if is_ours:
                         run_once(plan, task, tell=tell, group=group)
                     else:
                         waiting.append(task)
-            except (FormatError, RunFailed) as error:
-                if isinstance(error.__cause__, OSError):  # no room on the disk: for none of them
+            # whatever it is: one cell, or a file of its own, is no reason to leave the others
+            except Exception as error:
+                if stops_all(error):
                     raise
-                troubles.append(f"{task.cell}: {error}")
-                tell(troubles[-1])
+                troubles.append(RunFailed(f"{named(task)}: {told(error)}"))
+                troubles[-1].__cause__ = error
+                if group.n > 1:  # the others are inside the cell, waiting for this one
+                    raise troubles[-1] from error
+                tell(str(troubles[-1]))
         if waiting:
             time.sleep(_POLL_SECONDS)
-        left = _open_tasks(plan, waiting, group)
+        left = waiting
     if troubles:
         raise RunFailed(
             f"{len(troubles)} of {len(plan.tasks)} cells could not be run, the others have their "
             f"records: {troubles[0]}; mend that and run the same again"
-        )
+        ) from troubles[0]
 
 
 def run_once(plan: SweepPlan, task: Task, *, tell: Tell, group: Processes) -> None:
     """Runs a task whose lock is held, unless it was run in the meantime."""
-    if not _open_tasks(plan, [task], group):
+    if not _is_open(plan, task, group):
         return
     run: TuningRun | None
     if task.refusal:
@@ -289,9 +319,15 @@ def run_once(plan: SweepPlan, task: Task, *, tell: Tell, group: Processes) -> No
     group.wait()
 
 
+def named(cell: Task | TuningRun) -> str:
+    """A cell for people."""
+    own = cell.cell if isinstance(cell, Task) else cell
+    return f"{own.model}, {own.tuning}, {own.flops:.3g} FLOP, seed {own.seed}"
+
+
 def summary(run: TuningRun) -> str:
     """One line for people."""
-    what = f"{run.model}, {run.tuning}, {run.flops:.3g} FLOP, seed {run.seed}"
+    what = named(run)
     if run.status != "done":
         return f"{what}: {run.status}, {run.reason}"
     seconds = run.timing.get("seconds", 0.0)
@@ -326,11 +362,17 @@ def _claimed(plan: SweepPlan, task: Task, group: Processes) -> Iterator[bool]:
         yield bool(group.from_first(is_ours))
 
 
-def _open_tasks(plan: SweepPlan, tasks: Sequence[Task], group: Processes) -> list[Task]:
-    """Those that have no record, as the first process finds it."""
-    found = [plan.record_of(task) is None for task in tasks] if group.is_first else None
-    is_open = group.from_first(found)
-    return [task for task, each in zip(tasks, is_open, strict=True) if each]
+def _is_open(plan: SweepPlan, task: Task, group: Processes) -> bool:
+    """Whether a task has no record, as the first process finds it.
+
+    Raises:
+        FormatError: If it has one that cannot be read; in every process.
+    """
+    found, trouble = plan.look_at(task) if group.is_first else (None, "")
+    is_open, trouble = group.from_first([found is None, trouble])
+    if trouble:
+        raise FormatError(trouble)
+    return bool(is_open)
 
 
 def _hush(line: str) -> None:

@@ -18,9 +18,10 @@ from typing import Any, Final
 
 import torch
 
-from vecsmith.errors import RunFailed, VecsmithError
+from vecsmith.errors import RunFailed
+from vecsmith.execution.causes import told
 from vecsmith.execution.running import Tell
-from vecsmith.execution.sweeping import SweepPlan, run_tasks
+from vecsmith.execution.sweeping import SweepPlan, named, run_tasks
 from vecsmith.training.transformer_base import chosen_device
 
 _KILLED_WITH_PARENT: Final = 3
@@ -47,10 +48,10 @@ def run_in_processes(plan: SweepPlan, *, workers: int, threads: int, tell: Tell)
     left = plan.open_tasks
     if left:
         codes = [process.exitcode for process, _ in started]
-        reason = troubles[0] if troubles else f"the processes ended with codes {codes}"
+        unsaid = f"{named(left[0])}: the processes ended with codes {codes}"
         raise RunFailed(
-            f"{len(left)} of {len(plan.tasks)} cells have no record, the others are done: {reason}"
-            "; run the same again to go on"
+            f"{len(left)} of {len(plan.tasks)} cells have no record, the others do: "
+            f"{troubles[0] if troubles else unsaid}; mend that and run the same again"
         )
 
 
@@ -134,8 +135,9 @@ def _work(plan: SweepPlan, threads: int, gpu: str | None, connection: Any) -> No
         run_tasks(plan, tell=lambda line: connection.send(("line", line)))
     except KeyboardInterrupt:
         os._exit(_KILLED_WITH_PARENT)
-    except (VecsmithError, ValueError, OSError) as error:
-        connection.send(("trouble", str(error)))
+    except Exception as error:
+        first = error.__cause__ if isinstance(error.__cause__, RunFailed) else error
+        connection.send(("trouble", told(first)))
     finally:
         connection.close()
 
