@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,6 +115,30 @@ def test_what_is_held_out_does_not_depend_on_the_order_or_the_repetition_of_rows
     assert choose_held_out(open_pairs(PAIRS), 20) == first.first(20)
 
 
+def test_the_hash_of_all_pairs_is_that_of_their_texts_and_of_nothing_else(tmp_path: Path) -> None:
+    def content(name: str, pairs: Sequence[tuple[str, str]]) -> str:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        rows = (json.dumps({"anchor": anchor, "positive": positive}) for anchor, positive in pairs)
+        path.write_text("\n".join(rows), encoding="utf-8")
+        os.utime(path, (len(name), len(name)))
+        return choose_held_out(open_pairs(path), 20).content
+
+    found = content("pairs.jsonl", PAIRS)
+    assert content("elsewhere/copy.jsonl", PAIRS) == found
+    assert choose_held_out(open_pairs(PAIRS), 10).content == found
+    (anchor, positive), *others = PAIRS
+    changes = [
+        [*others, (anchor, positive)],
+        [(positive, anchor), *others],
+        [(anchor, positive + "."), *others],
+        [(anchor + positive[0], positive[1:]), *others],
+        others,
+    ]
+    different = {content(f"{i}.jsonl", pairs) for i, pairs in enumerate(changes)}
+    assert len(different - {found}) == len(changes)
+
+
 def test_no_text_is_held_out_twice() -> None:
     hubs = [(f"hub {i % 8}", f"leaf {i} of all") for i in range(200)]
     held_out = choose_held_out(open_pairs([*hubs, *PAIRS]), 40)
@@ -147,7 +172,9 @@ def test_texts_without_a_second_column_are_refused() -> None:
 def test_held_out_pairs_read_back_from_a_file_are_the_same(tmp_path: Path) -> None:
     held_out = choose_held_out(open_pairs([*PAIRS, ("naïve ☃", "caf\u00e9 \U0001f600")]), 30)
     held_out.save(tmp_path / "pairs.json")
-    assert HeldOut.open(tmp_path / "pairs.json") == held_out
+    found = HeldOut.open(tmp_path / "pairs.json")
+    assert found == held_out
+    assert found.content == held_out.content != ""
 
 
 def test_a_broken_file_of_held_out_pairs_is_refused(tmp_path: Path) -> None:

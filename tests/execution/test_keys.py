@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from tests.training.toy_runs import in_child, word_pairs
 from tests.transformer.teachers import save_teacher
 from vecsmith.execution import running
 from vecsmith.execution.heldout import HeldOut, HeldOutTexts
-from vecsmith.execution.sweeping import SweepPlan, plan_sweep
+from vecsmith.execution.sweeping import SweepPlan, plan_sweep, sweep
 from vecsmith.execution.trained import share_tokens
-from vecsmith.results.tuning_runs import TuningRun
+from vecsmith.results.tuning_runs import TuningRun, differing_settings
 from vecsmith.training.pair_sources import UnpromptedMatcher
 
 ONE_METHOD: dict[str, Any] = {"methods": {"full": True}, "learning_rates": {"full": 1e-3}}
@@ -201,6 +202,54 @@ def test_a_sweep_whose_folder_was_moved_goes_on(
     (store,) = (after / "tokens").iterdir()
     share_tokens(store, link)
     assert link.resolve(strict=True) == store.resolve()
+
+
+def test_pairs_that_were_copied_are_the_same_pairs(
+    tmp_path: Path, neox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "pairs.jsonl", tmp_path / "mounted" / "rows.jsonl"
+    there.parent.mkdir()
+    rows = [json.dumps({"anchor": query, "positive": text}) for query, text in word_pairs(200)]
+    for place in (here, there):
+        place.write_text("\n".join(rows), encoding="utf-8")
+    os.utime(there, (1, 1))
+    grid = toy_grid(neox, **ONE_METHOD)
+    options: dict[str, Any] = {"device": "cpu", "threads": 1}
+    (run,) = sweep(grid, here, tmp_path / "out", **options)
+    (task,) = planned(tmp_path / "elsewhere", neox, pairs=there).tasks
+    assert task.facts["settings"] == run.settings
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "run_transformer_training", None)
+        assert sweep(grid, there, tmp_path / "out", **options) == [run]
+    there.write_text("\n".join([*rows, rows[0]]), encoding="utf-8")
+    (longer,) = sweep(grid, there, tmp_path / "out", **options)
+    assert longer.key != run.key
+    assert differing_settings(longer, run)[0].startswith("pairs")
+
+
+def test_a_cell_begun_on_pairs_that_were_then_copied_is_run_on_the_copy(
+    tmp_path: Path, neox: Path
+) -> None:
+    grid, files = toy_grid(neox, **ONE_METHOD), [tmp_path / name for name in ("a.jsonl", "b.jsonl")]
+    for file in files:
+        rows = [json.dumps({"anchor": one, "positive": two}) for one, two in word_pairs(200)]
+        file.write_text("\n".join(rows), encoding="utf-8")
+    work = []
+    for file in files:
+        plan = plan_sweep(grid, file, tmp_path / "out")
+        work.append(running.work_folder(plan.tasks[0], plan.out, device="cpu", n_processes=1))
+    assert work[0] != work[1]  # a checkpoint knows which file it was made of
+    assert work[0].name.split("-")[0] == work[1].name.split("-")[0]
+
+
+def test_held_out_pairs_of_an_earlier_version_are_chosen_again(tmp_path: Path, neox: Path) -> None:
+    before = planned(tmp_path, neox).tasks[0].facts
+    (path,) = (tmp_path / "pairs").iterdir()
+    values = json.loads(path.read_text())
+    del values["content"]
+    path.write_text(json.dumps({**values, "version": 1}))
+    assert planned(tmp_path, neox).tasks[0].facts == before
+    assert json.loads(path.read_text())["content"] == before["settings"]["pairs"]
 
 
 def _cut_short(*_: Any, **__: Any) -> None:

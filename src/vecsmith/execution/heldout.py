@@ -10,7 +10,7 @@ import hashlib
 import heapq
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -22,11 +22,12 @@ from vecsmith.corpora import PairCorpus
 from vecsmith.errors import FormatError
 from vecsmith.results.fields import Block
 
-_FORMAT, _VERSION = "vecsmith held-out pairs", 1
+_FORMAT, _VERSION = "vecsmith held-out pairs", 2
 # Pairs looked at for each one that is held out: some share a text with another and are passed over
 _CANDIDATES: Final = 8
 _MOST_SHARE: Final = 0.5
 _BLOCK: Final = 1024
+_LENGTH_BYTES: Final = 8
 _REMEDY: Final = "delete it and run the sweep again"
 
 
@@ -49,10 +50,13 @@ class HeldOut:
     Attributes:
         queries: The anchors.
         documents: The positive of each.
+        content: Hash of all pairs that they were chosen from, texts in their order, wherever these
+            lie; "" where that is not known.
     """
 
     queries: tuple[str, ...]
     documents: tuple[str, ...]
+    content: str = field(default="", compare=False)
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -65,12 +69,13 @@ class HeldOut:
 
     def first(self, n_pairs: int) -> HeldOut:
         """The first `n_pairs` of them."""
-        return HeldOut(queries=self.queries[:n_pairs], documents=self.documents[:n_pairs])
+        return replace(self, queries=self.queries[:n_pairs], documents=self.documents[:n_pairs])
 
     def save(self, path: Path) -> None:
         """Writes them as JSON, whole or not at all."""
         lists = {"queries": list(self.queries), "documents": list(self.documents)}
-        write_json(path, {"format": _FORMAT, "version": _VERSION, **lists})
+        about = {"format": _FORMAT, "version": _VERSION, "content": self.content}
+        write_json(path, {**about, **lists})
 
     @classmethod
     def open(cls, path: Path) -> HeldOut:
@@ -87,7 +92,8 @@ class HeldOut:
                 f"{path}: {len(queries)} queries and {len(documents)} documents, expected as many; "
                 f"{_REMEDY}"
             )
-        return cls(queries=queries, documents=documents)
+        content = block.text("content") if block.has("content") else ""  # as in version 1
+        return cls(queries=queries, documents=documents, content=content)
 
 
 class HeldOutTexts:
@@ -142,6 +148,7 @@ def choose_held_out(corpus: PairCorpus, n_pairs: int) -> HeldOut:
     return HeldOut(
         queries=tuple(anchor for anchor, _ in chosen),
         documents=tuple(positive for _, positive in chosen),
+        content=counted.content,
     )
 
 
@@ -232,11 +239,17 @@ def ranks_of_own(queries: NDArray[np.float64], documents: NDArray[np.float64]) -
 
 
 class _Counted:
-    """(hash, anchor, positive) of every pair with two texts, counted as they go by."""
+    """(hash, anchor, positive) of every pair with two texts, counted and hashed as they go by."""
 
     def __init__(self, corpus: PairCorpus) -> None:
         self._corpus = corpus
+        self._digest = hashlib.sha256(json.dumps(list(corpus.roles)).encode())
         self.n = 0
+
+    @property
+    def content(self) -> str:
+        """Hash of all texts of the rows that went by, in their order."""
+        return self._digest.hexdigest()[:32]
 
     def __iter__(self) -> Iterator[tuple[bytes, str, str]]:
         roles: Any = self._corpus.roles
@@ -245,6 +258,8 @@ class _Counted:
                 f"{self._corpus.name}: columns {list(roles)}, expected an anchor and a positive"
             )
         for rows in self._corpus.read():
+            for texts in zip(*rows.texts.values(), strict=True):
+                self._digest.update(b"".join(map(_framed, texts)))
             pairs = zip(rows.texts["anchor"], rows.texts["positive"], strict=True)
             for anchor, positive in pairs:
                 if anchor and positive:
@@ -256,6 +271,14 @@ def _log_sum_exp(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     highest = logits.max(axis=1, keepdims=True)
     summed: NDArray[np.float64] = np.log(np.exp(logits - highest).sum(axis=1)) + highest[:, 0]
     return summed
+
+
+def _framed(text: str | None) -> bytes:
+    """A text behind its length, so that where one ends and the next begins is hashed too."""
+    if text is None:
+        return b"\xff" * _LENGTH_BYTES
+    encoded = text.encode("utf-8", "surrogatepass")
+    return len(encoded).to_bytes(_LENGTH_BYTES, "little") + encoded
 
 
 def _pair_digest(anchor: str, positive: str) -> bytes:

@@ -103,8 +103,8 @@ class SweepPairs:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all pairs, those held out among them."""
-        return self.corpus.fingerprint
+        """Hash of the texts of all pairs, those held out among them, wherever they lie."""
+        return self.held_out.content
 
     def sources(self, said: TeacherSettings) -> list[NamedPairs]:
         """The pairs with the prompts that a model wants."""
@@ -155,11 +155,12 @@ class SweepPairs:
         path = folder / f"held-out-{self.corpus.fingerprint[:16]}-{n_pairs}.json"
         if path.is_file():
             found = HeldOut.open(path)
-            if len(found) == n_pairs:
+            if len(found) != n_pairs:
+                raise FormatError(
+                    f"{path}: {len(found):,} pairs, expected {n_pairs:,}; delete it and run again"
+                )
+            if found.content:  # else it was written before all pairs were hashed with them
                 return found
-            raise FormatError(
-                f"{path}: {len(found):,} pairs, expected {n_pairs:,}; delete it and run again"
-            )
         folder.mkdir(parents=True, exist_ok=True)
         chosen = choose_held_out(self.corpus, n_pairs)
         chosen.save(path)

@@ -234,6 +234,8 @@ def work_folder(task: Task, out: Path, *, device: str, n_processes: int) -> Path
         {
             "device": device,
             "processes": n_processes,
+            # which speak of the file that they were made of, where a record does not
+            "tokens": task.tokens.folder.name,
             "mini_batch": task.settings.mini_batch,
             "gradient_checkpointing": task.settings.gradient_checkpointing,
             **versions(["vecsmith"]),
