@@ -67,6 +67,16 @@ def test_runs_are_read_from_a_sweep_from_its_records_and_from_files(tmp_path: Pa
     assert read_runs(paths[1]) == [other]
 
 
+def test_a_run_in_several_places_is_read_once_and_finished_where_it_is(tmp_path: Path) -> None:
+    done = RUN
+    broken_off = replace(done, status="failed", reason="the loss is nan", loss=None, metrics={})
+    broken_off.save(tmp_path / "first")
+    done.save(tmp_path / "second")
+    done.save(tmp_path / "copy")
+    found = read_runs([tmp_path / name for name in ("first", "second", "copy")])
+    assert [run.status for run in found] == ["done"]
+
+
 def test_a_folder_without_records_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no records"):
         read_runs(tmp_path)

@@ -165,6 +165,8 @@ class TuningRun:
 def read_runs(source: PathLike | Iterable[PathLike]) -> list[TuningRun]:
     """All runs in a folder of a sweep, a folder of records, a file or several of these, by file.
 
+    A run that several places hold, as copies do, is there once: a finished one before others.
+
     Raises:
         FormatError: If a file is broken; the message names it.
         ValueError: If nothing is there.
@@ -173,7 +175,12 @@ def read_runs(source: PathLike | Iterable[PathLike]) -> list[TuningRun]:
         places = [Path(source)]
     else:
         places = [Path(place) for place in source]
-    return [TuningRun.open(path) for place in places for path in _record_files(place)]
+    found: dict[str, TuningRun] = {}
+    for path in (path for place in places for path in _record_files(place)):
+        run = TuningRun.open(path)
+        if found.setdefault(run.key, run).status != "done":
+            found[run.key] = run
+    return list(found.values())
 
 
 def record_path(folder: PathLike, key: str) -> Path:
