@@ -4,7 +4,7 @@
     python recipes/tuning_ladder.py --report                     # from the committed runs alone
 
 Six GPT-NeoX shapes are pre-trained here on the same tokens, then tuned into embedders by four
-methods on five budgets, with three seeds along a diagonal, and exhaustively on three more budgets.
+methods on four budgets, with three seeds along a diagonal, and exhaustively on three more budgets.
 Laws see the first sweep only; plans made with them for the other budgets are held against every run
 there. The same by hand, after `--only models`, in the folder of --work:
 
@@ -15,7 +15,7 @@ there. The same by hand, after `--only models`, in the folder of --work:
 
 Texts and pairs are those of recipes/english_sets.py, cut to 160 characters; no test row of an
 evaluation set is among them. At this scale nothing is learnt about the scale of the paper
-(Ziarko et al. 2024, arXiv 2406.04165), whose threshold of 9.06e16 FLOP is 50,000 times as much.
+(Ziarko et al. 2024, arXiv 2406.04165): its threshold of 9.06e16 FLOP is 168,000 times as much.
 """
 
 from __future__ import annotations
