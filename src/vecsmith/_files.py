@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from typing import IO, Any
 
 from vecsmith._typing import PathLike
 from vecsmith.errors import FormatError
+
+logger = logging.getLogger(__name__)
 
 # A tokenizer.json of 500k Unigram tokens is 30-40 MB; larger text is a mistake or an attack.
 MAX_JSON_BYTES = 512 * 2**20
@@ -125,14 +128,17 @@ def lock_file(path: PathLike) -> Iterator[None]:
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        take_lock(descriptor)
+        take_lock(descriptor, path)
         yield
     finally:
         os.close(descriptor)
 
 
-def take_lock(descriptor: int) -> None:
+def take_lock(descriptor: int, path: PathLike = "a lock file") -> None:
     """Locks an open file until it is closed, where the system can.
+
+    Where a file system cannot, that is told once: better no guard there than no work, but nobody
+    should take the guard for one that is there. `path` names the file in that warning.
 
     Raises:
         BlockingIOError: If another process holds the lock.
@@ -144,6 +150,23 @@ def take_lock(descriptor: int) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        # Some network file systems have no locks; better no guard there than no work.
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             raise
+        _tell_no_locks(descriptor, path, error)
+
+
+# File systems that were told to have no locks
+_WITHOUT_LOCKS: set[int] = set()
+
+
+def _tell_no_locks(descriptor: int, path: PathLike, error: OSError) -> None:
+    device = os.fstat(descriptor).st_dev
+    if device not in _WITHOUT_LOCKS:
+        _WITHOUT_LOCKS.add(device)
+        logger.warning(
+            "%s: its file system has no locks (%s), so nothing keeps two processes from doing the "
+            "same there: run one at a time, or use a file system with locks (a local one, NFS 4, "
+            "Lustre mounted with -o flock)",
+            path,
+            os.strerror(error.errno or 0).lower(),
+        )
