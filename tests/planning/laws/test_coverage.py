@@ -27,6 +27,14 @@ def test_intervals_of_a_hoffmann_law_hold_the_truth() -> None:
     assert found["loss"] < 1
 
 
+def test_intervals_of_the_fewest_runs_hold_the_truth() -> None:
+    design = studies.full_design((1.5e15, 1.2e16), 4)
+    replicas = [studies.hoffmann_replica(design, seed, 60) for seed in range(2 * N_REPLICAS)]
+    found = shares(replicas)
+    assert min(found.values()) >= 0.8
+    assert found["loss"] < 1
+
+
 def test_intervals_of_a_law_with_shares_hold_the_truth() -> None:
     found = shares([studies.lora_replica(seed, 60) for seed in range(N_REPLICAS)])
     assert min(found.values()) > LEAST

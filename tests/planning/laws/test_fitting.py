@@ -73,6 +73,12 @@ def test_fewer_runs_than_coefficients_are_refused() -> None:
         fit_law(runs_of(LAW, n, tokens))
 
 
+def test_runs_that_hardly_show_their_noise_are_refused() -> None:
+    n, tokens = isoflop_design(3, 2)
+    with pytest.raises(ValueError, match=r"6 finished runs .*, expected 8 or more"):
+        fit_law(runs_of(LAW, n, tokens))
+
+
 def test_two_sizes_are_refused() -> None:
     n, tokens = isoflop_design(2, 6)
     with pytest.raises(ValueError, match="2 different model sizes"):

@@ -26,6 +26,8 @@ _KNOWN_FACTOR = 3.0
 # Sizes asked for beyond those fitted over, either side, in the search of an optimum.
 _SEARCH_FACTOR = 100.0
 _SEARCH_STEPS = 400
+# Of a float
+_MOST_LOG = 700.0
 # Draws of a run's noise, and of what its model is off the law, for each draw of the law.
 _COPIES = 8
 
@@ -177,6 +179,10 @@ class FittedLaw:
         laws = [self.surface.law(draw).coefficients for draw in self.draws]
         values = np.array([[law[name] for name in COEFFICIENTS[self.form]] for law in laws])
         lows, highs = interval(values, self.level, self.degrees)
+        # What cannot be below zero is widened by factors.
+        above = (values > 0).all(axis=0)
+        log_ends = interval(np.log(values[:, above]), self.level, self.degrees)
+        lows[above], highs[above] = np.exp(np.clip(log_ends, -_MOST_LOG, _MOST_LOG))
         names = COEFFICIENTS[self.form]
         return {name: (float(a), float(b)) for name, a, b in zip(names, lows, highs, strict=True)}
 
@@ -315,8 +321,8 @@ class FittedLaw:
         return Optimum(
             flops=flops,
             n=n,
-            low=float(np.exp(min(ends[0], best))),
-            high=float(np.exp(max(ends[1], best))),
+            low=float(np.exp(max(min(ends[0], best), logs[0]))),
+            high=float(np.exp(min(max(ends[1], best), logs[-1]))),
             tokens=at,
             prediction=self.predict(n, at, float(np.interp(best, logs, shares))),
             at_edge="smallest" if best <= logs[0] else "largest" if best >= logs[-1] else "",

@@ -23,6 +23,9 @@ from vecsmith.results.tuning_runs import TuningRun
 
 __all__ = ["fit_law"]
 
+# Runs beyond the coefficients: with one or two to see the noise by, no interval is honest.
+_LEAST_DEGREES = 3
+
 
 def fit_law(
     runs: Sequence[TuningRun] | Observations,
@@ -106,10 +109,11 @@ def _check_design(observed: Observations, surface: Surface) -> None:
     """Refuses runs that cannot fix the law, whatever their losses."""
     n_needed = surface.n_heights + surface.n_exponents
     remedy = "" if surface.form == "hoffmann" else ' or the form "hoffmann", which has fewer'
-    if len(observed) <= n_needed:
+    if len(observed) < n_needed + _LEAST_DEGREES:
         raise ValueError(
             f"{len(observed)} finished runs for the {n_needed} coefficients of {surface.form}, "
-            f"expected more runs than that{remedy}"
+            f"expected {n_needed + _LEAST_DEGREES} or more, as fewer do not show how they "
+            f"scatter{remedy}"
         )
     for name, values in (("model sizes", observed.n), ("amounts of tokens", observed.tokens)):
         distinct = len(np.unique(values))

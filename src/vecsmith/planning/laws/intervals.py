@@ -12,6 +12,8 @@ __all__ = ["centred_interval", "centred_share", "checked_level", "interval", "ta
 # Draws that lie off the estimate by more standard deviations than this say that something else is
 # wrong, and no shift mends it.
 _MOST_SHIFT = 0.6
+# Fewer draws than this beyond an end of an interval say nothing of where it is.
+_LEAST_BEYOND = 4
 
 
 def checked_level(level: float) -> float:
@@ -35,10 +37,24 @@ def tail(level: float, degrees: float) -> float:
 
 def interval(draws: Floats, level: float, degrees: float) -> tuple[Floats, Floats]:
     """Ends of the intervals of draws [B, ...], each [...]."""
-    beyond = tail(level, degrees)
+    beyond, wider = _within_draws(level, degrees, len(draws))
     # "weibull" counts the true value as one more draw: without it 200 draws are a little too narrow
-    low, high = np.quantile(draws, [beyond, 1 - beyond], axis=0, method="weibull")
-    return low, high
+    shares = [beyond, 0.5, 1 - beyond]
+    low, middle, high = np.quantile(draws, shares, axis=0, method="weibull")
+    return middle + wider * (low - middle), middle + wider * (high - middle)
+
+
+def _within_draws(level: float, degrees: float, n_draws: int) -> tuple[float, float]:
+    """The share of draws beyond each end that they can show, and how much farther the ends are.
+
+    Student's t of one or two degrees puts the ends where hundreds of draws have none: the ends that
+    they do show are moved out from the middle by the ratio of the quantiles of a normal variate.
+    """
+    stats = require("scipy.stats", extra="plan", purpose="give intervals of scaling laws")
+    asked = tail(level, degrees)
+    usual = min((1 - level) / 2, _LEAST_BEYOND / (n_draws + 1))
+    shown = max(asked, usual, 1 / (n_draws + 1))
+    return shown, max(1.0, float(stats.norm.isf(asked) / stats.norm.isf(shown)))
 
 
 def centred_interval(
@@ -51,10 +67,11 @@ def centred_interval(
     and Tibshirani 1993, "An Introduction to the Bootstrap", section 14.3, without acceleration).
     """
     stats = require("scipy.stats", extra="plan", purpose="give intervals of scaling laws")
-    reach = float(stats.norm.isf(tail(level, degrees)))
+    beyond, wider = _within_draws(level, degrees, len(draws))
+    reach = float(stats.norm.isf(beyond))
     shifts = 2 * _shift(draws, estimates)
-    low = _quantiles(draws, stats.norm.cdf(shifts - reach))
-    return low, _quantiles(draws, stats.norm.cdf(shifts + reach))
+    low, middle, high = (_quantiles(draws, stats.norm.cdf(shifts + z)) for z in (-reach, 0, reach))
+    return middle + wider * (low - middle), middle + wider * (high - middle)
 
 
 def centred_share(draws: Floats, estimates: Floats) -> Floats:
