@@ -96,3 +96,47 @@ def test_a_broken_grid_is_one_line_on_stderr(
     assert "grid.toml" in error
     assert "field 'batchsize' is unknown" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(("option", "value", "words"), [
+    ("--n-pairs", "0", "n_pairs is 0.0, expected a finite number, more than zero"),
+    ("--n-pairs", "nan", "n_pairs is nan, expected"),
+    ("--n-pairs", "-5", "n_pairs is -5.0, expected"),
+    ("--tokens-per-pair", "0", "tokens_per_pair is 0.0, expected"),
+    ("--tokens-per-pair", "-3", "tokens_per_pair is -3.0, expected"),
+    ("--gflops", "0", "gflops is 0.0, expected"),
+    ("--workers", "0", "workers is 0, expected 1 or more"),
+    ("--only", "method=fulll", "none of the cells fits method=fulll"),
+])  # fmt: skip
+def test_a_dry_run_of_what_cannot_be_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, words: str
+) -> None:
+    given = {"--n-pairs": "1e4", "--gflops": "1e-3", option: value}
+    arguments = ["sweep", str(folder / "grid.toml"), "--dry-run"]
+    assert main([*arguments, *(f"{name}={text}" for name, text in given.items())]) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_a_dry_run_names_a_record_that_cannot_be_read(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["sweep", str(folder / "grid.toml"), "--pairs", str(folder / "pairs.jsonl")]
+    arguments += ["--out", str(folder / "runs"), "--device", "cpu", "--only", "method=full"]
+    assert main([*arguments, "--quiet"]) == 0
+    (path,) = (folder / "runs" / "records").iterdir()
+    path.write_text("")
+    capsys.readouterr()
+    assert main([*arguments, "--dry-run"]) == 0
+    printed = capsys.readouterr()
+    assert str(path) in printed.err
+    assert "1 cells, 1 to be run" in printed.out
+
+
+def test_a_sweep_in_which_every_cell_failed_ends_with_1(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = GRID.replace("full = 1e-3", "full = 1e30").replace('freeze = ["1/2"]', "")
+    (folder / "grid.toml").write_text(text)
+    arguments = ["sweep", str(folder / "grid.toml"), "--pairs", str(folder / "pairs.jsonl")]
+    assert main([*arguments, "--out", str(folder / "runs"), "--device", "cpu"]) == 1
+    assert "1 cells, 0 done, 1 failed, 0 skipped" in capsys.readouterr().out

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +19,19 @@ pytest.importorskip("peft", reason="peft is not installed (extra train)")
 
 import torch
 
-from tests.execution.toy_sweeps import records_in, toy_grid, toy_sweep
-from tests.training.toy_runs import word_pairs
+from tests.execution.toy_sweeps import (
+    LORA_FIRST,
+    SETTINGS,
+    TWO_METHODS,
+    records_in,
+    sweep_in_a_group,
+    sweep_in_a_group_with_one_out_of_memory,
+    sweep_killed_in,
+    toy_grid,
+    toy_sweep,
+)
+from tests.training.toy_runs import in_child, word_pairs
+from tests.training.toy_transformers import in_group
 from tests.transformer.teachers import save_teacher
 from vecsmith.errors import HubError, RunFailed
 from vecsmith.execution import running
@@ -28,6 +43,14 @@ from vecsmith.training.transformer import run_transformer_training as train_as_e
 @pytest.fixture(scope="module")
 def neox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_teacher(tmp_path_factory.mktemp("bases") / "neox", "gpt-neox")
+
+
+@pytest.fixture(scope="module")
+def whole(neox: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep that nobody interrupts."""
+    out = tmp_path_factory.mktemp("whole")
+    toy_sweep(out, neox, tables=TWO_METHODS)
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +191,104 @@ def test_a_record_that_cannot_be_read_stops_only_its_own_cell(
     path.unlink()
     toy_sweep(tmp_path, neox)
     assert len(records_in(tmp_path)) == 4
+
+
+def test_one_of_two_processes_without_memory_ends_both_and_the_next_start_goes_on(
+    tmp_path: Path, neox: Path
+) -> None:
+    codes = exit_codes_of_two(sweep_in_a_group_with_one_out_of_memory, tmp_path, [neox])
+    assert 0 not in codes
+    by_method = {run.tuning.method: run for run in read_runs(tmp_path)}
+    assert by_method["lora"].reason.startswith("out of memory")
+    assert exit_codes_of_two(sweep_in_a_group, tmp_path, [neox], LORA_FIRST) == [0, 0]
+    states = {run.tuning.method: run.status for run in read_runs(tmp_path)}
+    assert states == {"bias": "done", "lora": "failed"}
+
+
+@pytest.mark.parametrize("place", ["tokenising", "measuring", "recording"])
+def test_a_sweep_that_is_killed_outside_of_its_steps_goes_on_to_the_same_records(
+    tmp_path: Path, neox: Path, whole: Path, place: str
+) -> None:
+    assert in_child(sweep_killed_in, tmp_path, [neox], place) == -9
+    n_before = len(list((tmp_path / "records").glob("*.json")))
+    assert n_before == (0 if place == "tokenising" else 1)
+    toy_sweep(tmp_path, neox, tables=TWO_METHODS)
+    assert records_in(tmp_path) == records_in(whole)
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_sweep_says_of_which_cells_it_has_no_model_to_keep(tmp_path: Path, neox: Path) -> None:
+    tables = {"methods": {"lora": [2]}}
+    (run,) = toy_sweep(tmp_path, neox, tables=tables)
+    for times, lines in (("first", 1), ("second", 1)):
+        told: list[str] = []
+        toy_sweep(tmp_path, neox, tables=tables, keep_models=True, tell=told.append)
+        assert len(told) == lines, times
+        assert told[0].startswith("1 of 1 cells were done without their models being kept")
+    record_path(tmp_path, run.key).unlink()
+    toy_sweep(tmp_path, neox, tables=tables, keep_models=True)
+    assert len(list((tmp_path / "models").iterdir())) == 1
+    quiet: list[str] = []
+    toy_sweep(tmp_path, neox, tables=tables, keep_models=True, tell=quiet.append)
+    assert quiet == []
+
+
+def test_a_script_that_starts_workers_when_it_is_imported_is_told_what_it_lacks(
+    tmp_path: Path, neox: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"""import json
+from vecsmith.execution import sweep
+from vecsmith.planning.grid import Grid
+
+values = json.loads({json.dumps(json.dumps(_plain_grid(neox)))})
+pairs = {word_pairs(100)!r}
+sweep(Grid.from_plain(values), pairs, {str(tmp_path / "runs")!r}, workers=2, device="cpu")
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "before they began; if this is a script" in last
+    assert "if __name__ == '__main__'" in last
+
+
+def test_filters_that_fit_no_cell_are_refused(tmp_path: Path, neox: Path) -> None:
+    with pytest.raises(ValueError, match="none of the cells fits method=fulll"):
+        toy_sweep(tmp_path, neox, only=["method=fulll"])
+
+
+def exit_codes_of_two(work: Any, *arguments: Any) -> list[int | None]:
+    """Of two processes that share steps; each is to end within a minute."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("forkserver")
+    ranks = [
+        context.Process(target=in_group, args=(work, rank, 2, port, *arguments)) for rank in (0, 1)
+    ]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(60)
+    codes = [process.exitcode for process in ranks]
+    for process in ranks:
+        process.kill()
+    assert None not in codes
+    return codes
+
+
+def _plain_grid(base: Path) -> dict[str, Any]:
+    return {
+        "grid": {"name": "toy", "models": [str(base)], "budgets": [1e7]},
+        "methods": {"full": True},
+        "learning_rates": {"full": 1e-3},
+        "settings": SETTINGS,
+        "limits": {"min_steps": 1, "min_warmup_steps": 0, "max_epochs": 9},
+    }
 
 
 def _record_of_another(key: str, out: Path, base: Path) -> dict[str, Any]:

@@ -13,9 +13,11 @@ from typing import Any
 import torch
 
 from tests.training.toy_runs import word_pairs
+from vecsmith.execution import running
 from vecsmith.execution.sweeping import sweep
 from vecsmith.planning.grid import Grid
 from vecsmith.results.tuning_runs import TuningRun
+from vecsmith.training.pair_tokens import PairTokenizer
 from vecsmith.training.transformer_student import TransformerStudent
 
 SETTINGS: dict[str, Any] = {
@@ -27,6 +29,8 @@ SETTINGS: dict[str, Any] = {
 }
 # 39,552 FLOP a token of the tiny decoder when all of it is trained, some 300 tokens a batch
 FLOPS = 1e8
+TWO_METHODS = {"methods": {"full": True, "bias": True}}
+LORA_FIRST = {"methods": {"lora": [2], "bias": True}}
 EVERY_STEP, NOW_AND_THEN = 1e-9, 5e-4  # minutes between checkpoints
 
 
@@ -80,9 +84,43 @@ def sweeps_killed_at_random(out: Path, models: list[Path], n_kills: int) -> None
             os._exit(1)
 
 
-def sweep_in_a_group(out: Path, models: list[Path]) -> None:
+def sweep_in_a_group(out: Path, models: list[Path], tables: Any = None) -> None:
     """A sweep as one of several processes that share each step."""
-    toy_sweep(out, *models)
+    toy_sweep(out, *models, tables=tables)
+
+
+def sweep_in_a_group_with_one_out_of_memory(out: Path, models: list[Path]) -> None:
+    """The same, but the second process has no memory for a step of the adapters."""
+    move = TransformerStudent._move
+
+    def thirsty_move(self: TransformerStudent, lr: float) -> float:
+        if os.environ["RANK"] == "1" and any("lora" in name for name in self.model_tensors()):
+            torch.empty(2**55)
+        return move(self, lr)
+
+    TransformerStudent._move = thirsty_move  # type: ignore[method-assign]
+    toy_sweep(out, *models, tables=LORA_FIRST)
+
+
+def sweep_killed_in(out: Path, models: list[Path], place: str) -> None:
+    """A sweep that is killed in the middle of "tokenising", "measuring" or "recording"."""
+    owner, name, n_calls = {
+        "tokenising": (PairTokenizer, "tokens", 1),
+        "measuring": (running, "measure", 2),
+        "recording": (os, "replace", None),
+    }[place]
+    inner, seen = getattr(owner, name), 0
+
+    def fatal(*arguments: Any, **options: Any) -> Any:
+        nonlocal seen
+        is_meant = n_calls is not None or "records" in Path(arguments[1]).parts
+        seen += is_meant
+        if is_meant and seen == (n_calls or 2):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return inner(*arguments, **options)
+
+    setattr(owner, name, fatal)
+    toy_sweep(out, *models, tables=TWO_METHODS)
 
 
 def records_in(out: Path) -> dict[str, Any]:

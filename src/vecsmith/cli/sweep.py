@@ -101,9 +101,13 @@ def sweep(
     from vecsmith.execution.running import Manner
     from vecsmith.execution.sweeping import counts_of, plan_sweep
     from vecsmith.execution.sweeping import sweep as run_sweep
+    from vecsmith.planning.checks import check_positive
     from vecsmith.planning.grid import Grid
     from vecsmith.planning.outline import outline
 
+    check_positive(n_pairs=n_pairs, tokens_per_pair=tokens_per_pair, gflops=gflops)
+    if workers < 1:
+        raise ValueError(f"workers is {workers}, expected 1 or more")
     is_first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
     quiet = quiet or not is_first
     opened = Grid.open(grid)
@@ -114,6 +118,10 @@ def sweep(
             n_pairs=math.inf if n_pairs is None else n_pairs,
             tokens_per_pair=tokens_per_pair,
         )
+        if not cells:
+            raise ValueError(
+                f"none of the cells fits {' and '.join(only or [])}, expected one or more"
+            )
         _show(_facts_of(cells, [None] * len(cells), gflops, workers), quiet, as_json)
         return
     if pairs is None or out is None:
@@ -126,7 +134,10 @@ def sweep(
     }
     if dry_run:
         plan = plan_sweep(opened, pairs, out, manner=Manner(device=device), **shared)
-        records = [plan.record_of(task) for task in plan.tasks]
+        looked = [plan.look_at(task) for task in plan.tasks]
+        for trouble in filter(None, (trouble for _, trouble in looked)):
+            note(trouble, quiet=quiet)
+        records = [record for record, _ in looked]
         _show(_facts_of(plan.tasks, records, gflops, workers), quiet, as_json)
         return
     runs = run_sweep(
@@ -150,6 +161,8 @@ def sweep(
     elif not quiet:
         parts = ", ".join(f"{count(n)} {status}" for status, n in counts.items())
         print(f"{out}: {count(len(runs))} cells, {parts}")
+    if counts["failed"] and not counts["done"]:
+        raise typer.Exit(1)
 
 
 def _facts_of(

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+import torch
+
 from vecsmith._files import lock_file
 from vecsmith._typing import PathLike
 from vecsmith.errors import FormatError, RunFailed
@@ -34,6 +36,7 @@ from vecsmith.execution.running import (
     Tell,
     clear_work,
     make_task,
+    model_folder,
     refused,
     run_task,
 )
@@ -146,6 +149,8 @@ def plan_sweep(
     models = open_models(grid.models)
     shapes = {name: model.shape.n_layers for name, model in models.items()}
     cells = filtered(grid.cells(shapes), only)
+    if not cells:
+        raise ValueError(f"none of the cells fits {' and '.join(only)}, expected one or more")
     prepared = SweepPairs(pairs, out, settings, roles=roles)
     tokens: dict[str, TokenFacts] = {}
     for cell in cells:
@@ -191,8 +196,9 @@ def sweep(
     machine or on several that share the folder, take cells in turn.
 
     Example:
-        >>> runs = sweep("grid.toml", "pairs.parquet", "runs", workers=2)
-        >>> [run.loss for run in runs if run.status == "done"]
+        >>> if __name__ == "__main__":  # a script's, where there are several workers
+        ...     runs = sweep("grid.toml", "pairs.parquet", "runs", workers=2)
+        ...     print([run.loss for run in runs if run.status == "done"])
 
     Args:
         grid: A grid, or the TOML file of one.
@@ -220,11 +226,13 @@ def sweep(
             could are recorded.
     """
     from vecsmith.execution.ray_workers import ray_workers
-    from vecsmith.execution.workers import run_in_processes, using_threads
+    from vecsmith.execution.workers import check_guard, run_in_processes, using_threads
 
     n_joined = int(os.environ.get("WORLD_SIZE", "1"))
     if ray is not None and n_joined > 1:
         raise ValueError(f"Ray {ray!r} under torchrun, expected one of the two")
+    if workers > 1 and ray is None:
+        check_guard()
     if workers < 1 or (workers > 1 and n_joined > 1):
         raise ValueError(
             f"workers is {workers}, expected 1{' under torchrun' if n_joined > 1 else ' or more'}"
@@ -240,6 +248,7 @@ def sweep(
             out.mkdir(parents=True, exist_ok=True)
             chosen = cluster.precision(grid.settings.precision, out)
             plan = plan_sweep(grid, pairs, out, manner=manner, precision=chosen, **options)
+            _tell_of_models(plan, say)
             cluster.run(plan, say)
         return plan.records()
     with processes(chosen_device(device)) as group:
@@ -252,6 +261,8 @@ def sweep(
                 show_progress_bar=show_progress_bar and group.is_first,
                 **options,
             )
+        if group.is_first:
+            _tell_of_models(plan, say)
         if workers == 1:
             with using_threads(threads):
                 run_tasks(plan, tell=say, group=group)
@@ -311,12 +322,32 @@ def run_once(plan: SweepPlan, task: Task, *, tell: Tell, group: Processes) -> No
         run = refused(task)
     else:
         run = run_task(task, plan.pairs, plan.out, manner=plan.manner, group=group)
+    _agree(run, group)
     if group.is_first:
         assert run is not None
-        run.save(plan.out)
+        path = run.save(plan.out)
+        for part in path.parent.glob(f".{path.name}.*"):  # of a process killed while it wrote
+            part.unlink(missing_ok=True)
         clear_work(task, plan.out)
         tell(summary(run))
     group.wait()
+
+
+def _agree(run: TuningRun | None, group: Processes) -> None:
+    """Checks that a cell failed in all processes that share its steps or in none.
+
+    Raises:
+        RunFailed: If it did in some: they no longer stand at the same place.
+    """
+    if group.n == 1:
+        return
+    has_failed = torch.tensor([run is not None and run.status == "failed"], dtype=torch.int32)
+    n_failed = int(group.sum(has_failed.to(group.device or "cpu")))
+    if n_failed not in (0, group.n):
+        raise RunFailed(
+            f"it failed in {n_failed} of {group.n} processes that share its steps, expected all or "
+            "none; start them anew"
+        )
 
 
 def named(cell: Task | TuningRun) -> str:
@@ -373,6 +404,24 @@ def _is_open(plan: SweepPlan, task: Task, group: Processes) -> bool:
     if trouble:
         raise FormatError(trouble)
     return bool(is_open)
+
+
+def _tell_of_models(plan: SweepPlan, tell: Tell) -> None:
+    """Says of which finished cells the models will not be there, where they are to be kept."""
+    if not plan.manner.keep_models:
+        return
+    found = [(task, plan.look_at(task)[0]) for task in plan.tasks]
+    missing = [
+        task
+        for task, run in found
+        if run is not None and run.status == "done" and not model_folder(task, plan.out).is_dir()
+    ]
+    if missing:
+        path = record_path(plan.out, missing[0].key)
+        tell(
+            f"{len(missing)} of {len(plan.tasks)} cells were done without their models being kept, "
+            f"and are not run again for them; delete their records to have them, as {path}"
+        )
 
 
 def _hush(line: str) -> None:

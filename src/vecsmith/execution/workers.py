@@ -26,6 +26,10 @@ from vecsmith.training.transformer_base import chosen_device
 
 _KILLED_WITH_PARENT: Final = 3
 _VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
+_UNGUARDED: Final = (
+    "the script asks for several workers outside of `if __name__ == '__main__':`, expected the "
+    "call inside of it: each worker imports the script"
+)
 
 
 def run_in_processes(plan: SweepPlan, *, workers: int, threads: int, tell: Tell) -> None:
@@ -38,8 +42,9 @@ def run_in_processes(plan: SweepPlan, *, workers: int, threads: int, tell: Tell)
     n_open = len(plan.open_tasks)
     started = [_start(plan, number, threads) for number in range(min(workers, max(1, n_open)))]
     troubles: list[str] = []
+    n_begun = 0
     try:
-        _follow(started, tell, troubles)
+        n_begun = _follow(started, tell, troubles)
     finally:
         for process, _ in started:
             process.terminate()
@@ -49,10 +54,24 @@ def run_in_processes(plan: SweepPlan, *, workers: int, threads: int, tell: Tell)
     if left:
         codes = [process.exitcode for process, _ in started]
         unsaid = f"{named(left[0])}: the processes ended with codes {codes}"
+        if not n_begun:
+            unsaid += f" before they began; if this is a script: {_UNGUARDED}"
         raise RunFailed(
             f"{len(left)} of {len(plan.tasks)} cells have no record, the others do: "
             f"{troubles[0] if troubles else unsaid}; mend that and run the same again"
         )
+
+
+def check_guard() -> None:
+    """Refuses to start processes while this one is being started itself, which never ends.
+
+    Each new process imports the script that asked for it.
+
+    Raises:
+        RunFailed: If a script starts workers whenever it is imported.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RunFailed(_UNGUARDED)
 
 
 @contextmanager
@@ -108,9 +127,9 @@ def _context() -> Any:
     return context
 
 
-def _follow(started: list[tuple[BaseProcess, Connection]], tell: Tell, troubles: list[str]) -> None:
-    """Passes on what the processes say until all have ended."""
-    speaking = [connection for _, connection in started]
+def _follow(started: list[tuple[BaseProcess, Connection]], tell: Tell, troubles: list[str]) -> int:
+    """Passes on what the processes say until all have ended; how many of them have begun."""
+    speaking, n_begun = [connection for _, connection in started], 0
     while speaking:
         for connection in wait(speaking):
             assert isinstance(connection, Connection)
@@ -119,10 +138,13 @@ def _follow(started: list[tuple[BaseProcess, Connection]], tell: Tell, troubles:
             except (EOFError, OSError):
                 speaking.remove(connection)
                 continue
-            if kind == "trouble":
+            if kind == "begun":
+                n_begun += 1
+            elif kind == "trouble":
                 troubles.append(line)
             else:
                 tell(line)
+    return n_begun
 
 
 def _work(plan: SweepPlan, threads: int, gpu: str | None, connection: Any) -> None:
@@ -132,6 +154,7 @@ def _work(plan: SweepPlan, threads: int, gpu: str | None, connection: Any) -> No
         os.environ[_VISIBLE] = gpu  # before anything asks CUDA for its devices
     torch.set_num_threads(threads)
     try:
+        connection.send(("begun", ""))
         run_tasks(plan, tell=lambda line: connection.send(("line", line)))
     except KeyboardInterrupt:
         os._exit(_KILLED_WITH_PARENT)
