@@ -31,7 +31,8 @@ from vecsmith.errors import FormatError, RunFailed
 from vecsmith.execution import running, sweeping
 from vecsmith.execution.heldout import HeldOutTexts, choose_held_out
 from vecsmith.execution.preparing import SweepPairs
-from vecsmith.execution.sweeping import counts_of, plan_sweep, sweep
+from vecsmith.execution.sweeping import plan_sweep, sweep
+from vecsmith.execution.telling import counts_of
 from vecsmith.execution.workers import gpu_of
 from vecsmith.results.tuning_runs import TuningRun, read_runs
 

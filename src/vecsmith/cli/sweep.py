@@ -99,8 +99,9 @@ def sweep(
       vecsmith sweep grid.toml --pairs pairs.parquet --out runs/ --only method=lora --only seed=0
     """
     from vecsmith.execution.running import Manner
-    from vecsmith.execution.sweeping import counts_of, plan_sweep
+    from vecsmith.execution.sweeping import plan_sweep
     from vecsmith.execution.sweeping import sweep as run_sweep
+    from vecsmith.execution.telling import counts_of
     from vecsmith.planning.checks import check_positive
     from vecsmith.planning.grid import Grid
     from vecsmith.planning.outline import outline

@@ -22,7 +22,8 @@ from vecsmith._extras import require
 from vecsmith._files import lock_file
 from vecsmith.errors import RunFailed, VecsmithError
 from vecsmith.execution.running import Tell
-from vecsmith.execution.sweeping import SweepPlan, run_tasks, summary
+from vecsmith.execution.sweeping import SweepPlan, run_tasks
+from vecsmith.execution.telling import summary
 from vecsmith.execution.workers import using_threads
 from vecsmith.planning.cells import Precision
 from vecsmith.results.tuning_runs import TuningRun, record_path

@@ -16,13 +16,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
-
-import torch
 
 from vecsmith._files import lock_file
 from vecsmith._typing import PathLike
@@ -36,10 +34,10 @@ from vecsmith.execution.running import (
     Tell,
     clear_work,
     make_task,
-    model_folder,
     refused,
     run_task,
 )
+from vecsmith.execution.telling import agree, named, summary, tell_of_models
 from vecsmith.planning.cells import Precision, RecipeSettings
 from vecsmith.planning.grid import Grid, filtered
 from vecsmith.results.tuning_runs import TuningRun, record_path
@@ -248,7 +246,7 @@ def sweep(
             out.mkdir(parents=True, exist_ok=True)
             chosen = cluster.precision(grid.settings.precision, out)
             plan = plan_sweep(grid, pairs, out, manner=manner, precision=chosen, **options)
-            _tell_of_models(plan, say)
+            tell_of_models(plan, say)
             cluster.run(plan, say)
         return plan.records()
     with processes(chosen_device(device)) as group:
@@ -262,7 +260,7 @@ def sweep(
                 **options,
             )
         if group.is_first:
-            _tell_of_models(plan, say)
+            tell_of_models(plan, say)
         if workers == 1:
             with using_threads(threads):
                 run_tasks(plan, tell=say, group=group)
@@ -322,7 +320,7 @@ def run_once(plan: SweepPlan, task: Task, *, tell: Tell, group: Processes) -> No
         run = refused(task)
     else:
         run = run_task(task, plan.pairs, plan.out, manner=plan.manner, group=group)
-    _agree(run, group)
+    agree(run, group)
     if group.is_first:
         assert run is not None
         path = run.save(plan.out)
@@ -333,51 +331,9 @@ def run_once(plan: SweepPlan, task: Task, *, tell: Tell, group: Processes) -> No
     group.wait()
 
 
-def _agree(run: TuningRun | None, group: Processes) -> None:
-    """Checks that a cell failed in all processes that share its steps or in none.
-
-    Raises:
-        RunFailed: If it did in some: they no longer stand at the same place.
-    """
-    if group.n == 1:
-        return
-    has_failed = torch.tensor([run is not None and run.status == "failed"], dtype=torch.int32)
-    n_failed = int(group.sum(has_failed.to(group.device or "cpu")))
-    if n_failed not in (0, group.n):
-        raise RunFailed(
-            f"it failed in {n_failed} of {group.n} processes that share its steps, expected all or "
-            "none; start them anew"
-        )
-
-
-def named(cell: Task | TuningRun) -> str:
-    """A cell for people."""
-    own = cell.cell if isinstance(cell, Task) else cell
-    return f"{own.model}, {own.tuning}, {own.flops:.3g} FLOP, seed {own.seed}"
-
-
-def summary(run: TuningRun) -> str:
-    """One line for people."""
-    what = named(run)
-    if run.status != "done":
-        return f"{what}: {run.status}, {run.reason}"
-    seconds = run.timing.get("seconds", 0.0)
-    return (
-        f"{what}: loss {run.loss:.4f}, {run.tokens:,} tokens, {run.steps:,} steps, {seconds:.1f} s"
-    )
-
-
 def with_precision(settings: RecipeSettings, device: str) -> RecipeSettings:
     """`settings` with the precision that "auto" means on `device`."""
     return replace(settings, precision=chosen_precision(settings.precision, device))
-
-
-def counts_of(runs: Iterable[TuningRun]) -> dict[str, int]:
-    """How many of each status."""
-    found = {"done": 0, "failed": 0, "skipped": 0}
-    for run in runs:
-        found[run.status] += 1
-    return found
 
 
 @contextmanager
@@ -404,24 +360,6 @@ def _is_open(plan: SweepPlan, task: Task, group: Processes) -> bool:
     if trouble:
         raise FormatError(trouble)
     return bool(is_open)
-
-
-def _tell_of_models(plan: SweepPlan, tell: Tell) -> None:
-    """Says of which finished cells the models will not be there, where they are to be kept."""
-    if not plan.manner.keep_models:
-        return
-    found = [(task, plan.look_at(task)[0]) for task in plan.tasks]
-    missing = [
-        task
-        for task, run in found
-        if run is not None and run.status == "done" and not model_folder(task, plan.out).is_dir()
-    ]
-    if missing:
-        path = record_path(plan.out, missing[0].key)
-        tell(
-            f"{len(missing)} of {len(plan.tasks)} cells were done without their models being kept, "
-            f"and are not run again for them; delete their records to have them, as {path}"
-        )
 
 
 def _hush(line: str) -> None:

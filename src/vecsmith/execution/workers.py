@@ -21,7 +21,8 @@ import torch
 from vecsmith.errors import RunFailed
 from vecsmith.execution.causes import told
 from vecsmith.execution.running import Tell
-from vecsmith.execution.sweeping import SweepPlan, named, run_tasks
+from vecsmith.execution.sweeping import SweepPlan, run_tasks
+from vecsmith.execution.telling import named
 from vecsmith.training.transformer_base import chosen_device
 
 _KILLED_WITH_PARENT: Final = 3
