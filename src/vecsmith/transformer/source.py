@@ -6,7 +6,6 @@ a package is executed.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import logging
 import re
@@ -20,6 +19,7 @@ from vecsmith._files import read_json, read_text
 from vecsmith._typing import PathLike
 from vecsmith.errors import FormatError, HubError
 from vecsmith.formats.model_card import read_front_matter
+from vecsmith.transformer.digests import digest_of_files
 
 logger = logging.getLogger(__name__)
 
@@ -373,12 +373,7 @@ def _read_tokenizer(body: Path, *, trust_remote_code: bool) -> str:
 
 def weights_digest(source: TeacherSource) -> str:
     """SHA-256 of the teacher's weight files one after another, as hexadecimal text."""
-    digest = hashlib.sha256()
-    for path in weight_files(transformer_folder(source.folder)):
-        with path.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-    return digest.hexdigest()
+    return digest_of_files(weight_files(transformer_folder(source.folder)))
 
 
 def module_files(folder: Path) -> list[Path]:
