@@ -5,11 +5,12 @@ The one rule: what contradicts is refused before anything is read or measured.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import typer
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from vecsmith.planning.choosing.serving import Serving
     from vecsmith.planning.choosing.statics import StaticAlternative
     from vecsmith.planning.laws.fitted import FittedLaws
+
+
+# No accelerator has less; a number without its unit is
+_LEAST_MEMORY: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,9 +271,14 @@ def _memory(asked: PlanRequest) -> float | None:
     if asked.memory is None:
         return None
     try:
-        return bytes_of(asked.memory)
+        found = bytes_of(asked.memory)
     except ValueError as error:
         raise typer.BadParameter(f"--memory {error}") from None
+    if found < _LEAST_MEMORY:
+        raise typer.BadParameter(
+            f"--memory {asked.memory} is {found:,.0f} bytes, expected those of a GPU, as in 40GB"
+        )
+    return found
 
 
 def _menu(asked: PlanRequest) -> Mapping[str, Any]:
@@ -300,13 +310,20 @@ def _parts(text: str) -> list[str]:
 
 
 def _learning_rates(asked: PlanRequest) -> dict[str, float]:
-    rates = {}
+    from vecsmith.results.tuning import TUNING_METHODS
+
+    rates: dict[str, float] = {}
     for text in asked.learning_rates:
         method, value = split_once(text, "--lr")
         try:
             rates[method] = float(value)
         except ValueError:
             raise typer.BadParameter(f"--lr {text!r}, expected as lora=5e-4") from None
+        if method not in TUNING_METHODS or not 0 < rates[method] < math.inf:
+            raise typer.BadParameter(
+                f"--lr {text!r}, expected one of {', '.join(TUNING_METHODS)} and a rate above 0, "
+                "as lora=5e-4"
+            )
     return rates
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vecsmith.errors import FormatError
 from vecsmith.planning.catalogue.models import CatalogueEntry, load_catalogue
+from vecsmith.planning.checks import check_positive
 from vecsmith.planning.choosing.budget import Budget, Precision
 from vecsmith.planning.choosing.candidates import Candidate, Menu
 from vecsmith.planning.choosing.experience import Experience, read_experience
@@ -19,6 +20,7 @@ from vecsmith.planning.choosing.presets import Constant, Mark, Preset, load_pres
 from vecsmith.planning.choosing.ranking import SizeRule
 from vecsmith.planning.choosing.serving import Serving
 from vecsmith.planning.inputs import Data, Limits, Settings
+from vecsmith.results.tuning import TUNING_METHODS
 
 if TYPE_CHECKING:
     from vecsmith.planning.laws.fitted import FittedLaws
@@ -97,6 +99,10 @@ def state_problem(
         ValueError: If laws are given and their models are not known.
         FormatError: If the laws say nonsense of their runs.
     """
+    for method, rate in (learning_rates or {}).items():
+        if method not in TUNING_METHODS:
+            raise ValueError(f"learning rate of {method!r:.60}, expected {list(TUNING_METHODS)}")
+        check_positive(**{f"learning_rates[{method!r}]": rate})
     preset = load_preset()
     experience = None if laws is None else read_experience(laws.provenance)
     known = _known_settings(laws, precision)
