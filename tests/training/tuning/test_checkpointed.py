@@ -26,7 +26,7 @@ def backward_flops(folder: Path, *, gradient_checkpointing: bool, frozen_blocks:
     vectors = encoder.train()(ids, torch.ones_like(ids))
     with FlopCounterMode(display=False) as counter:
         vectors.sum().backward()
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 def test_checkpoints_recompute_only_what_is_trained(tmp_path: Path) -> None:
