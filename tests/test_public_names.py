@@ -67,4 +67,5 @@ def test_the_extra_all_holds_every_user_extra() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     everything = set(re.findall(r"\w+", extras["all"][0])) - {"vecsmith"}
-    assert everything == set(extras) - {"all", "demo"}
+    # an engine of clusters is its users' choice, and large
+    assert everything == set(extras) - {"all", "demo", "ray"}
