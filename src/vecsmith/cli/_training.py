@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -122,16 +121,10 @@ def in_words_of_the_command(job: PairsJob) -> Iterator[None]:
         raise KeyboardInterrupt(_what_is_kept(job)) from None
     except (ValueError, TypeError) as error:
         text = in_options(str(error))
-        if not _is_plain(error) or text == str(error):
+        if text == str(error):
             raise
-        raise type(error)(text) from error
-
-
-def _is_plain(error: Exception) -> bool:
-    """Whether it is a message and no more: subclasses of ValueError may take other arguments."""
-    # loaded where one was raised; importing it here would load torch for every mistake
-    unfit = sys.modules.get("vecsmith.training.unfit")
-    return type(error) in (ValueError, TypeError, *([unfit.UnfitRun] if unfit else []))
+        # not its own class: those of the standard library take other arguments than a message
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(text) from error
 
 
 def in_options(message: str) -> str:
