@@ -291,10 +291,10 @@ def _menu(asked: PlanRequest) -> Mapping[str, Any]:
 
 def _as_the_runs(asked: PlanRequest, laws: FittedLaws | None) -> PlanRequest:
     """The request with the precision of the laws' runs where none was said: losses hold for it."""
-    own = None if laws is None else laws.settings.get("precision")
-    if asked.settings["precision"] or own not in ("float32", "bfloat16"):
-        return asked
-    return replace(asked, settings={**asked.settings, "precision": own})
+    from vecsmith.planning.choosing.problem import precision_of
+
+    precision = asked.settings["precision"] or precision_of(laws)
+    return replace(asked, settings={**asked.settings, "precision": precision})
 
 
 def _laws(asked: PlanRequest) -> FittedLaws | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from vecsmith.errors import FormatError
 from vecsmith.planning.catalogue.models import CatalogueEntry, load_catalogue
@@ -259,13 +259,18 @@ def _usual_models(preset: Preset, laws: FittedLaws | None) -> tuple[CatalogueEnt
     return tuple(found)
 
 
+def precision_of(laws: FittedLaws | None) -> Precision | None:
+    """That of the laws' runs, which their losses hold for; None where they say none."""
+    found = None if laws is None else laws.settings.get("precision")
+    return found if found in get_args(Precision) else None
+
+
 def _known_settings(laws: FittedLaws | None, precision: Precision) -> dict[str, Any]:
     """Settings that the runs of the laws share, or the precision that is at hand."""
     if laws is None:
         return {"precision": precision}
     known = {name: laws.settings[name] for name in Settings.__slots__ if name in laws.settings}
-    if known.get("precision") not in ("float32", "bfloat16"):
-        known["precision"] = precision
+    known["precision"] = precision_of(laws) or precision
     try:
         Settings.of_preset(load_preset(), **known)
     except (ValueError, TypeError) as error:
