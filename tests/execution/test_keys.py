@@ -13,7 +13,6 @@ pytest.importorskip("transformers", reason="transformers is not installed (extra
 
 from tests.execution.toy_sweeps import EVERY_STEP, sweep_killed_at_random, toy_grid, toy_sweep
 from tests.training.toy_runs import in_child, word_pairs
-from tests.transformer.teachers import save_teacher
 from vecsmith.execution import running
 from vecsmith.execution.heldout import HeldOut, HeldOutTexts
 from vecsmith.execution.sweeping import SweepPlan, plan_sweep, sweep
@@ -23,11 +22,6 @@ from vecsmith.training.pair_sources import UnpromptedMatcher
 
 ONE_METHOD: dict[str, Any] = {"methods": {"full": True}, "learning_rates": {"full": 1e-3}}
 PROMPTS = {"query": "query: ", "document": "passage: "}
-
-
-@pytest.fixture(scope="module")
-def neox(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_teacher(tmp_path_factory.mktemp("bases") / "neox", "gpt-neox")
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,6 @@ PAIRS = word_pairs(400)
 HELD_OUT: dict[str, Any] = {"held_out_pairs": 32, "held_out_batch": 16}
 
 
-@pytest.fixture(scope="module")
-def neox(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_teacher(tmp_path_factory.mktemp("bases") / "neox", "gpt-neox")
-
-
 def plan_for(folder: Path, name: str | None = None, **changes: Any) -> Plan:
     """A plan of full tuning with some twenty steps of eight pairs."""
     entry = CatalogueEntry(name=name or str(folder), shape=ModelShape.from_folder(folder))

@@ -15,7 +15,6 @@ pytest.importorskip("peft", reason="peft is not installed (extra train)")
 
 from tests.execution.toy_sweeps import records_in, toy_grid, toy_sweep
 from tests.training.toy_runs import word_pairs
-from tests.transformer.teachers import save_teacher
 from vecsmith.errors import MissingExtraError, RunFailed
 from vecsmith.execution.ray_workers import (
     RayWorkers,
@@ -27,11 +26,6 @@ from vecsmith.execution.ray_workers import (
     shared_token,
 )
 from vecsmith.execution.sweeping import plan_sweep, run_tasks
-
-
-@pytest.fixture(scope="module")
-def neox(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_teacher(tmp_path_factory.mktemp("bases") / "neox", "gpt-neox")
 
 
 @pytest.fixture(scope="module")

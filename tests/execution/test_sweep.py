@@ -38,11 +38,6 @@ from vecsmith.results.tuning_runs import TuningRun, read_runs
 
 
 @pytest.fixture(scope="module")
-def neox(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_teacher(tmp_path_factory.mktemp("bases") / "neox", "gpt-neox")
-
-
-@pytest.fixture(scope="module")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_teacher(tmp_path_factory.mktemp("bases") / "llama", "llama")
 

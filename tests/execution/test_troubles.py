@@ -41,11 +41,6 @@ from vecsmith.training.transformer import run_transformer_training as train_as_e
 
 
 @pytest.fixture(scope="module")
-def neox(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_teacher(tmp_path_factory.mktemp("bases") / "neox", "gpt-neox")
-
-
-@pytest.fixture(scope="module")
 def whole(neox: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep that nobody interrupts."""
     out = tmp_path_factory.mktemp("whole")
