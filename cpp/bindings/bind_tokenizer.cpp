@@ -32,12 +32,14 @@ void make_tokenizer(vecsmith::Tokenizer* self, std::vector<std::string> tokens, 
                     const std::vector<AddedTokenTuple>& added_tokens,
                     const std::string& cpu_level) {
   vecsmith::TokenizerSettings s;
-  s.normalizer = {clean_text, handle_chinese_chars, strip_accents, lowercase};
-  s.wordpiece = {std::move(tokens),
-                 {ids.data(), ids.data() + ids.size()},
-                 unk_id,
-                 std::move(continuing_subword_prefix),
-                 max_input_chars_per_word};
+  s.normalizer = {
+      vecsmith::normalizers::Bert{clean_text, handle_chinese_chars, strip_accents, lowercase}};
+  s.splitter = {vecsmith::splitters::Bert{}};
+  s.model = vecsmith::WordPieceSettings{std::move(tokens),
+                                        {ids.data(), ids.data() + ids.size()},
+                                        unk_id,
+                                        std::move(continuing_subword_prefix),
+                                        max_input_chars_per_word};
   for (const auto& [content, id, single_word, lstrip, rstrip, normalized] : added_tokens) {
     s.added_tokens.push_back({content, id, single_word, lstrip, rstrip, normalized});
   }

@@ -38,7 +38,7 @@ const Pair& pair_of(unsigned bits) {
       added.push_back(
           {.content = "(LR)", .id = 5002, .lstrip = true, .rstrip = true, .normalized = false});
     }
-    const NormalizerSettings normalizer{(bits & 1U) != 0, (bits & 2U) != 0, (bits & 4U) != 0,
+    const normalizers::Bert normalizer{(bits & 1U) != 0, (bits & 2U) != 0, (bits & 4U) != 0,
                                         (bits & 8U) != 0};
     pair = std::make_unique<Pair>(testing::some_settings(normalizer, added), levels[level]);
   }

@@ -1,6 +1,6 @@
 // The tokenizer as its specification reads: one step after another, every candidate tried, nothing
 // remembered. What the engine gives is compared with this; normalised text itself is checked in
-// test_normalizer.cpp and against Hugging Face in the Python tests.
+// test_bert_normalizer.cpp and against Hugging Face in the Python tests.
 
 #ifndef VECSMITH_TESTS_PLAIN_TOKENIZER_HPP_
 #define VECSMITH_TESTS_PLAIN_TOKENIZER_HPP_
@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "vecsmith/added_tokens.hpp"
@@ -97,8 +98,8 @@ inline std::vector<PlainPiece> plain_split(std::string_view text,
 class PlainTokenizer {
  public:
   explicit PlainTokenizer(const TokenizerSettings& settings)
-      : settings_(settings), normalizer_(settings.normalizer) {
-    const WordPieceSettings& w = settings.wordpiece;
+      : wordpiece_(std::get<WordPieceSettings>(settings.model)), normalizer_(settings.normalizer) {
+    const WordPieceSettings& w = wordpiece_;
     for (std::size_t i = 0; i < w.tokens.size(); ++i) {
       vocabulary_.emplace(w.tokens[i], w.ids[i]);
       longest_ = std::max(longest_, w.tokens[i].size());
@@ -158,14 +159,14 @@ class PlainTokenizer {
 
   void append_word(const std::u32string& word, IdList& ids) const {
     if (word.empty()) return;
-    const std::uint32_t unk = settings_.wordpiece.unk_id;
-    if (word.size() > settings_.wordpiece.max_input_chars_per_word) return ids.push_back(unk);
+    const std::uint32_t unk = wordpiece_.unk_id;
+    if (word.size() > wordpiece_.max_input_chars_per_word) return ids.push_back(unk);
     IdList pieces;
     std::size_t begin = 0;
     while (begin < word.size()) {
       std::size_t end = word.size();
       for (; end > begin; --end) {
-        std::string piece = begin > 0 ? settings_.wordpiece.continuing_subword_prefix : "";
+        std::string piece = begin > 0 ? wordpiece_.continuing_subword_prefix : "";
         for (std::size_t i = begin; i < end; ++i) append_utf8(piece, word[i]);
         if (piece.size() > longest_) continue;
         const auto found = vocabulary_.find(piece);
@@ -179,7 +180,7 @@ class PlainTokenizer {
     ids.insert(ids.end(), pieces.begin(), pieces.end());
   }
 
-  TokenizerSettings settings_;
+  WordPieceSettings wordpiece_;
   Normalizer normalizer_;
   std::map<std::string, std::uint32_t> vocabulary_;
   std::size_t longest_ = 0;

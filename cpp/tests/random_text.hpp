@@ -201,12 +201,21 @@ class Random {
   std::mt19937_64 engine_;
 };
 
+// The WordPiece part of settings that have one.
+inline WordPieceSettings& wordpiece_of(TokenizerSettings& settings) {
+  return std::get<WordPieceSettings>(settings.model);
+}
+inline const WordPieceSettings& wordpiece_of(const TokenizerSettings& settings) {
+  return std::get<WordPieceSettings>(settings.model);
+}
+
 // Settings with whole words, pieces and letters of several scripts; words give 0 to 100 ids.
-inline TokenizerSettings some_settings(NormalizerSettings normalizer = {},
+inline TokenizerSettings some_settings(normalizers::Bert normalizer = {},
                                        std::vector<AddedToken> added_tokens = {}) {
   TokenizerSettings settings;
-  settings.normalizer = normalizer;
-  std::vector<std::string>& tokens = settings.wordpiece.tokens;
+  settings.normalizer = {normalizer};
+  settings.splitter = {splitters::Bert{}};
+  std::vector<std::string>& tokens = wordpiece_of(settings).tokens;
   tokens = {"[PAD]", "[UNK]",  "[CLS]", "[SEP]",    "[MASK]",  "the",      "cat",
             "dog",   "Dog",    "play",  "Hello",    "hello",   "world",    "WORLD",
             "inter", "##ing",  "##ed",  "##nation", "##al",    "un",       "##bel",
@@ -243,9 +252,9 @@ inline TokenizerSettings some_settings(NormalizerSettings normalizer = {},
   }
   tokens = distinct;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
-    settings.wordpiece.ids.push_back(static_cast<std::uint32_t>(i));
+    wordpiece_of(settings).ids.push_back(static_cast<std::uint32_t>(i));
   }
-  settings.wordpiece.unk_id = 1;
+  wordpiece_of(settings).unk_id = 1;
   settings.added_tokens = std::move(added_tokens);
   return settings;
 }

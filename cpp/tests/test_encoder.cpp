@@ -26,12 +26,12 @@ constexpr std::size_t kDim = 37;
 struct Model {
   Model() : settings(testing::some_settings({}, testing::special_tokens())), tokenizer(settings) {
     Random random(14);
-    rows.resize(settings.wordpiece.tokens.size() * kDim);
+    rows.resize(testing::wordpiece_of(settings).tokens.size() * kDim);
     for (float& x : rows) x = random.uniform();
   }
 
   TableView view() const {
-    const std::size_t n = settings.wordpiece.tokens.size();
+    const std::size_t n = testing::wordpiece_of(settings).tokens.size();
     return {.rows = rows.data(), .n_rows = n, .dim = kDim, .n_tokens = n};
   }
 
@@ -156,7 +156,7 @@ TEST_CASE(ids_from_elsewhere_are_pooled_in_any_number_of_threads) {
 TEST_CASE(ids_and_offsets_that_point_nowhere_are_refused) {
   const Model model;
   const Pooler pooler(model.view());
-  const auto n = static_cast<std::uint32_t>(model.settings.wordpiece.tokens.size());
+  const auto n = static_cast<std::uint32_t>(testing::wordpiece_of(model.settings).tokens.size());
   std::vector<float> out(4 * kDim);
   using Ids = std::vector<std::uint32_t>;
   using Offsets = std::vector<std::int64_t>;

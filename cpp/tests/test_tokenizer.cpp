@@ -28,8 +28,8 @@ using testing::special_tokens;
 
 constexpr std::size_t kWindow = 2048;
 
-std::vector<NormalizerSettings> all_normalizers() {
-  std::vector<NormalizerSettings> all;
+std::vector<normalizers::Bert> all_normalizers() {
+  std::vector<normalizers::Bert> all;
   for (unsigned bits = 0; bits < 16; ++bits) {
     all.push_back({(bits & 1U) != 0, (bits & 2U) != 0, (bits & 4U) != 0, (bits & 8U) != 0});
   }
@@ -59,8 +59,8 @@ TEST_CASE(words_marks_and_pieces_get_the_ids_of_the_vocabulary) {
   const TokenizerSettings settings = some_settings({}, special_tokens());
   const Tokenizer tokenizer(settings);
   const auto id = [&](std::string_view token) {
-    for (std::size_t i = 0; i < settings.wordpiece.tokens.size(); ++i) {
-      if (settings.wordpiece.tokens[i] == token) return settings.wordpiece.ids[i];
+    for (std::size_t i = 0; i < testing::wordpiece_of(settings).tokens.size(); ++i) {
+      if (testing::wordpiece_of(settings).tokens[i] == token) return testing::wordpiece_of(settings).ids[i];
     }
     return 0xFFFFFFFFU;
   };
@@ -74,7 +74,7 @@ TEST_CASE(words_marks_and_pieces_get_the_ids_of_the_vocabulary) {
 
 TEST_CASE(random_texts_get_the_ids_of_the_specification_under_every_normalizer_and_level) {
   for (const CpuLevel level : testing::cpu_levels()) {
-    for (const NormalizerSettings& normalizer : all_normalizers()) {
+    for (const normalizers::Bert& normalizer : all_normalizers()) {
       const Pair pair(some_settings(normalizer, special_tokens()), level);
       Random random(20);
       for (std::size_t i = 0; i < rounds(250); ++i) {
@@ -138,9 +138,9 @@ TEST_CASE(every_place_in_which_a_window_can_end_gives_the_same_ids) {
 }
 
 TEST_CASE(segments_around_the_sizes_of_window_and_cut_give_the_same_ids) {
-  for (const NormalizerSettings& normalizer :
-       {NormalizerSettings{}, NormalizerSettings{false, true, true, true},
-        NormalizerSettings{true, false, false, false}}) {
+  for (const normalizers::Bert& normalizer :
+       {normalizers::Bert{}, normalizers::Bert{false, true, true, true},
+        normalizers::Bert{true, false, false, false}}) {
     const Pair pair(some_settings(normalizer, special_tokens()));
     for (const std::string_view unit :
          {"a", "\xC3\xA9", "\xE7\x8C\xAB", "\xED\x95\x9C", "\xCC\x81", "\xE3\x80\x80", "\xC2\x85",
@@ -238,8 +238,8 @@ TEST_CASE(a_document_cut_at_a_space_has_the_ids_of_its_parts) {
 }
 
 TEST_CASE(odd_bytes_anywhere_give_the_same_ids) {
-  for (const NormalizerSettings& normalizer :
-       {NormalizerSettings{}, NormalizerSettings{false, true, false, false}}) {
+  for (const normalizers::Bert& normalizer :
+       {normalizers::Bert{}, normalizers::Bert{false, true, false, false}}) {
     const Pair pair(some_settings(normalizer, special_tokens()));
     for (unsigned byte = 0; byte < 256; ++byte) {
       const std::string odd(1, static_cast<char>(byte));

@@ -97,9 +97,10 @@ TEST_CASE(random_vocabularies_cut_words_as_the_specification_says) {
     std::sort(tokens.begin(), tokens.end());
     tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
     TokenizerSettings settings;
-    settings.normalizer = {false, false, false, false};
-    settings.wordpiece = settings_of(tokens, 12);
-    const WordPiece model(settings.wordpiece);
+    settings.normalizer = {normalizers::Bert{false, false, false, false}};
+    settings.splitter = {splitters::Bert{}};
+    settings.model = settings_of(tokens, 12);
+    const WordPiece model(std::get<WordPieceSettings>(settings.model));
     const testing::PlainTokenizer plain(settings);
     for (std::size_t i = 0; i < 100; ++i) {
       std::string word;

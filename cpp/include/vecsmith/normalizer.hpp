@@ -2,21 +2,56 @@
 
 #include <string>
 #include <string_view>
+#include <variant>
+#include <vector>
+
+#include "vecsmith/bert_normalizer.hpp"
+#include "vecsmith/pattern.hpp"
 
 namespace vecsmith {
 
-/// Steps of Hugging Face's BertNormalizer; `strip_accents` is resolved (null means `lowercase`).
-struct NormalizerSettings {
-  bool clean_text = true;
-  bool handle_chinese_chars = true;
-  bool strip_accents = true;
-  bool lowercase = true;
+/// The steps of Hugging Face's normalizers, by its own names.
+namespace normalizers {
+
+struct Nfc {};
+struct Nfd {};
+struct Nfkc {};
+struct Nfkd {};
+struct Lowercase {};
+struct StripAccents {};
+struct Nmt {};
+struct Strip {
+  bool left = true;
+  bool right = true;
+};
+struct Prepend {
+  std::string prefix;
+};
+struct Replace {
+  Pattern pattern;
+  std::string content;
+};
+/// A SentencePiece character map, as its bytes.
+struct Precompiled {
+  std::string charsmap;
 };
 
-/// Text -> normalised text, as Hugging Face's BertNormalizer gives it.
+}  // namespace normalizers
+
+using NormalizerStep =
+    std::variant<normalizers::Bert, normalizers::Nfc, normalizers::Nfd, normalizers::Nfkc,
+                 normalizers::Nfkd, normalizers::Lowercase, normalizers::StripAccents,
+                 normalizers::Nmt, normalizers::Strip, normalizers::Prepend, normalizers::Replace,
+                 normalizers::Precompiled>;
+
+/// Steps in the order they are taken; none leaves texts as they are.
+using NormalizerSettings = std::vector<NormalizerStep>;
+
+/// Text -> normalised text, as Hugging Face's normalizers give it one after another.
 class Normalizer {
  public:
-  explicit Normalizer(NormalizerSettings settings) : settings_(settings) {}
+  /// Throws std::invalid_argument for a step that cannot be.
+  explicit Normalizer(NormalizerSettings settings);
 
   /// Appends the normalised form of UTF-8 `text` to `out`. Ill-formed bytes count as U+FFFD.
   void append(std::string_view text, std::string& out) const;

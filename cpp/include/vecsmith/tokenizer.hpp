@@ -3,30 +3,32 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <variant>
 #include <vector>
 
 #include "vecsmith/added_tokens.hpp"
+#include "vecsmith/bpe.hpp"
 #include "vecsmith/cpu.hpp"
 #include "vecsmith/ids.hpp"
 #include "vecsmith/normalizer.hpp"
+#include "vecsmith/splitter.hpp"
+#include "vecsmith/unigram.hpp"
+#include "vecsmith/word_level.hpp"
 #include "vecsmith/wordpiece.hpp"
 
 namespace vecsmith {
 
-namespace kernels {
-struct Kernels;
-struct ByteClasses;
-}  // namespace kernels
+class FastPath;
+class PlainPath;
 
-/// A BERT tokenizer as plain values.
+/// A tokenizer as plain values.
 struct TokenizerSettings {
   NormalizerSettings normalizer;
-  WordPieceSettings wordpiece;
+  SplitterSettings splitter;
+  std::variant<WordPieceSettings, BpeSettings, UnigramSettings, WordLevelSettings> model;
   std::vector<AddedToken> added_tokens;
 };
 
@@ -40,9 +42,10 @@ struct Truncation {
 /// Text -> token ids, as Hugging Face `tokenizers` gives them without special tokens.
 ///
 /// Any number of threads may use one at once, also in a forked child. Each call borrows working
-/// memory of about 5 MB, mostly a cache of words, on which the ids never depend.
+/// memory of a few MB, mostly a cache of words, on which the ids never depend.
 class Tokenizer {
  public:
+  /// Throws std::invalid_argument for settings that do not fit each other.
   explicit Tokenizer(const TokenizerSettings& settings, CpuLevel level = best_cpu_level());
   ~Tokenizer();
   Tokenizer(const Tokenizer&) = delete;
@@ -56,32 +59,11 @@ class Tokenizer {
   std::string normalize(std::string_view text) const;
 
   /// Largest id this tokenizer emits.
-  std::uint32_t max_id() const { return max_id_; }
+  std::uint32_t max_id() const;
 
  private:
-  class Scratch;
-  class Lease;
-  class Run;
-
-  std::unique_ptr<Scratch> make_scratch() const;
-  void append_text(std::string_view text, Scratch& scratch, IdBuffer& ids) const;
-  void append_plain(std::string_view text, Scratch& scratch, IdBuffer& ids) const;
-  void append_words(std::string_view normalized, IdBuffer& ids) const;
-  void append_segment(std::string_view segment, std::size_t enough, Scratch& scratch,
-                      IdBuffer& ids) const;
-  void classify_bytes();
-
-  Normalizer normalizer_;
-  WordPiece wordpiece_;
-  AddedTokenMatcher raw_tokens_;
-  AddedTokenMatcher normalized_tokens_;
-  std::uint32_t max_id_;
-  bool always_plain_ = false;
-  std::vector<std::pair<std::string, std::uint32_t>> seeds_;  // words every cache begins with
-  std::unique_ptr<kernels::ByteClasses> classes_;
-  const kernels::Kernels& kernels_;
-  mutable std::mutex lock_;
-  mutable std::vector<std::unique_ptr<Scratch>> idle_;
+  std::unique_ptr<PlainPath> plain_;
+  std::unique_ptr<FastPath> fast_;
 };
 
 }  // namespace vecsmith

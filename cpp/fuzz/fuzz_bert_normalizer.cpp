@@ -7,16 +7,16 @@
 #include <string_view>
 
 #include "input.hpp"
-#include "vecsmith/normalizer.hpp"
+#include "vecsmith/bert_normalizer.hpp"
 #include "vecsmith/unicode.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace vecsmith;
   fuzz::Input input(data, size);
   const unsigned bits = input.byte();
-  const NormalizerSettings settings{(bits & 1U) != 0, (bits & 2U) != 0, (bits & 4U) != 0,
+  const normalizers::Bert settings{(bits & 1U) != 0, (bits & 2U) != 0, (bits & 4U) != 0,
                                     (bits & 8U) != 0};
-  const Normalizer normalizer(settings);
+  const BertNormalizer normalizer(settings);
   const std::string_view text = input.bytes(size);
   std::string out;
   normalizer.append(text, out);

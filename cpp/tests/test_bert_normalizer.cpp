@@ -7,22 +7,22 @@
 #include "check.hpp"
 #include "plain_tokenizer.hpp"
 #include "random_text.hpp"
-#include "vecsmith/normalizer.hpp"
+#include "vecsmith/bert_normalizer.hpp"
 
 namespace {
 
 using namespace vecsmith;
 
-constexpr NormalizerSettings kUncased{true, true, true, true};
-constexpr NormalizerSettings kCased{true, true, false, false};
-constexpr NormalizerSettings kNothing{false, false, false, false};
-constexpr NormalizerSettings kOnlyStrip{false, false, true, false};
-constexpr NormalizerSettings kOnlyLower{false, false, false, true};
+constexpr normalizers::Bert kUncased{true, true, true, true};
+constexpr normalizers::Bert kCased{true, true, false, false};
+constexpr normalizers::Bert kNothing{false, false, false, false};
+constexpr normalizers::Bert kOnlyStrip{false, false, true, false};
+constexpr normalizers::Bert kOnlyLower{false, false, false, true};
 
-std::string normalized(std::string_view text, NormalizerSettings settings = kUncased) {
+std::string normalized(std::string_view text, normalizers::Bert settings = kUncased) {
   const std::vector<char> exact(text.begin(), text.end());  // a sanitizer sees its end
   std::string out;
-  Normalizer(settings).append({exact.data(), exact.size()}, out);
+  BertNormalizer(settings).append({exact.data(), exact.size()}, out);
   return out;
 }
 
@@ -36,7 +36,7 @@ TEST_CASE(plain_ascii_is_lower_cased_only) {
 
 TEST_CASE(normalized_text_is_appended) {
   std::string out = "kept ";
-  Normalizer(kUncased).append("A", out);
+  BertNormalizer(kUncased).append("A", out);
   CHECK_EQ(out, "kept a");
 }
 

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "vecsmith/ids.hpp"
+
+namespace vecsmith {
+
+/// Vocabulary and rules of a BPE model.
+struct BpeSettings {
+  std::vector<std::string> tokens;  ///< UTF-8 as in the file, distinct
+  std::vector<std::uint32_t> ids;   ///< one for each token
+  /// Pairs that merge, the most important first: indices into `tokens` of the left part, the right
+  /// part and what they become.
+  struct Merge {
+    std::uint32_t left, right, merged;
+  };
+  std::vector<Merge> merges;
+  std::optional<std::uint32_t> unk_id;
+  bool byte_level = false;     ///< words are raw bytes; tokens are spelled in GPT-2's byte alphabet
+  bool byte_fallback = false;  ///< characters without a token become <0xNN> tokens
+  bool fuse_unk = false;       ///< unknown characters in a row make one unknown token
+  bool ignore_merges = false;  ///< a word that is a token is that token
+};
+
+/// Words -> token ids by byte-pair encoding (Sennrich et al., 2016, as in Hugging Face's BPE).
+class Bpe {
+ public:
+  /// Throws std::invalid_argument when the parts do not fit each other.
+  explicit Bpe(const BpeSettings& settings);
+
+  /// Appends the ids of one word.
+  void append(std::string_view word, IdBuffer& ids) const;
+
+  /// Largest id this model emits.
+  std::uint32_t max_id() const { return max_id_; }
+
+ private:
+  std::uint32_t max_id_ = 0;
+};
+
+}  // namespace vecsmith
