@@ -18,8 +18,8 @@ constexpr std::size_t kBytesPerThread = std::size_t{1} << 15;
 // The same in tokens, where there is nothing left but to add their rows.
 constexpr std::size_t kTokensPerThread = std::size_t{1} << 12;
 // Texts are tokenised and pooled in groups whose ids stay in the second level cache.
-constexpr std::size_t kGroupTexts = 64;
-constexpr std::size_t kGroupBytes = std::size_t{1} << 15;
+constexpr std::size_t kGroupTexts = 1024;
+constexpr std::size_t kGroupBytes = std::size_t{1} << 19;
 
 std::size_t useful_threads(std::span<const std::string_view> texts, std::size_t n_threads) {
   if (n_threads <= 1 || texts.size() <= 1) return 1;

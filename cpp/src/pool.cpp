@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "hot_rows.hpp"
 #include "kernels/kernels.hpp"
 
 namespace vecsmith {
@@ -20,95 +21,116 @@ void normalize_carefully(float* x, std::size_t n) {
   for (std::size_t j = 0; j < n; ++j) x[j] = static_cast<float>(double{x[j]} / length);
 }
 
+template <typename RowOf, typename Row>
+void fill_rows(std::span<const std::uint32_t> ids, RowOf row_of, std::vector<Row>& rows) {
+  rows.resize(ids.size());
+  Row* const out = rows.data();
+  for (std::size_t i = 0; i < ids.size(); ++i) out[i] = row_of(ids[i]);
+}
+
+std::size_t element_bytes(RowType type) {
+  return type == RowType::kFloat32 ? 4 : type == RowType::kFloat16 ? 2 : 1;
+}
+
 }  // namespace
 
 Pooler::Pooler(const TableView& table, CpuLevel level)
-    : table_(table), kernels_(kernels::kernels_of(level)) {
+    : table_(table), kernels_(kernels::kernels_of(level)), hot_(std::make_unique<HotRows>(table)) {
   check(table_);
 }
 
+Pooler::~Pooler() = default;
+
 void Pooler::pool(std::span<const std::uint32_t> ids, std::span<const std::size_t> ends,
                   const Pooling& pooling, Scratch& scratch, float* out) const {
-  const bool drops =
-      pooling.dropped_id != Pooling::kNone &&
-      std::ranges::find(ids, static_cast<std::uint32_t>(pooling.dropped_id)) != ids.end();
-  const float* weights = nullptr;
-  if (drops || table_.mapping != nullptr || table_.weights != nullptr) {
-    pick_rows(ids, ends, drops ? pooling.dropped_id : Pooling::kNone, scratch);
-    ids = scratch.rows;
-    ends = scratch.ends;
-    if (table_.weights != nullptr) weights = scratch.weights.data();
-  }
+  Rows rows = find_rows(ids, ends, pooling.dropped_id, scratch);
   const std::size_t dim = pooling.dim;
   std::size_t first = 0;
-  for (const std::size_t last : ends) {
+  for (const std::size_t last : scratch.ends) {
     const std::size_t n = last - first;
-    sum(ids.data() + first, weights == nullptr ? nullptr : weights + first, n, ids.size() - first,
-        dim, out);
+    sum(rows, n, dim, out);
     if (pooling.normalize) {
       if (!kernels_.normalize(out, dim)) normalize_carefully(out, dim);
     } else if (n > 1) {
       const auto count = static_cast<float>(n);
       for (std::size_t j = 0; j < dim; ++j) out[j] /= count;
     }
+    rows = rows.from(n);
     first = last;
     out += dim;
   }
 }
 
-// Rows and weights of the tokens that count, and where each text ends among them.
-void Pooler::pick_rows(std::span<const std::uint32_t> ids, std::span<const std::size_t> ends,
-                       std::int64_t dropped_id, Scratch& scratch) const {
-  const bool weighted = table_.weights != nullptr;
-  scratch.rows.resize(ids.size());
-  scratch.weights.resize(weighted ? ids.size() : 0);
-  scratch.ends.clear();
-  std::size_t kept = 0;
-  std::size_t i = 0;
-  for (const std::size_t end : ends) {
-    for (; i < end; ++i) {
-      const std::uint32_t id = ids[i];
-      scratch.rows[kept] = table_.mapping != nullptr ? table_.mapping[id] : id;
-      if (weighted) scratch.weights[kept] = table_.weights[id];
-      kept += static_cast<std::size_t>(std::int64_t{id} != dropped_id);
+// Rows and weights of the tokens that count; scratch.ends is where each text ends among them.
+Pooler::Rows Pooler::find_rows(std::span<const std::uint32_t> ids,
+                               std::span<const std::size_t> ends, std::int64_t dropped_id,
+                               Scratch& scratch) const {
+  scratch.ends.assign(ends.begin(), ends.end());
+  const auto dropped = static_cast<std::uint32_t>(dropped_id);
+  if (dropped_id != Pooling::kNone && std::ranges::find(ids, dropped) != ids.end()) {
+    scratch.kept.clear();
+    std::size_t i = 0;
+    for (std::size_t& end : scratch.ends) {
+      for (; i < end; ++i) {
+        if (ids[i] != dropped) scratch.kept.push_back(ids[i]);
+      }
+      end = scratch.kept.size();
     }
-    scratch.ends.push_back(kept);
+    ids = scratch.kept;
   }
-  scratch.rows.resize(kept);
+  Rows rows{nullptr, nullptr, nullptr, ids.size()};
+  if (table_.weights != nullptr) {
+    fill_rows(
+        ids, [&](std::uint32_t id) { return table_.weights[id]; }, scratch.weights);
+    rows.weights = scratch.weights.data();
+  }
+  const auto row_of = [&](std::uint32_t id) {
+    return table_.mapping == nullptr ? id : table_.mapping[id];
+  };
+  if (table_.type == RowType::kInt4) {
+    fill_rows(ids, row_of, scratch.numbers);
+    rows.numbers = scratch.numbers.data();
+    return rows;
+  }
+  if (const void* const* const hot = hot_->addresses(); hot != nullptr) {
+    fill_rows(
+        ids, [=](std::uint32_t id) { return hot[id]; }, scratch.addresses);
+  } else {
+    const auto* const table = static_cast<const std::byte*>(table_.rows);
+    const std::size_t stride = table_.dim * element_bytes(table_.type);
+    fill_rows(
+        ids, [&](std::uint32_t id) -> const void* { return table + row_of(id) * stride; },
+        scratch.addresses);
+    hot_->count(ids);
+  }
+  rows.addresses = scratch.addresses.data();
+  return rows;
 }
 
 // Sum of n rows. float32 sums of millions of rows drift (cosine 0.98 after 27 million tokens), so
 // those of a very long text are gathered in float64, in stretches that stay numpy's bit for bit.
-void Pooler::sum(const std::uint32_t* rows, const float* weights, std::size_t n,
-                 std::size_t n_readable, std::size_t dim, float* out) const {
-  if (n <= kLongText) return sum_stretch(rows, weights, n, n_readable, dim, out);
+void Pooler::sum(Rows rows, std::size_t n, std::size_t dim, float* out) const {
+  if (n <= kLongText) return sum_stretch(rows, n, dim, out);
   std::vector<double> total(dim);
   for (std::size_t first = 0; first < n; first += kLongText) {
-    const std::size_t count = std::min(kLongText, n - first);
-    sum_stretch(rows + first, weights == nullptr ? nullptr : weights + first, count,
-                n_readable - first, dim, out);
+    sum_stretch(rows.from(first), std::min(kLongText, n - first), dim, out);
     for (std::size_t j = 0; j < dim; ++j) total[j] += double{out[j]};
   }
   for (std::size_t j = 0; j < dim; ++j) out[j] = static_cast<float>(total[j]);
 }
 
-void Pooler::sum_stretch(const std::uint32_t* rows, const float* weights, std::size_t n,
-                         std::size_t n_readable, std::size_t dim, float* out) const {
-  const std::size_t stride = table_.dim;
+void Pooler::sum_stretch(Rows rows, std::size_t n, std::size_t dim, float* out) const {
   switch (table_.type) {
     case RowType::kFloat32:
-      return kernels_.sum_f32(static_cast<const float*>(table_.rows), stride, rows, weights, n,
-                              n_readable, dim, out);
+      return kernels_.gather_f32(rows.addresses, rows.weights, n, rows.n_readable, dim, out);
     case RowType::kFloat16:
-      return kernels_.sum_f16(static_cast<const std::uint16_t*>(table_.rows), stride, rows, weights,
-                              n, n_readable, dim, out);
+      return kernels_.gather_f16(rows.addresses, rows.weights, n, rows.n_readable, dim, out);
     case RowType::kInt8:
-      return kernels_.sum_i8(static_cast<const std::int8_t*>(table_.rows), stride, rows, weights, n,
-                             n_readable, dim, out);
+      return kernels_.gather_i8(rows.addresses, rows.weights, n, rows.n_readable, dim, out);
     case RowType::kInt4: {
       const kernels::Int4Rows packed{static_cast<const std::uint8_t*>(table_.rows), table_.scales,
                                      table_.levels, int4_groups(table_.dim)};
-      return kernels_.sum_i4(packed, rows, weights, n, n_readable, dim, out);
+      return kernels_.sum_i4(packed, rows.numbers, rows.weights, n, rows.n_readable, dim, out);
     }
   }
 }

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -13,6 +14,7 @@ namespace vecsmith {
 namespace kernels {
 struct Kernels;
 }
+class HotRows;
 
 /// How ids become a vector.
 struct Pooling {
@@ -27,10 +29,14 @@ class Pooler {
  public:
   /// The memory behind `table` must outlive this. Throws std::invalid_argument as check() does.
   explicit Pooler(const TableView& table, CpuLevel level = best_cpu_level());
+  ~Pooler();
+  Pooler(const Pooler&) = delete;
+  Pooler& operator=(const Pooler&) = delete;
 
   /// Working memory of one thread.
   struct Scratch {
-    std::vector<std::uint32_t> rows;
+    std::vector<const void*> addresses;
+    std::vector<std::uint32_t> kept, numbers;
     std::vector<float> weights;
     std::vector<std::size_t> ends;
   };
@@ -46,15 +52,28 @@ class Pooler {
   const TableView& table() const { return table_; }
 
  private:
-  void pick_rows(std::span<const std::uint32_t> ids, std::span<const std::size_t> ends,
+  /// The tokens that count: where their rows are, and their weights unless all are one.
+  struct Rows {
+    const void* const* addresses;
+    const std::uint32_t* numbers;  // of kInt4, in place of addresses
+    const float* weights;
+    std::size_t n_readable;
+
+    Rows from(std::size_t first) const {
+      return {addresses == nullptr ? nullptr : addresses + first,
+              numbers == nullptr ? nullptr : numbers + first,
+              weights == nullptr ? nullptr : weights + first, n_readable - first};
+    }
+  };
+
+  Rows find_rows(std::span<const std::uint32_t> ids, std::span<const std::size_t> ends,
                  std::int64_t dropped_id, Scratch& scratch) const;
-  void sum(const std::uint32_t* rows, const float* weights, std::size_t n, std::size_t n_readable,
-           std::size_t dim, float* out) const;
-  void sum_stretch(const std::uint32_t* rows, const float* weights, std::size_t n,
-                   std::size_t n_readable, std::size_t dim, float* out) const;
+  void sum(Rows rows, std::size_t n, std::size_t dim, float* out) const;
+  void sum_stretch(Rows rows, std::size_t n, std::size_t dim, float* out) const;
 
   TableView table_;
   const kernels::Kernels& kernels_;
+  std::unique_ptr<HotRows> hot_;
 };
 
 }  // namespace vecsmith

@@ -120,8 +120,9 @@ Masks Classifier::classify(unsigned char* block) const {
 
 }  // namespace
 
-const Kernels kAvx2Kernels{scan,     sum<float>, sum<std::uint16_t>, sum<std::int8_t>,
-                           sum_int4, normalize};
+const Kernels kAvx2Kernels{
+    scan,     gather<float>, gather<std::uint16_t>, gather<std::int8_t>, sum<float>,
+    sum_int4, normalize};
 
 }  // namespace vecsmith::kernels
 

@@ -103,8 +103,9 @@ Masks Classifier::classify(unsigned char* block) const {
 
 }  // namespace
 
-const Kernels kBaselineKernels{scan,     sum<float>, sum<std::uint16_t>, sum<std::int8_t>,
-                               sum_int4, normalize};
+const Kernels kBaselineKernels{
+    scan,     gather<float>, gather<std::uint16_t>, gather<std::int8_t>, sum<float>,
+    sum_int4, normalize};
 
 const Kernels& kernels_of(CpuLevel level) {
 #ifdef VECSMITH_X86

@@ -53,18 +53,17 @@ struct Kernels {
                       std::uint16_t* starts, std::uint16_t* ends, std::uint64_t* triggers,
                       bool* any_trigger);
 
-  /// out[j] = sum over i of table[rows[i] * stride + j] * weights[i], added in order of i in
-  /// float32, each product rounded first; `weights` may be null for ones. `dim` <= `stride`.
-  /// The first `n_readable` >= `n` entries of `rows` are rows that will be asked for next.
+  /// out[j] = sum over i of rows[i][j] * weights[i], added in order of i in float32, each product
+  /// rounded first; `weights` may be null for ones. `rows` are the addresses of rows of at least
+  /// `dim` elements; the first `n_readable` >= `n` of them are rows that will be asked for next.
+  using Gather = void (*)(const void* const* rows, const float* weights, std::size_t n,
+                          std::size_t n_readable, std::size_t dim, float* out);
+  Gather gather_f32, gather_f16, gather_i8;
+
+  /// The same where row i begins at table + rows[i] * stride. `dim` <= `stride`.
   void (*sum_f32)(const float* table, std::size_t stride, const std::uint32_t* rows,
                   const float* weights, std::size_t n, std::size_t n_readable, std::size_t dim,
                   float* out);
-  void (*sum_f16)(const std::uint16_t* table, std::size_t stride, const std::uint32_t* rows,
-                  const float* weights, std::size_t n, std::size_t n_readable, std::size_t dim,
-                  float* out);
-  void (*sum_i8)(const std::int8_t* table, std::size_t stride, const std::uint32_t* rows,
-                 const float* weights, std::size_t n, std::size_t n_readable, std::size_t dim,
-                 float* out);
 
   /// The same of rows that are decoded on the way: a column is rounded once more after its product
   /// with the weight, so the sum has the bits of the decoded table's. `dim` <= 32 * n_groups.
