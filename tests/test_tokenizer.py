@@ -27,7 +27,10 @@ def word_level(tokenizer_json: str) -> str:
     vocabulary = json.loads(tokenizer_json)["model"]["vocab"]
     return changed(
         tokenizer_json,
-        pre_tokenizer={"type": "Whitespace"},
+        pre_tokenizer={
+            "type": "Sequence",
+            "pretokenizers": [{"type": "UnicodeScripts"}, {"type": "Whitespace"}],
+        },
         model={"type": "WordLevel", "vocab": vocabulary, "unk_token": "[UNK]"},
     )
 
@@ -87,11 +90,11 @@ def test_a_text_that_is_too_long_keeps_the_end_that_the_file_names(
         assert ids.tolist() == everything[-max_length:]
 
 
-def test_other_families_go_through_hugging_face(tiny_tokenizer_json: str) -> None:
+def test_what_the_engine_cannot_do_goes_through_hugging_face(tiny_tokenizer_json: str) -> None:
     pytest.importorskip("tokenizers", reason="other families need tokenizers (extra hf)")
     tokenizer = Tokenizer(word_level(tiny_tokenizer_json))
     assert not tokenizer.is_native
-    assert tokenizer.fallback_reason == "the model is WordLevel, not WordPiece"
+    assert tokenizer.fallback_reason == "the engine has no pre-tokenizer UnicodeScripts"
     assert tokenizer.encode("The cat plays").tokens == ["the", "cat", "[UNK]"]
     assert tokenizer.normalize("Été") == "ete"
     assert tokenizer.encode("cat\ud800 dog").tokens == ["cat", "dog"]

@@ -1,15 +1,11 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
-#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
-#include <nanobind/stl/tuple.h>
-#include <nanobind/stl/vector.h>
 
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -22,29 +18,10 @@ using namespace nb::literals;
 
 namespace {
 
-using Ids = nb::ndarray<const std::uint32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using AddedTokenTuple = std::tuple<std::string, std::uint32_t, bool, bool, bool, bool>;
-
-void make_tokenizer(vecsmith::Tokenizer* self, std::vector<std::string> tokens, const Ids& ids,
-                    std::uint32_t unk_id, std::string continuing_subword_prefix,
-                    std::size_t max_input_chars_per_word, bool clean_text,
-                    bool handle_chinese_chars, bool strip_accents, bool lowercase,
-                    const std::vector<AddedTokenTuple>& added_tokens,
+void make_tokenizer(vecsmith::Tokenizer* self, const vecsmith::TokenizerSettings& settings,
                     const std::string& cpu_level) {
-  vecsmith::TokenizerSettings s;
-  s.normalizer = {
-      vecsmith::normalizers::Bert{clean_text, handle_chinese_chars, strip_accents, lowercase}};
-  s.splitter = {vecsmith::splitters::Bert{}};
-  s.model = vecsmith::WordPieceSettings{std::move(tokens),
-                                        {ids.data(), ids.data() + ids.size()},
-                                        unk_id,
-                                        std::move(continuing_subword_prefix),
-                                        max_input_chars_per_word};
-  for (const auto& [content, id, single_word, lstrip, rstrip, normalized] : added_tokens) {
-    s.added_tokens.push_back({content, id, single_word, lstrip, rstrip, normalized});
-  }
   const nb::gil_scoped_release unlocked;
-  new (self) vecsmith::Tokenizer(s, vecsmith::cpu_level_of(cpu_level));
+  new (self) vecsmith::Tokenizer(settings, vecsmith::cpu_level_of(cpu_level));
 }
 
 template <typename T>
@@ -80,10 +57,7 @@ nb::str normalize(const vecsmith::Tokenizer& self, nb::str text) {
 
 void bind_tokenizer(nb::module_& m) {
   nb::class_<vecsmith::Tokenizer>(m, "Tokenizer", "Text -> token ids.")
-      .def("__init__", &make_tokenizer, "tokens"_a, "ids"_a.noconvert(), "unk_id"_a,
-           "continuing_subword_prefix"_a, "max_input_chars_per_word"_a, "clean_text"_a,
-           "handle_chinese_chars"_a, "strip_accents"_a, "lowercase"_a, "added_tokens"_a,
-           "cpu_level"_a = "")
+      .def("__init__", &make_tokenizer, "settings"_a, "cpu_level"_a = "")
       .def("encode", &tokenize, "texts"_a, "max_length"_a.none(), "keep_end"_a, "n_threads"_a,
            "Ids of all texts in one array, and n + 1 offsets into it.")
       .def("normalize", &normalize, "text"_a, "Normalised form of a text.")

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -20,8 +22,24 @@ from vecsmith import _core
 from vecsmith._extras import require
 from vecsmith.errors import FormatError
 from vecsmith.formats import TokenizerSettings, read_tokenizer
+from vecsmith.formats.tokenizer_json import (
+    AddedToken,
+    BpeModel,
+    Model,
+    NativeSettings,
+    UnigramModel,
+    WordLevelModel,
+    WordPieceModel,
+    read_tokens,
+)
 
 _MOST_THREADS = 4096  # more than any machine has, and what the engine can count
+_MODELS: dict[type[Model], str] = {
+    BpeModel: "bpe",
+    UnigramModel: "unigram",
+    WordLevelModel: "word_level",
+    WordPieceModel: "wordpiece",
+}
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -84,8 +102,10 @@ class Tokenizer:
             MissingExtraError: If it needs the `tokenizers` package and that is not installed.
         """
         self._json = tokenizer_json
-        self._settings = read_tokenizer(tokenizer_json)
-        self._native = _native_tokenizer(self._settings)
+        settings = read_tokenizer(tokenizer_json)
+        self._native, self._fallback_reason = _native_tokenizer(settings)
+        # the vocabulary is the engine's now
+        self._settings = replace(settings, native=None)
         self._fallback: Any = None if self._native else _hugging_face_tokenizer(tokenizer_json)
 
     def encode(self, text: str, add_special_tokens: bool = False) -> Encoding:
@@ -152,7 +172,7 @@ class Tokenizer:
     @property
     def fallback_reason(self) -> str | None:
         """Why the engine does not do the work, or None where it does."""
-        return self._settings.fallback_reason
+        return self._fallback_reason
 
     @property
     def family(self) -> Literal["wordpiece", "unigram", "bpe", "wordlevel"]:
@@ -189,12 +209,7 @@ class Tokenizer:
 
     @cached_property
     def _tokens(self) -> dict[int, str]:
-        settings = self._settings.wordpiece
-        if settings is None:
-            vocabulary = self._fallback.get_vocab(with_added_tokens=True)
-            return {token_id: token for token, token_id in vocabulary.items()}
-        tokens = dict(zip(settings.ids.tolist(), settings.tokens, strict=True))
-        return tokens | {token.id: token.content for token in settings.added_tokens}
+        return read_tokens(self._json)
 
     def _encode_with_hugging_face(
         self, texts: list[str], max_length: int | None
@@ -203,12 +218,8 @@ class Tokenizer:
             if not isinstance(text, str):
                 raise TypeError(f"text {i} is of type {type(text).__name__}, expected str")
         readable = [_readable(text) for text in texts]
-        try:
+        with _its_errors("that takes any text"):
             encodings = self._fallback.encode_batch_fast(readable, add_special_tokens=False)
-        except Exception as error:  # the package raises nothing narrower
-            raise FormatError(
-                f"tokenizer.json: {error}, expected one that takes any text"
-            ) from error
         # Cut here and not by the tokenizer, whose settings every thread would share.
         lists = [_cut(encoding.ids, max_length, self.keeps_end) for encoding in encodings]
         offsets = np.zeros(len(lists) + 1, dtype=np.int64)
@@ -217,39 +228,71 @@ class Tokenizer:
         return ids, offsets
 
 
-def _native_tokenizer(settings: TokenizerSettings) -> _core.Tokenizer | None:
-    wordpiece = settings.wordpiece
-    if wordpiece is None or wordpiece.unk_id is None:
-        return None
-    return _core.Tokenizer(
-        tokens=wordpiece.tokens,
-        ids=wordpiece.ids,
-        unk_id=wordpiece.unk_id,
-        continuing_subword_prefix=wordpiece.continuing_subword_prefix,
-        max_input_chars_per_word=wordpiece.max_input_chars_per_word,
-        clean_text=wordpiece.clean_text,
-        handle_chinese_chars=wordpiece.handle_chinese_chars,
-        strip_accents=wordpiece.strip_accents,
-        lowercase=wordpiece.lowercase,
-        added_tokens=[
-            (t.content, t.id, t.single_word, t.lstrip, t.rstrip, t.normalized)
-            for t in wordpiece.added_tokens
-        ],
-        cpu_level=cpu_level(),
-    )
+def _native_tokenizer(settings: TokenizerSettings) -> tuple[_core.Tokenizer | None, str | None]:
+    """The engine's tokenizer, or why it has none."""
+    if settings.native is None:
+        return None, settings.fallback_reason
+    level = cpu_level()
+    try:
+        native = _core.Tokenizer(_native_settings(settings.native), level)
+    except ValueError as error:
+        return None, str(error)
+    reason = _added_reason(native, settings.native.added_tokens)
+    return (native, None) if reason is None else (None, reason)
+
+
+def _native_settings(settings: NativeSettings) -> _core.TokenizerSettings:
+    native = _core.TokenizerSettings()
+    for part, steps in (("normalize", settings.normalizer), ("split", settings.splitter)):
+        for step in steps:
+            getattr(native, f"{part}_{step.kind}")(**step.options)
+    model = settings.model
+    arguments = {field.name: getattr(model, field.name) for field in fields(model)}
+    getattr(native, f"model_{_MODELS[type(model)]}")(**arguments)
+    for token in settings.added_tokens:
+        native.add_token(
+            content=token.content,
+            id=token.id,
+            single_word=token.single_word,
+            lstrip=token.lstrip,
+            rstrip=token.rstrip,
+            normalized=token.normalized,
+        )
+    return native
+
+
+def _added_reason(native: _core.Tokenizer, added: Iterable[AddedToken]) -> str | None:
+    """Why the added tokens that are searched in normalised text need Hugging Face, or None."""
+    seen: dict[str, str] = {}
+    for token in added:
+        if not token.normalized:
+            continue
+        content = native.normalize(token.content)
+        if not content:  # it is found between all characters
+            return f"added token {token.content!r:.60} normalises to nothing"
+        if seen.setdefault(content, token.content) != token.content:  # any of the two is found
+            return f"added tokens {seen[content]!r:.60} and {token.content!r:.60} normalise alike"
+    return None
 
 
 def _hugging_face_tokenizer(tokenizer_json: str) -> Any:
     tokenizers = require("tokenizers", extra="hf", purpose="read this model's tokenizer")
-    try:
+    with _its_errors(f"that tokenizers {tokenizers.__version__} reads"):
         tokenizer = tokenizers.Tokenizer.from_str(tokenizer_json)
-    except Exception as error:  # the package raises nothing narrower
-        raise FormatError(
-            f"tokenizer.json: {error}, expected one that tokenizers {tokenizers.__version__} reads"
-        ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+@contextmanager
+def _its_errors(expected: str) -> Iterator[None]:
+    """Names what the package raises: plain exceptions, and panics that are none."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        raise FormatError(f"tokenizer.json: {error}, expected one {expected}") from error
 
 
 def _cut(ids: list[int], max_length: int | None, keeps_end: bool) -> list[int]:

@@ -61,7 +61,7 @@ def test_a_tokenizer_that_is_not_native_is_said_and_why(
     run: Run, tmp_path: Path, tiny_checkpoint: Checkpoint
 ) -> None:
     tokenizer = json.loads(tiny_checkpoint.tokenizer_json)
-    tokenizer["pre_tokenizer"] = {"type": "Whitespace"}
+    tokenizer["pre_tokenizer"] = {"type": "UnicodeScripts"}
     checkpoint = replace(tiny_checkpoint, tokenizer_json=json.dumps(tokenizer))
     write_checkpoint(tmp_path / "model", checkpoint)
     facts = json.loads(run("info", "model", "--json").stdout)

@@ -17,6 +17,7 @@ import pytest
 
 from vecsmith import _core
 from vecsmith.formats import Checkpoint, read_tokenizer
+from vecsmith.formats.tokenizer_json import WordPieceModel
 
 ROOT = Path(__file__).resolve().parents[2]
 DIM = 16
@@ -26,6 +27,7 @@ NAMES = [
     "Pooler",
     "Table",
     "Tokenizer",
+    "TokenizerSettings",
     "TouchedRows",
     "adam_rows",
     "cpu_level",
@@ -43,21 +45,23 @@ def tokenizer(tiny_tokenizer_json: str) -> _core.Tokenizer:
 
 
 def make_tokenizer(tokenizer_json: str, **changes: Any) -> _core.Tokenizer:
-    wordpiece = read_tokenizer(tokenizer_json).wordpiece
-    assert wordpiece is not None
-    settings: dict[str, Any] = {
-        "tokens": wordpiece.tokens,
-        "ids": wordpiece.ids,
-        "unk_id": wordpiece.unk_id,
+    native = read_tokenizer(tokenizer_json).native
+    assert native is not None
+    assert isinstance(native.model, WordPieceModel)
+    model: dict[str, Any] = {
+        "tokens": native.model.tokens,
+        "ids": native.model.ids,
+        "unk_id": native.model.unk_id,
         "continuing_subword_prefix": "##",
         "max_input_chars_per_word": 100,
-        "clean_text": True,
-        "handle_chinese_chars": True,
-        "strip_accents": True,
-        "lowercase": True,
-        "added_tokens": [],
     }
-    return _core.Tokenizer(**{**settings, **changes})
+    settings = _core.TokenizerSettings()
+    settings.normalize_bert(
+        clean_text=True, handle_chinese_chars=True, strip_accents=True, lowercase=True
+    )
+    settings.split_bert()
+    settings.model_wordpiece(**{**model, **changes})
+    return _core.Tokenizer(settings)
 
 
 def pooler_of(rows: Any, weights: Any, mapping: Any) -> _core.Pooler:

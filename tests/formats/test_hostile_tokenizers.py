@@ -15,14 +15,14 @@ def test_very_long_added_tokens_are_left_to_hugging_face() -> None:
     root = word_piece()
     root["added_tokens"] = [added(len(TOKENS), "a" * 600, special=True)]
     settings = read_tokenizer(json.dumps(root))
-    assert settings.wordpiece is None
+    assert settings.native is None
     assert "longer than 256 bytes" in (settings.fallback_reason or "")
 
 
 def test_endless_words_of_endless_pieces_are_refused() -> None:
     root = word_piece()
     root["model"]["max_input_chars_per_word"] = 10**9
-    assert read_tokenizer(json.dumps(root)).wordpiece is not None
+    assert read_tokenizer(json.dumps(root)).native is not None
     root["model"]["vocab"]["a" * 2000] = len(root["model"]["vocab"])
     with pytest.raises(FormatError, match="max_input_chars_per_word"):
         read_tokenizer(json.dumps(root))

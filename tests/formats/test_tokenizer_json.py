@@ -22,8 +22,16 @@ HOSTILE_TEXTS = (
 )
 
 
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+
+
 def read(root: dict[str, Any]) -> Any:
     return read_tokenizer(json.dumps(root))
+
+
+def bpe(**changes: Any) -> dict[str, Any]:
+    vocabulary = {"a": 0, "b": 1, "ab": 2}
+    return {"type": "BPE", "vocab": vocabulary, "merges": [["a", "b"]], **changes}
 
 
 def variants() -> dict[str, dict[str, Any]]:
@@ -121,13 +129,27 @@ def test_native_tokenizers_give_the_ids_of_hugging_face(name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"normalizer": {"type": "NFC"}}, "normalizer NFC is not BertNormalizer"),
-        ({"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}] * 2}}, "Sequence"),
-        ({"pre_tokenizer": {"type": "Whitespace"}}, "pre-tokenizer Whitespace"),
-        ({"pre_tokenizer": None}, "no pre-tokenizer"),
-        ({"added_tokens": [added(21, "\u0301")]}, "may normalise to nothing"),
-        ({"added_tokens": [added(21, "\u0001")]}, "may normalise to nothing"),
-        ({"added_tokens": [added(21, "x"), added(22, "X")]}, "normalise alike"),
+        ({"normalizer": {"type": "ByteLevel"}}, "the engine has no normalizer ByteLevel"),
+        (
+            {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Later"}]}},
+            "the engine has no normalizer Later",
+        ),
+        ({"pre_tokenizer": {"type": "UnicodeScripts"}}, "has no pre-tokenizer UnicodeScripts"),
+        (
+            {
+                "pre_tokenizer": {
+                    "type": "Sequence",
+                    "pretokenizers": [BYTES, {"type": "Whitespace"}],
+                }
+            },
+            "ByteLevel comes before others",
+        ),
+        ({"pre_tokenizer": BYTES}, "ByteLevel comes before a model that is wordpiece, not BPE"),
+        ({"model": bpe(dropout=0.1)}, "leaves merges out at random (dropout 0.1)"),
+        ({"model": bpe(end_of_word_suffix="</w>")}, "has the end_of_word_suffix '</w>'"),
+        ({"model": bpe(unk_token="?")}, "the unknown token '?' is not in the model's vocabulary"),
+        ({"model": bpe(byte_fallback=True), "pre_tokenizer": BYTES}, "model with byte_fallback"),
+        ({"model": {**unigram()["model"], "unk_id": None}}, "the model has no unknown token"),
         (
             {"added_tokens": [added(21, "x"), added(21, "x", single_word=True)]},
             "is there twice and differs",
@@ -135,9 +157,25 @@ def test_native_tokenizers_give_the_ids_of_hugging_face(name: str) -> None:
     ],
 )
 def test_what_the_engine_cannot_do_exactly_says_why(change: dict[str, Any], reason: str) -> None:
-    settings = read(word_piece(**change))
-    assert settings.wordpiece is None
+    settings = read(word_piece(**{"added_tokens": [], **change}))
+    assert settings.native is None
     assert reason in str(settings.fallback_reason)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "reason"),
+    [
+        ([added(21, "\u0301")], "normalises to nothing"),
+        ([added(21, "\u0001")], "normalises to nothing"),
+        ([added(21, "x"), added(22, "X")], "'x' and 'X' normalise alike"),
+    ],
+)
+def test_added_tokens_that_normalise_badly_are_left_to_hugging_face(
+    tokens: list[dict[str, Any]], reason: str
+) -> None:
+    pytest.importorskip("tokenizers")
+    tokenizer = Tokenizer(json.dumps(word_piece(added_tokens=tokens)))
+    assert reason in str(tokenizer.fallback_reason)
 
 
 def test_an_added_token_beyond_a_gap_is_left_to_hugging_face() -> None:
@@ -165,8 +203,7 @@ def test_other_families_are_named_and_have_their_unknown_token() -> None:
         reference = tokenizers.Tokenizer.from_str(json.dumps(root))
         vocabulary = reference.get_vocab(with_added_tokens=True)
         assert settings.family == family
-        assert settings.wordpiece is None
-        assert "not WordPiece" in str(settings.fallback_reason)
+        assert settings.native is not None
         assert settings.unk_token == "<unk>"
         assert settings.unk_id == reference.token_to_id("<unk>")
         assert settings.n_ids == 1 + max(vocabulary.values())
@@ -262,8 +299,8 @@ def test_whole_surrogate_pairs_are_text() -> None:
     text = json.dumps(word_piece(tokens=["[PAD]", "[UNK]", "\U0001f600"]))
     assert "\\ud83d" in text
     settings = read_tokenizer(text)
-    assert settings.wordpiece is not None
-    assert settings.wordpiece.tokens[2] == "\U0001f600"
+    assert settings.native is not None
+    assert settings.native.model.tokens[2] == "\U0001f600"
 
 
 def test_a_stored_tokenizer_gives_the_same_ids_without_special_tokens() -> None:
@@ -293,10 +330,10 @@ def test_a_stored_tokenizer_gives_the_same_ids_without_special_tokens() -> None:
 
 def test_settings_hold_the_vocabulary_in_the_order_of_the_file() -> None:
     settings = read(word_piece())
-    assert settings.wordpiece is not None
-    assert settings.wordpiece.tokens == list(TOKENS)
-    assert settings.wordpiece.ids.dtype == np.uint32
-    assert settings.wordpiece.ids.tolist() == list(range(len(TOKENS)))
+    assert settings.native is not None
+    assert settings.native.model.tokens == list(TOKENS)
+    assert settings.native.model.ids.dtype == np.uint32
+    assert settings.native.model.ids.tolist() == list(range(len(TOKENS)))
 
 
 def test_the_real_teacher_is_native(minilm_tokenizer_json: str) -> None:

@@ -11,6 +11,7 @@ from tests.formats.builders import vectors_by_hand
 from vecsmith import StaticModel
 from vecsmith.errors import FormatError
 from vecsmith.formats import open_checkpoint, read_tokenizer, write_checkpoint
+from vecsmith.formats.tokenizer_json import WordPieceModel
 from vecsmith.formats.word2vec import read_word2vec
 
 ROWS: dict[str, list[float]] = {
@@ -88,8 +89,10 @@ def test_words_may_hold_anything_but_the_end_of_a_line(tmp_path: Path) -> None:
     ]
     path = tmp_path / "odd.vec"
     path.write_text("".join(f"{word} 1 2\n" for word in ["first", *words]), encoding="utf-8")
-    settings = read_tokenizer(open_checkpoint(path).tokenizer_json).wordpiece
-    assert settings is not None
+    native = read_tokenizer(open_checkpoint(path).tokenizer_json).native
+    assert native is not None
+    settings = native.model
+    assert isinstance(settings, WordPieceModel)
     assert settings.tokens == ["first", *words, "[UNK]"]
     assert not any(w.startswith(settings.continuing_subword_prefix) for w in settings.tokens)
     assert settings.max_input_chars_per_word == 300
@@ -111,11 +114,12 @@ def test_case_accents_and_chinese_words_are_as_the_vocabulary_has_them(
     path = tmp_path / "table.txt"
     path.write_text("".join(f"{word} 1 2\n" for word in words.split()), encoding="utf-8")
     checkpoint = open_checkpoint(path)
-    settings = read_tokenizer(checkpoint.tokenizer_json).wordpiece
-    assert settings is not None
-    assert settings.lowercase == lowercase
-    assert settings.strip_accents == strip_accents
-    assert settings.handle_chinese_chars == chinese
+    native = read_tokenizer(checkpoint.tokenizer_json).native
+    assert native is not None
+    options = native.normalizer[0].options
+    assert options["lowercase"] == lowercase
+    assert options["strip_accents"] == strip_accents
+    assert options["handle_chinese_chars"] == chinese
     model = StaticModel(checkpoint)
     for i, word in enumerate(words.split()):
         assert model.tokenize(word) == [i]

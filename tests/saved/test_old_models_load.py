@@ -25,7 +25,7 @@ def test_every_version_left_its_models() -> None:
 def test_an_old_model_gives_its_old_vectors(folder: Path) -> None:
     expected = json.loads((folder.parent / "expected.json").read_text(encoding="utf-8"))
     checkpoint = open_checkpoint(folder)
-    if read_tokenizer(checkpoint.tokenizer_json).wordpiece is None:
+    if read_tokenizer(checkpoint.tokenizer_json).native is None:
         pytest.importorskip("tokenizers")
     vectors = StaticModel(checkpoint).encode(expected["texts"])
     np.testing.assert_allclose(vectors, expected["vectors"][folder.name], atol=1e-5)

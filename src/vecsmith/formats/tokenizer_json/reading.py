@@ -1,0 +1,160 @@
+"""`tokenizer.json` text -> what it says, and settings of the engine.
+
+One rule: the engine gets settings only where it gives the ids of Hugging Face `tokenizers` one
+for one; for everything else the settings say why that package has to do the work. Behaviour was
+checked against tokenizers 0.23.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from vecsmith.errors import FormatError
+from vecsmith.formats.json_fields import object_of, parse_object
+from vecsmith.formats.tokenizer_json.added_tokens import added_tokens_of
+from vecsmith.formats.tokenizer_json.models import (
+    family_of,
+    native_model,
+    unknown_of,
+    vocabulary_of,
+)
+from vecsmith.formats.tokenizer_json.normalizers import normalizer_of
+from vecsmith.formats.tokenizer_json.settings import (
+    AddedToken,
+    Family,
+    NativeSettings,
+    NotNative,
+    TokenizerSettings,
+)
+from vecsmith.formats.tokenizer_json.splitters import splitter_of
+from vecsmith.formats.tokenizer_json.storing import read_truncation
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    text: str
+    source: str = field(compare=False)
+
+
+def read_tokenizer(tokenizer_json: str, *, source: str = "tokenizer.json") -> TokenizerSettings:
+    """Settings held by the text of a `tokenizer.json`.
+
+    The post-processor, the padding and the decoder are ignored: texts are always encoded without
+    special tokens.
+
+    Args:
+        tokenizer_json: Text of the file.
+        source: Name of the file in errors.
+
+    Raises:
+        FormatError: If the text is not a tokenizer; the message names the field.
+    """
+    return _read(_Text(tokenizer_json, source))
+
+
+# Opening a model asks twice: whether the tokenizer fits the table, and what its engine needs.
+@lru_cache(maxsize=1)
+def _read(file: _Text) -> TokenizerSettings:
+    source = file.source
+    root = parse_object(file.text, source=source)
+    version = root.get("version", "1.0")
+    if version != "1.0":
+        raise FormatError(f"{source}: version {version!r}, expected '1.0'")
+    model = object_of(root, "model", source=source)
+    where = f"{source}: model"
+    family = family_of(model, where=where)
+    vocabulary = vocabulary_of(model, family, where=where)
+    added, added_reason = added_tokens_of(root, vocabulary, source=source)
+    unk_token, unk_id = unknown_of(model, family, vocabulary, added, where=where)
+    direction, max_length = read_truncation(root, source=source)
+    native, reason = _native(root, family, vocabulary, added, source=source)
+    reason = reason or added_reason
+    n_ids = 1 + max((*vocabulary.values(), *(token.id for token in added)), default=-1)
+    return TokenizerSettings(
+        family=family,
+        n_ids=n_ids,
+        n_tokens=len(vocabulary) + sum(token.content not in vocabulary for token in added),
+        unk_id=unk_id,
+        unk_token=unk_token,
+        native=native if reason is None else None,
+        fallback_reason=reason,
+        truncation_direction=direction,
+        truncation_max_length=max_length,
+    )
+
+
+def read_tokens(tokenizer_json: str, *, source: str = "tokenizer.json") -> dict[int, str]:
+    """Text of each token id, added tokens included.
+
+    Raises:
+        FormatError: If the text is not a tokenizer.
+    """
+    root = parse_object(tokenizer_json, source=source)
+    vocabulary = read_model_tokens(root, source=source)
+    tokens = {token_id: token for token, token_id in vocabulary.items()}
+    return tokens | {token.id: token.content for token in read_added_tokens(root, source=source)}
+
+
+def read_model_tokens(root: Mapping[str, Any], *, source: str = "tokenizer.json") -> dict[str, int]:
+    """Id of every token of the model in a parsed `tokenizer.json`, those only added left out.
+
+    Raises:
+        FormatError: If it is not a tokenizer.
+    """
+    model = object_of(root, "model", source=source)
+    where = f"{source}: model"
+    return vocabulary_of(model, family_of(model, where=where), where=where)
+
+
+def read_added_tokens(
+    root: Mapping[str, Any], *, source: str = "tokenizer.json"
+) -> list[AddedToken]:
+    """Added tokens of a parsed `tokenizer.json`, with the ids that Hugging Face gives them.
+
+    Raises:
+        FormatError: If it is not a tokenizer.
+    """
+    return added_tokens_of(root, read_model_tokens(root, source=source), source=source)[0]
+
+
+def _native(
+    root: Mapping[str, Any],
+    family: Family,
+    vocabulary: dict[str, int],
+    added: list[AddedToken],
+    *,
+    source: str,
+) -> tuple[NativeSettings | None, str | None]:
+    """What the engine needs, or why it cannot do the work."""
+    reasons: list[str] = []
+    # all parts are read, so that a wrong field is refused whatever else the engine cannot do
+    normalizer = _known(lambda: normalizer_of(root, source=source), reasons)
+    splitter = _known(lambda: splitter_of(root, source=source), reasons)
+    byte_level = splitter is not None and any(step.kind == "byte_level" for step in splitter)
+    block, where = object_of(root, "model", source=source), f"{source}: model"
+    model = _known(
+        lambda: native_model(block, family, vocabulary, byte_level=byte_level, where=where),
+        reasons,
+    )
+    if normalizer is None or splitter is None or model is None:
+        return None, reasons[0]
+    return (
+        NativeSettings(
+            normalizer=normalizer, splitter=splitter, model=model, added_tokens=tuple(added)
+        ),
+        None,
+    )
+
+
+def _known(read: Callable[[], T], reasons: list[str]) -> T | None:
+    """What `read` gives, or None and one reason more."""
+    try:
+        return read()
+    except NotNative as reason:
+        reasons.append(str(reason))
+        return None
