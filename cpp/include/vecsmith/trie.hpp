@@ -46,6 +46,29 @@ class Trie {
     return {static_cast<std::size_t>(after - text), values_[longest]};
   }
 
+  /// Calls `found(length, value)` for each key that `text` begins with, the shortest first.
+  template <typename Found>
+  void for_each_prefix(const char* text, const char* end, Found&& found) const {
+    const Node* const nodes = nodes_.data();
+    std::uint32_t node = 0;
+    std::uint32_t base = nodes[0].base;
+    for (const char* p = text; p != end; ++p) {
+      const std::uint32_t next = base + static_cast<unsigned char>(*p);
+      if (nodes[next].parent != node) return;
+      node = next;
+      base = nodes[node].base & ~kHasValue;
+      if ((nodes[node].base & kHasValue) != 0) {
+        found(static_cast<std::size_t>(p + 1 - text), values_[node]);
+      }
+    }
+  }
+
+  /// Value of `key`, or kNone.
+  std::uint32_t find(std::string_view key) const {
+    const Match match = longest_prefix(key.data(), key.data() + key.size());
+    return match.length == key.size() ? match.value : kNone;
+  }
+
  private:
   // Eight bytes: what a walk touches must fit the caches. Values are read once, at its end.
   static constexpr std::uint32_t kHasValue = 0x80000000U;

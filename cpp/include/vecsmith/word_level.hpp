@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "vecsmith/ids.hpp"
+#include "vecsmith/trie.hpp"
 
 namespace vecsmith {
 
@@ -22,14 +23,16 @@ class WordLevel {
   /// Throws std::invalid_argument when `tokens` and `ids` differ in length.
   explicit WordLevel(const WordLevelSettings& settings);
 
-  /// Appends the id of one word, or of the unknown one.
+  /// Appends the id of one word, or of the unknown one; nothing for an empty word.
   void append(std::string_view word, IdBuffer& ids) const;
 
   /// Largest id this model emits.
   std::uint32_t max_id() const { return max_id_; }
 
  private:
-  std::uint32_t max_id_ = 0;
+  Trie trie_;  // token -> id
+  std::uint32_t unk_id_;
+  std::uint32_t max_id_;
 };
 
 }  // namespace vecsmith
