@@ -10,6 +10,7 @@ import pytest
 from vecsmith._texts import (
     PromptedTexts,
     Utf8Texts,
+    ViewTexts,
     check_strings,
     chunks_of,
     count_of,
@@ -116,10 +117,56 @@ def test_arrow_arrays_of_every_string_type_come_out_as_they_went_in() -> None:
 
 def test_arrow_memory_is_looked_at_where_it_is() -> None:
     pa = arrow()
-    array = pa.array(TEXTS, pa.large_string())
+    for kind in (pa.string(), pa.large_string()):
+        array = pa.array(TEXTS, kind)
+        (chunk,) = chunks_of(array, 100)
+        assert isinstance(chunk, Utf8Texts)
+        assert chunk.bytes.ctypes.data == array.buffers()[2].address
+        assert chunk.offsets.ctypes.data == array.buffers()[1].address
+    array = pa.array([*TEXTS, "longer than a view"], pa.string_view())
     (chunk,) = chunks_of(array, 100)
-    assert isinstance(chunk, Utf8Texts)
-    assert chunk.bytes.ctypes.data == array.buffers()[2].address
+    assert isinstance(chunk, ViewTexts)
+    assert chunk.views.ctypes.data == array.buffers()[1].address
+    assert [b.ctypes.data for b in chunk.buffers] == [array.buffers()[2].address]
+
+
+def test_no_arrow_type_but_a_dictionary_takes_new_memory() -> None:
+    pa = arrow()
+    texts = [f"text number {i} of many" for i in range(5000)]
+    arrays = [pa.array(texts, kind) for kind in (pa.string(), pa.large_string(), pa.string_view())]
+    coded = pa.array(texts).dictionary_encode()
+    before = pa.total_allocated_bytes()
+    for array in arrays:
+        held = list(chunks_of(array, 100))
+        assert pa.total_allocated_bytes() == before
+        assert len(held) == 50
+    # of a dictionary one chunk at a time
+    for _ in chunks_of(coded, 100):
+        assert pa.total_allocated_bytes() - before < 100_000
+
+
+def test_offsets_and_views_begin_where_a_slice_does() -> None:
+    pa = arrow()
+    texts = [f"{i} is a text of some length" if i % 2 else str(i) for i in range(50)]
+    for kind in (pa.string(), pa.large_string(), pa.string_view()):
+        for begin, size in ((0, 50), (1, 49), (17, 3), (49, 1), (50, 0)):
+            array = pa.array(texts, kind).slice(begin, size)
+            assert strings(array, 7) == texts[begin : begin + size]
+
+
+def test_series_of_polars_and_pandas_are_looked_at_as_arrow() -> None:
+    arrow()
+    texts = [*TEXTS, "a text that is longer than a view"]
+    polars = pytest.importorskip("polars", reason="its series need polars")
+    assert all(isinstance(c, ViewTexts) for c in chunks_of(polars.Series(texts), 3))
+    assert strings(polars.Series(texts)) == texts
+    pandas = pytest.importorskip("pandas", reason="its series need pandas")
+    for dtype in ("string[pyarrow]", object):
+        series = pandas.Series(texts, dtype=dtype)
+        assert strings(series) == texts
+        assert strings(series[3:]) == texts[3:]
+    column = pandas.Series(texts, dtype="string[pyarrow]")
+    assert all(isinstance(c, Utf8Texts | ViewTexts) for c in chunks_of(column, 3))
 
 
 def test_arrow_nulls_are_named_by_their_place() -> None:

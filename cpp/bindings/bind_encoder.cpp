@@ -2,12 +2,15 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "table.hpp"
 #include "texts.hpp"
@@ -18,22 +21,39 @@ using namespace nb::literals;
 
 namespace {
 
-using Ids = nb::ndarray<const std::uint32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Offsets = nb::ndarray<const std::int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Ids = Texts::Array<std::uint32_t>;
+using Offsets = Texts::Array<std::int64_t>;
 using Vectors = nb::ndarray<float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
-vecsmith::Pooling pooling_of(const Vectors& out, std::size_t dim, bool normalize,
-                             std::optional<std::uint32_t> dropped_id, std::size_t table_dim,
-                             std::size_t n_texts) {
-  if (out.shape(0) != n_texts || out.shape(1) != dim || dim == 0 || dim > table_dim) {
-    throw std::invalid_argument("out is [" + std::to_string(out.shape(0)) + ", " +
-                                std::to_string(out.shape(1)) + "], expected [" +
-                                std::to_string(n_texts) + ", " + std::to_string(dim) +
-                                "] of at most " + std::to_string(table_dim) + " dimensions");
+// What holds for every text of an encoding.
+struct EncodeSettings {
+  EncodeSettings(std::optional<std::size_t> max_length, bool keep_end, std::size_t dim,
+                 bool normalize, std::optional<std::uint32_t> dropped_id)
+      : truncation{max_length.value_or(vecsmith::Truncation::kAll), keep_end},
+        pooling{dim, normalize} {
+    if (dropped_id) pooling.dropped_id = std::int64_t{*dropped_id};
   }
-  vecsmith::Pooling pooling{dim, normalize};
-  if (dropped_id) pooling.dropped_id = std::int64_t{*dropped_id};
-  return pooling;
+
+  std::optional<std::size_t> max_length() const {
+    if (truncation.max_length == vecsmith::Truncation::kAll) return std::nullopt;
+    return truncation.max_length;
+  }
+
+  vecsmith::Truncation truncation;
+  vecsmith::Pooling pooling;
+};
+
+std::string shape_of(std::size_t n, std::size_t dim) {
+  return "[" + std::to_string(n) + ", " + std::to_string(dim) + "]";
+}
+
+void check_out(std::size_t n_rows, std::size_t n_columns, std::size_t n_texts, std::size_t dim,
+               std::size_t table_dim) {
+  if (n_rows != n_texts || n_columns != dim || dim == 0 || dim > table_dim) {
+    throw std::invalid_argument("out is " + shape_of(n_rows, n_columns) + ", expected " +
+                                shape_of(n_texts, dim) + " of at most " +
+                                std::to_string(table_dim) + " dimensions");
+  }
 }
 
 // nanobind keeps the table and the tokenizer alive (keep_alive below).
@@ -42,18 +62,40 @@ class BoundPooler {
   BoundPooler(const BoundTable& table, const std::string& cpu_level)
       : pooler_(table.view(), vecsmith::cpu_level_of(cpu_level)) {}
 
-  void pool(const Ids& ids, const Offsets& offsets, const Vectors& out, std::size_t dim,
-            bool normalize, std::optional<std::uint32_t> dropped_id, std::size_t n_threads) const {
+  void pool(const Ids& ids, const Offsets& offsets, const Vectors& out,
+            const EncodeSettings& settings, std::size_t n_threads) const {
     const std::size_t n_texts = offsets.shape(0) == 0 ? 0 : offsets.shape(0) - 1;
-    const vecsmith::Pooling pooling =
-        pooling_of(out, dim, normalize, dropped_id, pooler_.table().dim, n_texts);
+    check_out(out.shape(0), out.shape(1), n_texts, settings.pooling.dim, pooler_.table().dim);
     const nb::gil_scoped_release unlocked;
-    vecsmith::pool_all(pooler_, {ids.data(), ids.size()}, {offsets.data(), offsets.size()}, pooling,
-                       n_threads, out.data());
+    vecsmith::pool_all(pooler_, {ids.data(), ids.size()}, {offsets.data(), offsets.size()},
+                       settings.pooling, n_threads, out.data());
   }
 
  private:
   vecsmith::Pooler pooler_;
+};
+
+// A float32 array of one vector, looked at without what an array argument costs (0.3 us).
+class OneVector {
+ public:
+  explicit OneVector(nb::handle out) {
+    constexpr int kWanted = PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE | PyBUF_FORMAT;
+    if (PyObject_GetBuffer(out.ptr(), &buffer_, kWanted) != 0) throw nb::python_error();
+    const std::string_view format = buffer_.format == nullptr ? "B" : buffer_.format;
+    if (format == "f") return;
+    const std::string message = "out is of type '" + std::string(format) + "', expected 'f'";
+    PyBuffer_Release(&buffer_);
+    throw nb::type_error(message.c_str());
+  }
+  ~OneVector() { PyBuffer_Release(&buffer_); }
+  OneVector(const OneVector&) = delete;
+  OneVector& operator=(const OneVector&) = delete;
+
+  float* data() const { return static_cast<float*>(buffer_.buf); }
+  std::size_t size() const { return static_cast<std::size_t>(buffer_.len) / sizeof(float); }
+
+ private:
+  Py_buffer buffer_{};
 };
 
 class BoundEncoder {
@@ -63,57 +105,81 @@ class BoundEncoder {
       : encoder_(tokenizer, table.view(), vecsmith::cpu_level_of(cpu_level)),
         dim_(table.view().dim) {}
 
-  void encode(const Texts& texts, const Vectors& out, std::optional<std::size_t> max_length,
-              bool keep_end, std::size_t dim, bool normalize,
-              std::optional<std::uint32_t> dropped_id, std::size_t n_threads) const {
+  void encode(const Texts& texts, const Vectors& out, const EncodeSettings& settings,
+              std::size_t n_threads) const {
     const auto views = texts.views();
-    const vecsmith::Pooling pooling =
-        pooling_of(out, dim, normalize, dropped_id, dim_, views.size());
+    check_out(out.shape(0), out.shape(1), views.size(), settings.pooling.dim, dim_);
     const nb::gil_scoped_release unlocked;
-    encoder_.encode(views, {max_length.value_or(vecsmith::Truncation::kAll), keep_end}, pooling,
-                    n_threads, out.data());
+    encoder_.encode(views, settings.truncation, settings.pooling, n_threads, out.data());
+  }
+
+  void encode_one(nb::handle text, nb::handle out, const EncodeSettings& settings) const {
+    const Texts texts(text);
+    const OneVector vector(out);
+    check_out(1, vector.size(), 1, settings.pooling.dim, dim_);
+    const auto run = [&] {
+      encoder_.encode(texts.views(), settings.truncation, settings.pooling, 1, vector.data());
+    };
+    // To unlock the interpreter and take it back costs as much as a short text.
+    if (texts.views()[0].size() <= kShortText) return run();
+    const nb::gil_scoped_release unlocked;
+    run();
   }
 
  private:
+  static constexpr std::size_t kShortText = 1024;
+
   vecsmith::Encoder encoder_;
   std::size_t dim_;
 };
 
+template <typename Offset>
+void encode_utf8(const BoundEncoder& self, const Texts::Bytes& bytes,
+                 const Texts::Array<Offset>& offsets, const Vectors& out,
+                 const EncodeSettings& settings, std::size_t n_threads) {
+  self.encode(Texts(bytes, offsets), out, settings, n_threads);
+}
+
 }  // namespace
 
 void bind_encoder(nb::module_& m) {
+  nb::class_<EncodeSettings>(m, "EncodeSettings", "What holds for every text of an encoding.")
+      .def(nb::init<std::optional<std::size_t>, bool, std::size_t, bool,
+                    std::optional<std::uint32_t>>(),
+           "max_length"_a.none(), "keep_end"_a, "dim"_a, "normalize"_a, "dropped_id"_a.none())
+      .def_prop_ro("max_length", &EncodeSettings::max_length);
   nb::class_<BoundPooler>(m, "Pooler", "Token ids -> vectors.")
       .def(nb::init<const BoundTable&, const std::string&>(), "table"_a, "cpu_level"_a = "",
            nb::keep_alive<1, 2>())
       .def("pool", &BoundPooler::pool, "ids"_a.noconvert(), "offsets"_a.noconvert(),
-           "out"_a.noconvert(), "dim"_a, "normalize"_a, "dropped_id"_a.none(), "n_threads"_a,
+           "out"_a.noconvert(), "settings"_a, "n_threads"_a,
            "Writes one vector to `out` for each pair of neighbouring offsets into `ids`.");
   nb::class_<BoundEncoder>(m, "Encoder", "Texts -> vectors.")
       .def(nb::init<const vecsmith::Tokenizer&, const BoundTable&, const std::string&>(),
            "tokenizer"_a, "table"_a, "cpu_level"_a = "", nb::keep_alive<1, 2>(),
            nb::keep_alive<1, 3>())
+      .def("encode_one", &BoundEncoder::encode_one, "text"_a, "out"_a, "settings"_a,
+           "Writes the vector of one text to `out`, which has float32 for each dimension.")
       .def(
           "encode",
-          [](const BoundEncoder& self, nb::list texts, std::size_t begin, std::size_t end,
-             const Vectors& out, std::optional<std::size_t> max_length, bool keep_end,
-             std::size_t dim, bool normalize, std::optional<std::uint32_t> dropped_id,
-             std::size_t n_threads) {
-            self.encode(Texts(std::move(texts), begin, end), out, max_length, keep_end, dim,
-                        normalize, dropped_id, n_threads);
+          [](const BoundEncoder& self, const nb::list& texts, std::size_t begin, std::size_t end,
+             const Vectors& out, const EncodeSettings& settings, std::size_t n_threads) {
+            self.encode(Texts(texts, begin, end), out, settings, n_threads);
           },
-          "texts"_a, "begin"_a, "end"_a, "out"_a.noconvert(), "max_length"_a.none(), "keep_end"_a,
-          "dim"_a, "normalize"_a, "dropped_id"_a.none(), "n_threads"_a,
+          "texts"_a, "begin"_a, "end"_a, "out"_a.noconvert(), "settings"_a, "n_threads"_a,
           "Writes the vectors of texts[begin:end] to `out`; the list must be the caller's own.")
+      .def("encode_utf8", &encode_utf8<std::int32_t>, "bytes"_a.noconvert(),
+           "offsets"_a.noconvert(), "out"_a.noconvert(), "settings"_a, "n_threads"_a)
+      .def("encode_utf8", &encode_utf8<std::int64_t>, "bytes"_a.noconvert(),
+           "offsets"_a.noconvert(), "out"_a.noconvert(), "settings"_a, "n_threads"_a,
+           "Writes one vector to `out` for each pair of neighbouring offsets into `bytes`.")
       .def(
-          "encode_utf8",
-          [](const BoundEncoder& self, const Texts::Bytes& bytes, const Texts::Offsets& offsets,
-             const Vectors& out, std::optional<std::size_t> max_length, bool keep_end,
-             std::size_t dim, bool normalize, std::optional<std::uint32_t> dropped_id,
-             std::size_t n_threads) {
-            self.encode(Texts(bytes, offsets), out, max_length, keep_end, dim, normalize,
-                        dropped_id, n_threads);
+          "encode_views",
+          [](const BoundEncoder& self, const Texts::Array<std::uint8_t, 2>& views,
+             const std::vector<Texts::Bytes>& buffers, const Vectors& out,
+             const EncodeSettings& settings, std::size_t n_threads) {
+            self.encode(Texts(views, buffers), out, settings, n_threads);
           },
-          "bytes"_a.noconvert(), "offsets"_a.noconvert(), "out"_a.noconvert(),
-          "max_length"_a.none(), "keep_end"_a, "dim"_a, "normalize"_a, "dropped_id"_a.none(),
-          "n_threads"_a, "Writes one vector to `out` for each pair of neighbouring offsets.");
+          "views"_a.noconvert(), "buffers"_a.noconvert(), "out"_a.noconvert(), "settings"_a,
+          "n_threads"_a, "Writes one vector to `out` for each of Arrow's string views.");
 }

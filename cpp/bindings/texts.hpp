@@ -14,19 +14,31 @@
 /// Made with the interpreter locked; the views stay valid without the lock as long as this lives.
 class Texts {
  public:
-  /// Items [begin, end) of a list of str. The caller must own the list: nobody else may change it.
-  Texts(nanobind::list list, std::size_t begin, std::size_t end);
+  template <typename T, std::size_t kDims = 1>
+  using Array =
+      nanobind::ndarray<const T, nanobind::ndim<kDims>, nanobind::c_contig, nanobind::device::cpu>;
+  using Bytes = Array<std::uint8_t>;
 
-  /// One text for each pair of neighbouring offsets into `bytes`, as Arrow keeps them.
-  using Bytes = nanobind::ndarray<const std::uint8_t, nanobind::ndim<1>, nanobind::c_contig,
-                                  nanobind::device::cpu>;
-  using Offsets = nanobind::ndarray<const std::int64_t, nanobind::ndim<1>, nanobind::c_contig,
-                                    nanobind::device::cpu>;
-  Texts(const Bytes& bytes, const Offsets& offsets);
+  /// One text alone.
+  explicit Texts(nanobind::handle text);
+
+  /// Items [begin, end) of a list of str. The caller must own the list: nobody else may change it.
+  Texts(const nanobind::list& list, std::size_t begin, std::size_t end);
+
+  /// One text for each pair of neighbouring offsets into `bytes`, as Arrow's `string` (32 bits) and
+  /// `large_string` (64) keep them. Throws std::out_of_range where one points nowhere.
+  template <typename Offset>
+  Texts(const Bytes& bytes, const Array<Offset>& offsets);
+
+  /// One text for each 16 bytes of `views` [N, 16], as Arrow's `string_view` keeps them: a short
+  /// text itself, or where in which of the `buffers` it is. Throws std::out_of_range likewise.
+  Texts(const Array<std::uint8_t, 2>& views, const std::vector<Bytes>& buffers);
 
   std::span<const std::string_view> views() const { return views_; }
 
  private:
+  void add(nanobind::handle text, std::size_t place);
+
   std::vector<std::string_view> views_;
   std::vector<nanobind::object> owned_;  // encoded copies of strings that have no UTF-8 form
 };

@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "scratch_pool.hpp"
 #include "vecsmith/parallel.hpp"
 
 namespace vecsmith {
@@ -20,6 +21,21 @@ constexpr std::size_t kTokensPerThread = std::size_t{1} << 12;
 // Texts are tokenised and pooled in groups whose ids stay in the second level cache.
 constexpr std::size_t kGroupTexts = 1024;
 constexpr std::size_t kGroupBytes = std::size_t{1} << 19;
+// Ids of one group that are kept for the next call; a very long text has more.
+constexpr std::size_t kKeptIds = std::size_t{1} << 19;
+
+// Working memory of one thread: what a group of texts becomes on its way.
+struct Group {
+  IdBuffer ids;
+  std::vector<std::size_t> ends;
+  Pooler::Scratch pooling;
+
+  void trim() {
+    if (ids.capacity() <= kKeptIds) return;
+    ids = {};
+    pooling = {};
+  }
+};
 
 std::size_t useful_threads(std::span<const std::string_view> texts, std::size_t n_threads) {
   if (n_threads <= 1 || texts.size() <= 1) return 1;
@@ -34,8 +50,10 @@ std::size_t slice_of(std::size_t n_items, std::size_t n_threads) {
 
 }  // namespace
 
+struct Encoder::Scratches : ScratchPool<Group> {};
+
 Encoder::Encoder(const Tokenizer& tokenizer, const TableView& table, CpuLevel level)
-    : tokenizer_(tokenizer), pooler_(table, level) {
+    : tokenizer_(tokenizer), pooler_(table, level), scratches_(std::make_unique<Scratches>()) {
   if (tokenizer.max_id() >= table.n_tokens) {
     throw std::invalid_argument("the tokenizer gives ids up to " +
                                 std::to_string(tokenizer.max_id()) + " but the table has " +
@@ -43,10 +61,13 @@ Encoder::Encoder(const Tokenizer& tokenizer, const TableView& table, CpuLevel le
   }
 }
 
+Encoder::~Encoder() = default;
+
 void Encoder::encode(std::span<const std::string_view> texts, Truncation truncation,
                      const Pooling& pooling, std::size_t n_threads, float* out) const {
   n_threads = useful_threads(texts, n_threads);
-  const std::size_t slice = n_threads == 1 ? texts.size() : slice_of(texts.size(), n_threads);
+  if (n_threads == 1) return encode_slice(texts, truncation, pooling, out);
+  const std::size_t slice = slice_of(texts.size(), n_threads);
   parallel_for(texts.size(), slice, n_threads, [&](std::size_t begin, std::size_t end) {
     encode_slice(texts.subspan(begin, end - begin), truncation, pooling, out + begin * pooling.dim);
   });
@@ -54,19 +75,18 @@ void Encoder::encode(std::span<const std::string_view> texts, Truncation truncat
 
 void Encoder::encode_slice(std::span<const std::string_view> texts, Truncation truncation,
                            const Pooling& pooling, float* out) const {
-  IdBuffer ids;
-  std::vector<std::size_t> ends;
-  Pooler::Scratch scratch;
+  if (texts.empty()) return;
+  const auto group = scratches_->borrow([] { return std::make_unique<Group>(); });
   for (std::size_t begin = 0; begin < texts.size();) {
     std::size_t end = begin;
     std::size_t n_bytes = 0;
     while (end < texts.size() && end - begin < kGroupTexts && n_bytes < kGroupBytes) {
       n_bytes += texts[end++].size();
     }
-    ids.set_size(0);
-    ends.clear();
-    tokenizer_.encode(texts.subspan(begin, end - begin), truncation, ids, ends);
-    pooler_.pool(ids.slice(0, ids.size()), ends, pooling, scratch, out);
+    group->ids.set_size(0);
+    group->ends.clear();
+    tokenizer_.encode(texts.subspan(begin, end - begin), truncation, group->ids, group->ends);
+    pooler_.pool(group->ids.slice(0, group->ids.size()), group->ends, pooling, group->pooling, out);
     out += (end - begin) * pooling.dim;
     begin = end;
   }

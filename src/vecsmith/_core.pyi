@@ -1,7 +1,7 @@
 """Native engine of vecsmith. Private: import from vecsmith instead."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, overload
 
 import numpy
 from numpy.typing import NDArray
@@ -95,12 +95,20 @@ class Table:
         A table of four bits a column, in groups of 32 with a bfloat16 scale each.
         """
 
+class EncodeSettings:
+    """What holds for every text of an encoding."""
+
+    def __init__(self, max_length: int | None, keep_end: bool, dim: int, normalize: bool, dropped_id: int | None) -> None: ...
+
+    @property
+    def max_length(self) -> int | None: ...
+
 class Pooler:
     """Token ids -> vectors."""
 
     def __init__(self, table: Table, cpu_level: str = '') -> None: ...
 
-    def pool(self, ids: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], dim: int, normalize: bool, dropped_id: int | None, n_threads: int) -> None:
+    def pool(self, ids: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None:
         """
         Writes one vector to `out` for each pair of neighbouring offsets into `ids`.
         """
@@ -110,13 +118,27 @@ class Encoder:
 
     def __init__(self, tokenizer: Tokenizer, table: Table, cpu_level: str = '') -> None: ...
 
-    def encode(self, texts: list, begin: int, end: int, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], max_length: int | None, keep_end: bool, dim: int, normalize: bool, dropped_id: int | None, n_threads: int) -> None:
+    def encode_one(self, text: object, out: object, settings: EncodeSettings) -> None:
+        """
+        Writes the vector of one text to `out`, which has float32 for each dimension.
+        """
+
+    def encode(self, texts: list, begin: int, end: int, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None:
         """
         Writes the vectors of texts[begin:end] to `out`; the list must be the caller's own.
         """
 
-    def encode_utf8(self, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], max_length: int | None, keep_end: bool, dim: int, normalize: bool, dropped_id: int | None, n_threads: int) -> None:
-        """Writes one vector to `out` for each pair of neighbouring offsets."""
+    @overload
+    def encode_utf8(self, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None: ...
+
+    @overload
+    def encode_utf8(self, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None:
+        """
+        Writes one vector to `out` for each pair of neighbouring offsets into `bytes`.
+        """
+
+    def encode_views(self, views: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)], buffers: Sequence[Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None:
+        """Writes one vector to `out` for each of Arrow's string views."""
 
 class MemoryPool:
     """Working memory kept for the next use."""

@@ -80,7 +80,7 @@ def accepts_peer_spellings(
 
     @wraps(method)
     def call(self: S, /, *args: P.args, **keywords: P.kwargs) -> R:
-        if keywords.keys() <= own:
+        if not keywords or keywords.keys() <= own:
             return method(self, *args, **keywords)
         ours: dict[str, Any] = {}
         prompts: dict[str, Any] = {}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import islice, pairwise
 from typing import Any
 
@@ -16,21 +18,57 @@ Texts = Iterable[str]
 
 @dataclass(frozen=True, slots=True)
 class Utf8Texts:
-    """Texts as Arrow keeps them.
+    """Texts one after another, as Arrow keeps strings and large strings.
 
     Attributes:
         bytes: UTF-8 of all texts, uint8, shape [B].
-        offsets: Where each begins and the last ends, int64, shape [N + 1].
+        offsets: Where each begins and the last ends, int32 or int64, shape [N + 1].
     """
 
     bytes: NDArray[np.uint8]
-    offsets: NDArray[np.int64]
+    offsets: NDArray[np.int32] | NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def strings(self) -> list[str]:
+        """The texts."""
+        first, last = int(self.offsets[0]), int(self.offsets[-1])
+        data = self.bytes[first:last].tobytes()  # not the whole of a large array's buffer
+        at = (self.offsets - first).tolist()
+        return [_decoded(data[begin:end]) for begin, end in pairwise(at)]
 
-Chunk = list[Any] | Utf8Texts
+
+@dataclass(frozen=True, slots=True)
+class ViewTexts:
+    """Texts wherever they are, as Arrow keeps string views.
+
+    Attributes:
+        views: What Arrow says of each text, uint8, shape [N, 16]: its length and itself if that is
+            at most 12 bytes, else where it is.
+        buffers: UTF-8 of the longer ones, uint8, shape [B] each.
+    """
+
+    views: NDArray[np.uint8]
+    buffers: list[NDArray[np.uint8]]
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def strings(self) -> list[str]:
+        """The texts."""
+        texts = []
+        for view, (n_bytes, _, buffer, begin) in zip(
+            self.views, self.views.view(np.int32).tolist(), strict=True
+        ):
+            is_inline = n_bytes <= _INLINE_BYTES
+            found = view[4:] if is_inline else self.buffers[buffer][begin:]
+            texts.append(_decoded(found[:n_bytes].tobytes()))
+        return texts
+
+
+_INLINE_BYTES = 12
+Chunk = list[Any] | Utf8Texts | ViewTexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +103,8 @@ def chunks_of(texts: Any, size: int) -> Iterator[Chunk]:
         raise TypeError(f"texts are of type {type(texts).__name__}, expected str or a list of str")
     if isinstance(texts, np.ndarray):
         texts = _list_of_numpy(texts)
-    elif type(texts).__module__.split(".")[0] == "pyarrow":
-        yield from _arrow_chunks(texts, size)
+    elif (column := _arrow_column(texts)) is not None:
+        yield from _arrow_chunks(column, size)
         return
     if isinstance(texts, (list, tuple)):
         for begin in range(0, len(texts), size):
@@ -105,7 +143,7 @@ def check_strings(chunk: Chunk, first: int) -> None:
     Raises:
         TypeError: If there is one.
     """
-    if isinstance(chunk, Utf8Texts):
+    if not isinstance(chunk, list):
         return
     for i, text in enumerate(chunk, first):
         if not isinstance(text, str):
@@ -114,12 +152,11 @@ def check_strings(chunk: Chunk, first: int) -> None:
 
 def strings_of(chunk: Chunk) -> list[Any]:
     """The texts of a chunk as strings."""
-    if not isinstance(chunk, Utf8Texts):
-        return chunk
-    first, last = int(chunk.offsets[0]), int(chunk.offsets[-1])
-    data = chunk.bytes[first:last].tobytes()  # not the whole of a large array's buffer
-    at = (chunk.offsets - first).tolist()
-    return [data[begin:end].decode("utf-8", errors="replace") for begin, end in pairwise(at)]
+    return chunk if isinstance(chunk, list) else chunk.strings()
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", errors="replace")
 
 
 def _list_of_numpy(texts: NDArray[Any]) -> list[Any]:
@@ -131,7 +168,25 @@ def _list_of_numpy(texts: NDArray[Any]) -> list[Any]:
     return items
 
 
-def _arrow_chunks(texts: Any, size: int) -> Iterator[Utf8Texts]:
+def _arrow_column(texts: Any) -> Any:
+    """The Arrow memory that `texts` are in, None if they are in none or pyarrow cannot be had."""
+    match type(texts).__module__.split(".")[0]:
+        case "pyarrow":
+            return texts
+        case "polars" if hasattr(texts, "__arrow_c_stream__") and _can_import("pyarrow"):
+            import pyarrow as pa
+
+            return pa.chunked_array(texts)
+        case "pandas" if type(getattr(texts, "array", texts)).__name__.startswith("Arrow"):
+            return getattr(texts, "array", texts).__arrow_array__()
+    return None
+
+
+def _can_import(library: str) -> bool:
+    return library in sys.modules or find_spec(library) is not None
+
+
+def _arrow_chunks(texts: Any, size: int) -> Iterator[Utf8Texts | ViewTexts]:
     import pyarrow as pa
 
     if isinstance(texts, pa.Scalar | pa.Table | pa.RecordBatch):
@@ -141,29 +196,46 @@ def _arrow_chunks(texts: Any, size: int) -> Iterator[Utf8Texts]:
     arrays = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
     row = 0
     for array in arrays:
-        strings = _large_strings(pa, array, row)
-        row += len(strings)
-        for begin in range(0, len(strings), size):
-            part = strings.slice(begin, size)
-            _, offsets, data = part.buffers()
-            at = np.frombuffer(offsets, dtype=np.int64)[part.offset : part.offset + len(part) + 1]
-            n_bytes = 0 if data is None else data.size
-            raw = np.frombuffer(data, dtype=np.uint8) if n_bytes else np.empty(0, dtype=np.uint8)
-            yield Utf8Texts(raw, at)
+        _check_arrow(pa, array, row)
+        row += len(array)
+        for begin in range(0, len(array), size):
+            yield _arrow_memory(pa, array.slice(begin, size))
 
 
-def _large_strings(pa: Any, array: Any, row: int) -> Any:
+def _check_arrow(pa: Any, array: Any, row: int) -> None:
     kind = array.type
-    if pa.types.is_dictionary(kind):
+    is_coded = pa.types.is_dictionary(kind)
+    if is_coded:
         kind = kind.value_type
     text_types = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     if not any(is_text(kind) for is_text in text_types):
         raise TypeError(f"texts are an Arrow array of {array.type}, expected strings")
-    strings = array.cast(pa.large_string())  # nulls of a dictionary show only now
-    if strings.null_count:
-        first = row + int(np.flatnonzero(strings.is_null().to_numpy(zero_copy_only=False))[0])
+    # a code may stand for a null of the dictionary
+    has_nulls = array.null_count or (is_coded and array.dictionary.null_count)
+    if not has_nulls:
+        return
+    is_null = (array.dictionary_decode() if is_coded else array).is_null()
+    nulls = np.flatnonzero(is_null.to_numpy(zero_copy_only=False))
+    if len(nulls):
         raise ValueError(
-            f"text {first} is null ({strings.null_count} nulls in all), expected a string: "
+            f"text {row + int(nulls[0])} is null ({len(nulls)} nulls in all), expected a string: "
             'use array.fill_null("") or array.drop_null()'
         )
-    return strings
+
+
+def _arrow_memory(pa: Any, array: Any) -> Utf8Texts | ViewTexts:
+    """The memory of a short array without nulls; codes alone are looked up, into new memory."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    buffers, rows = array.buffers(), slice(array.offset, array.offset + len(array) + 1)
+    if pa.types.is_string_view(array.type):
+        views = _bytes_of(buffers[1])[16 * rows.start : 16 * (rows.stop - 1)].reshape(-1, 16)
+        return ViewTexts(views, [_bytes_of(buffer) for buffer in buffers[2:]])
+    if pa.types.is_large_string(array.type):
+        return Utf8Texts(_bytes_of(buffers[2]), np.frombuffer(buffers[1], np.int64)[rows])
+    return Utf8Texts(_bytes_of(buffers[2]), np.frombuffer(buffers[1], np.int32)[rows])
+
+
+def _bytes_of(buffer: Any) -> NDArray[np.uint8]:
+    is_empty = buffer is None or buffer.size == 0  # which numpy takes for a mistake
+    return np.empty(0, dtype=np.uint8) if is_empty else np.frombuffer(buffer, dtype=np.uint8)

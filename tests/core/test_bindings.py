@@ -21,7 +21,9 @@ from vecsmith.formats.tokenizer_json import WordPieceModel
 
 ROOT = Path(__file__).resolve().parents[2]
 DIM = 16
+SETTINGS = _core.EncodeSettings(None, False, DIM, False, None)
 NAMES = [
+    "EncodeSettings",
     "Encoder",
     "MemoryPool",
     "Pooler",
@@ -77,11 +79,7 @@ def encode(encoder: _core.Encoder, texts: list[Any], **changes: Any) -> Any:
         "begin": 0,
         "end": len(texts),
         "out": np.full((len(texts), DIM), 7, dtype=np.float32),
-        "max_length": None,
-        "keep_end": False,
-        "dim": DIM,
-        "normalize": False,
-        "dropped_id": None,
+        "settings": SETTINGS,
         "n_threads": 1,
     }
     options.update(changes)
@@ -92,9 +90,7 @@ def encode(encoder: _core.Encoder, texts: list[Any], **changes: Any) -> Any:
 def pool(pooler: _core.Pooler, ids: Any, offsets: Any, **changes: Any) -> Any:
     options: dict[str, Any] = {
         "out": np.full((max(len(offsets) - 1, 0), DIM), 7, dtype=np.float32),
-        "dim": DIM,
-        "normalize": False,
-        "dropped_id": None,
+        "settings": SETTINGS,
         "n_threads": 1,
     }
     options.update(changes)
@@ -193,10 +189,13 @@ def test_ids_and_offsets_that_point_nowhere_are_refused() -> None:
 def test_an_out_of_another_shape_is_refused(tokenizer: _core.Tokenizer, out: Any, dim: int) -> None:
     table = np.zeros((tokenizer.max_id + 1, DIM), dtype=np.float32)
     encoder = encoder_of(tokenizer, table, None, None)
+    settings = _core.EncodeSettings(None, False, dim, False, None)
     with pytest.raises(ValueError, match=r"out is \["):
-        encode(encoder, ["a"], out=out, dim=dim)
+        encode(encoder, ["a"], out=out, settings=settings)
     with pytest.raises(ValueError, match=r"out is \["):
-        pool(pooler_of(table, None, None), ids_of(0), offsets_of(0, 1), out=out, dim=dim)
+        encoder.encode_one("a", out, settings)
+    with pytest.raises(ValueError, match=r"out is \["):
+        pool(pooler_of(table, None, None), ids_of(0), offsets_of(0, 1), out=out, settings=settings)
 
 
 def test_an_out_that_cannot_be_written_is_refused(tokenizer: _core.Tokenizer) -> None:
@@ -208,6 +207,10 @@ def test_an_out_that_cannot_be_written_is_refused(tokenizer: _core.Tokenizer) ->
     for out in (read_only, np.zeros((1, DIM)), np.zeros((1, 2 * DIM), dtype=np.float32)[:, ::2]):
         with pytest.raises(TypeError, match="incompatible"):
             encode(encoder, ["a"], out=out)
+        with pytest.raises(
+            (TypeError, ValueError, BufferError), match=r"out is|read-only|contiguous"
+        ):
+            encoder.encode_one("a", out, SETTINGS)
 
 
 def test_a_read_only_table_is_taken_without_a_copy(tokenizer: _core.Tokenizer) -> None:
@@ -266,24 +269,60 @@ def test_what_is_no_str_is_named_by_its_place(tokenizer: _core.Tokenizer) -> Non
     )
 
 
-def test_utf8_offsets_that_point_nowhere_are_refused(tokenizer: _core.Tokenizer) -> None:
-    encoder = encoder_of(
+def blank_encoder(tokenizer: _core.Tokenizer) -> _core.Encoder:
+    return encoder_of(
         tokenizer, np.zeros((tokenizer.max_id + 1, DIM), dtype=np.float32), None, None
     )
-    text = np.frombuffer(b"cat dog", dtype=np.uint8)
+
+
+def row_encoder(tokenizer: _core.Tokenizer) -> _core.Encoder:
+    """Each token has other rows than the others."""
+    table = np.arange((tokenizer.max_id + 1) * DIM, dtype=np.float32).reshape(-1, DIM)
+    return encoder_of(tokenizer, table, None, None)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_utf8_offsets_that_point_nowhere_are_refused(
+    tokenizer: _core.Tokenizer, dtype: Any
+) -> None:
+    encoder = blank_encoder(tokenizer)
+    text, out = np.frombuffer(b"cat dog", dtype=np.uint8), np.zeros((1, DIM), dtype=np.float32)
     for offsets in ((0, 8), (-1, 3), (4, 3)):
         with pytest.raises(IndexError, match="text 0 runs from byte"):
-            encoder.encode_utf8(
-                text,
-                offsets_of(*offsets),
-                np.zeros((1, DIM), dtype=np.float32),
-                None,
-                False,
-                DIM,
-                False,
-                None,
-                1,
-            )
+            encoder.encode_utf8(text, np.array(offsets, dtype=dtype), out, SETTINGS, 1)
+    with pytest.raises(TypeError, match="incompatible"):
+        encoder.encode_utf8(text, np.array([0, 3], dtype=np.uint64), out, SETTINGS, 1)
+
+
+def view_of(n_bytes: int, buffer: int, begin: int) -> Any:
+    """A string view as Arrow's format describes it, of a text that is not in the view."""
+    return np.array([[n_bytes, 0, buffer, begin]], dtype=np.int32).view(np.uint8)
+
+
+def test_string_views_that_point_nowhere_are_refused(tokenizer: _core.Tokenizer) -> None:
+    encoder = blank_encoder(tokenizer)
+    buffers = [np.frombuffer(b"hello world the cat", dtype=np.uint8)]
+    out = np.zeros((1, DIM), dtype=np.float32)
+    encoder.encode_views(view_of(19, 0, 0), buffers, out, SETTINGS, 1)
+    for wrong in ((20, 0, 0), (13, 0, 7), (13, 1, 0), (13, -1, 0), (13, 0, -1), (-1, 0, 0)):
+        with pytest.raises(IndexError, match=r"text 0 is -?[0-9]+ bytes at"):
+            encoder.encode_views(view_of(*wrong), buffers, out, SETTINGS, 1)
+    for most in (2**31 - 1, -(2**31)):
+        with pytest.raises(IndexError, match="text 0 is"):
+            encoder.encode_views(view_of(most, 0, most), buffers, out, SETTINGS, 1)
+    with pytest.raises(ValueError, match="views of 8 bytes, expected 16"):
+        encoder.encode_views(np.zeros((1, 8), dtype=np.uint8), buffers, out, SETTINGS, 1)
+
+
+def test_a_text_alone_gets_the_bits_that_it_gets_among_others(tokenizer: _core.Tokenizer) -> None:
+    encoder = row_encoder(tokenizer)
+    for text in ("", "the cat sat", "d\u00e9j\u00e0 \u732b", "a\ud800b", "the cat " * 400):
+        out = np.full(DIM, 7, dtype=np.float32)
+        encoder.encode_one(text, out, SETTINGS)
+        np.testing.assert_array_equal(out, encode(encoder, ["dog", text])[1])
+    for wrong, name in ((1, "int"), (b"x", "bytes"), (["x"], "list")):
+        with pytest.raises(TypeError, match=f"text 0 is of type {name}, expected str"):
+            encoder.encode_one(wrong, np.zeros(DIM, dtype=np.float32), SETTINGS)
 
 
 def test_lone_surrogates_and_nul_are_text(tokenizer: _core.Tokenizer) -> None:

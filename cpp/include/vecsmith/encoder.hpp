@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -19,17 +20,23 @@ class Encoder {
   /// The tokenizer and the memory behind `table` must outlive this. Throws std::invalid_argument
   /// when the tokenizer gives ids that the table has no row for.
   Encoder(const Tokenizer& tokenizer, const TableView& table, CpuLevel level = best_cpu_level());
+  ~Encoder();
+  Encoder(const Encoder&) = delete;
+  Encoder& operator=(const Encoder&) = delete;
 
   /// Writes the vector of texts[i] to out + i * pooling.dim.
   void encode(std::span<const std::string_view> texts, Truncation truncation,
               const Pooling& pooling, std::size_t n_threads, float* out) const;
 
  private:
+  struct Scratches;
+
   void encode_slice(std::span<const std::string_view> texts, Truncation truncation,
                     const Pooling& pooling, float* out) const;
 
   const Tokenizer& tokenizer_;
   Pooler pooler_;
+  std::unique_ptr<Scratches> scratches_;
 };
 
 /// Writes the vector of ids[ends[i-1] .. ends[i]) to out + i * pooling.dim, for ids that come from

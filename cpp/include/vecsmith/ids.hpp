@@ -17,6 +17,7 @@ class IdBuffer {
   IdBuffer() : storage_(1024 + kSlack) {}
 
   std::size_t size() const { return size_; }
+  std::size_t capacity() const { return storage_.size(); }
   std::uint32_t* data() { return storage_.data(); }
   std::span<const std::uint32_t> slice(std::size_t begin, std::size_t end) const {
     return {storage_.data() + begin, end - begin};

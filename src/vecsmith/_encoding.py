@@ -1,0 +1,86 @@
+"""Texts -> vectors: the engine where it knows the tokenizer, `tokenizers` and the engine elsewhere.
+
+One rule: a `TextEncoder` never changes after it is made, so any number of threads may use one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vecsmith import _core
+from vecsmith._texts import Chunk, Utf8Texts, ViewTexts, strings_of
+from vecsmith._typing import FloatArray
+from vecsmith.formats import Checkpoint
+from vecsmith.formats.int4_table import Int4Table
+from vecsmith.tokenizer import Tokenizer, cpu_level
+
+
+class TextEncoder:
+    """What makes vectors of texts, however its tokenizer works."""
+
+    def __init__(self, checkpoint: Checkpoint, tokenizer: Tokenizer) -> None:
+        """Looks at the memory of `checkpoint`, which it keeps alive.
+
+        Raises:
+            ValueError: If the tokenizer gives ids that the table has no row for.
+        """
+        self._tokenizer = tokenizer
+        #: Token that does not count, or None.
+        self.dropped_id: int | None = tokenizer.unk_id if checkpoint.unknown == "drop" else None
+        table = _native_table(checkpoint)
+        self._native: _core.Encoder | None = None
+        if tokenizer.native is not None:
+            self._native = _core.Encoder(tokenizer.native, table, cpu_level())
+        elif tokenizer.n_ids > checkpoint.n_tokens:
+            raise ValueError(
+                f"the tokenizer gives ids up to {tokenizer.n_ids - 1} "
+                f"but the table has {checkpoint.n_tokens} tokens"
+            )
+        self._pooler = _core.Pooler(table, cpu_level())
+
+    def settings(
+        self, *, max_length: int | None, dim: int, normalize: bool
+    ) -> _core.EncodeSettings:
+        """What holds for every text of an encoding.
+
+        Args:
+            max_length: Tokens of a text that count, None for all.
+            dim: Prefix length.
+            normalize: Whether to scale to unit length.
+        """
+        keeps_end = self._tokenizer.keeps_end
+        return _core.EncodeSettings(max_length, keeps_end, dim, normalize, self.dropped_id)
+
+    def write(
+        self, texts: Chunk, out: FloatArray, settings: _core.EncodeSettings, n_threads: int
+    ) -> None:
+        """Writes the vectors of `texts` to `out`, shape [N, dim].
+
+        Raises:
+            TypeError: If a text is not a str.
+        """
+        if self._native is None:
+            strings = strings_of(texts)
+            ids, offsets = self._tokenizer.encode_batch(strings, max_length=settings.max_length)
+            self._pooler.pool(ids, offsets, out, settings, n_threads)
+        elif isinstance(texts, Utf8Texts):
+            self._native.encode_utf8(texts.bytes, texts.offsets, out, settings, n_threads)
+        elif isinstance(texts, ViewTexts):
+            self._native.encode_views(texts.views, texts.buffers, out, settings, n_threads)
+        else:
+            self._native.encode(texts, 0, len(texts), out, settings, n_threads)
+
+    def write_one(self, text: str, out: FloatArray, settings: _core.EncodeSettings) -> None:
+        """Writes the vector of `text` to `out`, shape [dim]."""
+        if self._native is None:
+            self.write([text], out[None, :], settings, 1)
+        else:
+            self._native.encode_one(text, out, settings)
+
+
+def _native_table(checkpoint: Checkpoint) -> _core.Table:
+    table, weights, mapping = checkpoint.table, checkpoint.weights, checkpoint.mapping
+    if not isinstance(table, Int4Table):
+        return _core.Table(np.ascontiguousarray(table), weights, mapping)
+    codes, scales, levels = (np.ascontiguousarray(part) for part in table.parts)
+    return _core.Table.int4(codes, scales, levels, table.dim, weights, mapping)
