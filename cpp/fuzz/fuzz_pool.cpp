@@ -88,8 +88,8 @@ void check_sums(const TableView& table, std::span<const std::uint32_t> ids,
     }
     for (std::size_t j = 0; n > 1 && j < pooling.dim; ++j) out[j] /= static_cast<float>(n);
   }
-  for (int level = 0; level <= static_cast<int>(best_cpu_level()); ++level) {
-    const Pooler pooler(table, static_cast<CpuLevel>(level));
+  for (const CpuLevel level : cpu_levels()) {
+    const Pooler pooler(table, level);
     Pooler::Scratch scratch;
     std::vector<float> out(expected.size(), 7.0F);
     pooler.pool(ids, ends, pooling, scratch, out.data());

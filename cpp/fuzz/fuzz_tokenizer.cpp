@@ -26,8 +26,8 @@ struct Pair {
 // Made once: building one costs more than a thousand texts. Sixteen normalizers, two lists of added
 // tokens, every level.
 const Pair& pair_of(unsigned bits) {
-  static std::array<std::unique_ptr<Pair>, 128> pairs;
-  const std::vector<CpuLevel> levels = testing::cpu_levels();
+  static std::array<std::unique_ptr<Pair>, 32 * 5> pairs;  // no machine has more levels than five
+  const std::span<const CpuLevel> levels = cpu_levels();
   const std::size_t level = (bits >> 5U) % levels.size();
   std::unique_ptr<Pair>& pair = pairs[(bits & 31U) + 32 * level];
   if (!pair) {
@@ -39,7 +39,7 @@ const Pair& pair_of(unsigned bits) {
           {.content = "(LR)", .id = 5002, .lstrip = true, .rstrip = true, .normalized = false});
     }
     const normalizers::Bert normalizer{(bits & 1U) != 0, (bits & 2U) != 0, (bits & 4U) != 0,
-                                        (bits & 8U) != 0};
+                                       (bits & 8U) != 0};
     pair = std::make_unique<Pair>(testing::some_settings(normalizer, added), levels[level]);
   }
   return *pair;

@@ -8,12 +8,24 @@
 #include <unistd.h>
 #endif
 
+#include <algorithm>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 
 namespace vecsmith {
 
 namespace {
+
+constexpr CpuLevel kLevels[] = {
+    CpuLevel::kBaseline,
+#ifdef VECSMITH_NEON
+    CpuLevel::kNeon,
+#endif
+#ifdef VECSMITH_X86
+    CpuLevel::kSse4,     CpuLevel::kAvx2, CpuLevel::kAvx512, CpuLevel::kAmx,
+#endif
+};
 
 #ifdef VECSMITH_X86
 // F16C and LZCNT, which __builtin_cpu_supports of Clang 16 has no names for.
@@ -49,10 +61,14 @@ bool may_use_tiles() {
 #endif
 
 CpuLevel found_cpu_level() {
-#ifdef VECSMITH_X86
+#ifdef VECSMITH_NEON
+  return CpuLevel::kNeon;  // every 64-bit Arm has it
+#elif defined(VECSMITH_X86)
   // Every flag that the object files of a level are compiled with (CMakeLists.txt) is asked for.
   // That the system keeps the wide registers is part of what "avx2" and "avx512f" ask.
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+  const bool sse4 = __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.2") &&
+                    __builtin_cpu_supports("popcnt");
+  const bool avx2 = sse4 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
                     __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma") &&
                     has_f16c_and_lzcnt();
   const bool avx512 =
@@ -62,8 +78,10 @@ CpuLevel found_cpu_level() {
       __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vpopcntdq");
   if (avx512) return may_use_tiles() ? CpuLevel::kAmx : CpuLevel::kAvx512;
   if (avx2) return CpuLevel::kAvx2;
-#endif
+  return sse4 ? CpuLevel::kSse4 : CpuLevel::kBaseline;
+#else
   return CpuLevel::kBaseline;
+#endif
 }
 
 }  // namespace
@@ -74,20 +92,25 @@ CpuLevel best_cpu_level() {
   return best;
 }
 
+std::span<const CpuLevel> cpu_levels() {
+  const auto* const best = std::ranges::find(kLevels, best_cpu_level());
+  return {std::begin(kLevels), best + 1};
+}
+
 CpuLevel cpu_level_of(std::string_view name) {
   const CpuLevel best = best_cpu_level();
   if (name.empty()) return best;
-  for (const CpuLevel level :
-       {CpuLevel::kBaseline, CpuLevel::kAvx2, CpuLevel::kAvx512, CpuLevel::kAmx}) {
+  for (const CpuLevel level : {CpuLevel::kBaseline, CpuLevel::kNeon, CpuLevel::kSse4,
+                               CpuLevel::kAvx2, CpuLevel::kAvx512, CpuLevel::kAmx}) {
     if (name != name_of(level)) continue;
-    if (level > best) {
+    if (std::ranges::find(cpu_levels(), level) == cpu_levels().end()) {
       throw std::invalid_argument("cpu level " + std::string(name) +
                                   " but this machine runs at most " + std::string(name_of(best)));
     }
     return level;
   }
   throw std::invalid_argument("cpu level '" + std::string(name) +
-                              "', expected baseline, avx2, avx512 or amx");
+                              "', expected baseline, neon, sse4, avx2, avx512 or amx");
 }
 
 std::string_view name_of(CpuLevel level) {
@@ -98,6 +121,10 @@ std::string_view name_of(CpuLevel level) {
       return "avx512";
     case CpuLevel::kAvx2:
       return "avx2";
+    case CpuLevel::kSse4:
+      return "sse4";
+    case CpuLevel::kNeon:
+      return "neon";
     case CpuLevel::kBaseline:
       break;
   }

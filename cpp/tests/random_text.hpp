@@ -40,15 +40,7 @@ inline std::size_t rounds(std::size_t n) {
 #endif
 }
 
-// Levels that this machine runs, weakest first.
-inline std::vector<CpuLevel> cpu_levels() {
-  std::vector<CpuLevel> levels;
-  for (const CpuLevel level :
-       {CpuLevel::kBaseline, CpuLevel::kAvx2, CpuLevel::kAvx512, CpuLevel::kAmx}) {
-    if (level <= best_cpu_level()) levels.push_back(level);
-  }
-  return levels;
-}
+using vecsmith::cpu_levels;
 
 class Random {
  public:

@@ -12,6 +12,9 @@ def cpu_level(name: str = '') -> str:
     Name of a kernel level this machine runs; the best one for an empty name.
     """
 
+def cpu_levels() -> list[str]:
+    """Names of the kernel levels that this machine runs, weakest first."""
+
 class TokenizerSettings:
     """A tokenizer as plain values, given part by part."""
 

@@ -115,7 +115,7 @@ def wide(checkpoint: Checkpoint, dim: int, **changes: Any) -> Checkpoint:
     return replace(checkpoint, table=table.astype(np.float32), **changes)
 
 
-@pytest.mark.parametrize("level", ["baseline", "avx2", "avx512"])
+@pytest.mark.parametrize("level", ["baseline", "neon", "sse4", "avx2", "avx512"])
 @pytest.mark.parametrize("kind", ["plain", "weighted", "mapped"])
 @pytest.mark.parametrize("dim", [7, 32, 100, 256, 300])
 def test_the_engine_gives_the_vectors_of_the_decoded_table_bit_for_bit(

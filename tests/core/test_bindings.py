@@ -22,6 +22,7 @@ from vecsmith.formats.tokenizer_json import WordPieceModel
 ROOT = Path(__file__).resolve().parents[2]
 DIM = 16
 SETTINGS = _core.EncodeSettings(None, False, DIM, False, None)
+LEVELS = "expected baseline, neon, sse4, avx2, avx512 or amx"
 NAMES = [
     "EncodeSettings",
     "Encoder",
@@ -33,6 +34,7 @@ NAMES = [
     "TouchedRows",
     "adam_rows",
     "cpu_level",
+    "cpu_levels",
     "mean_rows",
     "nested_info_nce",
     "prefix_squares",
@@ -343,8 +345,14 @@ def test_no_texts_give_no_ids_and_one_offset(tokenizer: _core.Tokenizer) -> None
 def test_a_level_of_another_name_is_refused() -> None:
     assert _core.cpu_level() == _core.cpu_level("")
     assert _core.cpu_level("baseline") == "baseline"
-    with pytest.raises(ValueError, match="'sse9', expected baseline, avx2, avx512 or amx"):
+    with pytest.raises(ValueError, match=f"'sse9', {LEVELS}"):
         _core.cpu_level("sse9")
+
+
+def test_the_levels_that_run_here_begin_with_the_portable_and_end_with_the_best_one() -> None:
+    levels = _core.cpu_levels()
+    assert (levels[0], levels[-1]) == ("baseline", _core.cpu_level())
+    assert [_core.cpu_level(name) for name in levels] == levels
 
 
 ENCODE_ALL = """
@@ -377,10 +385,8 @@ def test_every_level_forced_by_the_environment_gives_the_same_bits(
 ) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text(tiny_tokenizer_json, encoding="utf-8")
-    levels = ("baseline", "avx2", "avx512", "amx")
-    runs = levels[: levels.index(_core.cpu_level()) + 1]
     digests = set()
-    for level in runs:
+    for level in _core.cpu_levels():
         environment = {**os.environ, "VECSMITH_CPU": level, "PYTHONPATH": str(ROOT / "src")}
         finished = subprocess.run(
             [sys.executable, "-c", ENCODE_ALL, str(path)],
@@ -401,7 +407,7 @@ def test_a_level_that_does_not_exist_is_named_when_a_model_is_made(
     from vecsmith.model import StaticModel
 
     monkeypatch.setenv("VECSMITH_CPU", "fast")
-    with pytest.raises(ValueError, match="'fast', expected baseline, avx2, avx512 or amx"):
+    with pytest.raises(ValueError, match=f"'fast', {LEVELS}"):
         StaticModel(tiny_checkpoint)
 
 

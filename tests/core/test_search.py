@@ -12,18 +12,13 @@ from vecsmith import _core
 from vecsmith.retrieval._kernels import Kind, Rows, prefix_norms, rescore, top_k
 
 KINDS: tuple[Kind, ...] = ("float32", "float16", "int8", "bits")
-LEVELS = ("baseline", "avx2", "avx512", "amx")
+LEVELS = ("baseline", "neon", "sse4", "avx2", "avx512", "amx")
 DIMS = (1, 7, 16, 31, 64, 100, 257, 509)
-
-
-def levels() -> list[str]:
-    best = LEVELS.index(_core.cpu_level())
-    return list(LEVELS[: best + 1])
 
 
 @pytest.fixture(params=LEVELS)
 def level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param not in levels():
+    if request.param not in _core.cpu_levels():
         pytest.skip(f"this machine has no {request.param}")
     monkeypatch.setenv("VECSMITH_CPU", request.param)
     return str(request.param)
@@ -144,7 +139,7 @@ def test_every_level_gives_the_bits_of_the_plain_one(
         for n_queries in (1, 5, 18):
             queries = rng.standard_normal((n_queries, dim)).astype(np.float32)
             found = []
-            for name in levels():
+            for name in _core.cpu_levels():
                 monkeypatch.setenv("VECSMITH_CPU", name)
                 places, scores = top_k(queries, rows, 150)
                 found.append((places.tolist(), scores.view(np.uint32).tolist()))

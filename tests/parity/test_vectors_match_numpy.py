@@ -91,7 +91,7 @@ def test_token_vectors_average_to_the_text_vector() -> None:
         np.testing.assert_allclose(mean, model.encode(text, normalize=False), atol=1e-6)
 
 
-@pytest.mark.parametrize("level", ["baseline", "avx2", "avx512", "amx"])
+@pytest.mark.parametrize("level", ["baseline", "neon", "sse4", "avx2", "avx512", "amx"])
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
 def test_every_instruction_set_gives_the_same_ids_and_bits(
     level: str, dtype: str, monkeypatch: pytest.MonkeyPatch

@@ -20,7 +20,7 @@ from vecsmith.training.optimizer import RowAdam, plain_adam
 from vecsmith.training.prefix_blocks import Contrast, blocked_info_nce
 from vecsmith.training.token_table import RowGradients, TokenTable, plain_gradients, plain_means
 
-LEVELS = ("baseline", "avx2", "avx512", "amx")
+LEVELS = ("baseline", "neon", "sse4", "avx2", "avx512", "amx")
 BOTH_WAYS: tuple[Direction, ...] = ("query_to_candidate", "candidate_to_query")
 
 

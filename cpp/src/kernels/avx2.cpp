@@ -11,7 +11,13 @@ namespace vecsmith::kernels {
 namespace {
 
 using Floats = float __attribute__((vector_size(32)));
+
+// Sixteen registers: of float32 rows all can be sums, so that 256 columns go by twice; others are
+// converted or weighted in some of them, and 256 columns go by three times.
+template <typename Element, bool kWeighted>
 constexpr std::size_t kAccumulators = 12;
+template <>
+constexpr std::size_t kAccumulators<float, false> = 16;
 
 inline Floats load(const float* row) { return Floats(_mm256_loadu_ps(row)); }
 

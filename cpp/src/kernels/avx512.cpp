@@ -16,6 +16,7 @@ namespace vecsmith::kernels {
 namespace {
 
 using Floats = float __attribute__((vector_size(64)));
+template <typename Element, bool kWeighted>
 constexpr std::size_t kAccumulators = 16;
 
 inline Floats load(const float* row) { return Floats(_mm512_loadu_ps(row)); }

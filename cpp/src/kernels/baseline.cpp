@@ -8,6 +8,7 @@ namespace vecsmith::kernels {
 namespace {
 
 using Floats = float __attribute__((vector_size(16)));
+template <typename Element, bool kWeighted>
 constexpr std::size_t kAccumulators = 8;
 
 inline Floats load(const float* row) {
@@ -108,9 +109,13 @@ const Kernels kBaselineKernels{
     sum_int4, normalize};
 
 const Kernels& kernels_of(CpuLevel level) {
+#ifdef VECSMITH_NEON
+  if (level == CpuLevel::kNeon) return kNeonKernels;
+#endif
 #ifdef VECSMITH_X86
   if (level >= CpuLevel::kAvx512) return kAvx512Kernels;
   if (level >= CpuLevel::kAvx2) return kAvx2Kernels;
+  if (level >= CpuLevel::kSse4) return kSse4Kernels;
 #endif
   (void)level;
   return kBaselineKernels;

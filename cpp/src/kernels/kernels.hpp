@@ -75,7 +75,11 @@ struct Kernels {
 };
 
 extern const Kernels kBaselineKernels;
+#ifdef VECSMITH_NEON
+extern const Kernels kNeonKernels;
+#endif
 #ifdef VECSMITH_X86
+extern const Kernels kSse4Kernels;
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
 #endif
