@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,9 +16,9 @@ namespace vecsmith {
 /// Vocabulary and rules of a BPE model.
 struct BpeSettings {
   std::vector<std::string> tokens;  ///< UTF-8 as in the file, distinct
-  std::vector<std::uint32_t> ids;   ///< one for each token
+  std::vector<std::uint32_t> ids;   ///< one for each token, distinct
   /// Pairs that merge, the most important first: indices into `tokens` of the left part, the right
-  /// part and what they become.
+  /// part and what they become. Of two entries for one pair the last counts.
   struct Merge {
     std::uint32_t left, right, merged;
   };
@@ -30,18 +31,29 @@ struct BpeSettings {
 };
 
 /// Words -> token ids by byte-pair encoding (Sennrich et al., 2016, as in Hugging Face's BPE).
+///
+/// A word may be a whole text: time grows with n log n, memory does not grow but for odd settings.
 class Bpe {
  public:
-  /// Throws std::invalid_argument when the parts do not fit each other.
-  explicit Bpe(const BpeSettings& settings);
+  static constexpr std::size_t kAll = static_cast<std::size_t>(-1);
 
-  /// Appends the ids of one word.
-  void append(std::string_view word, IdBuffer& ids) const;
+  /// Throws std::invalid_argument when the parts do not fit each other: where a merge does not make
+  /// the text of its two parts, both of them some text, or where two tokens share an id.
+  explicit Bpe(const BpeSettings& settings);
+  ~Bpe();
+  Bpe(Bpe&&) noexcept;
+  Bpe& operator=(Bpe&&) noexcept;
+
+  /// Appends the ids of one word; of a long one may stop once `ids` holds `enough`.
+  void append(std::string_view word, IdBuffer& ids, std::size_t enough = kAll) const;
 
   /// Largest id this model emits.
   std::uint32_t max_id() const { return max_id_; }
 
  private:
+  class Rules;
+
+  std::unique_ptr<const Rules> rules_;
   std::uint32_t max_id_ = 0;
 };
 
