@@ -1,43 +1,53 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <type_traits>
 
 namespace vecsmith {
 
-/// What Replace and Split look for: a literal string, or a regular expression that is known here.
+class RegexProgram;
+
+/// What Replace and Split look for: a literal string, or a regular expression.
 ///
 /// Matches are those of Hugging Face `tokenizers`: leftmost, not overlapping, none of them empty.
+/// Finding them takes no memory, and time in proportion to the text whatever both hold.
 class Pattern {
  public:
-  /// Regular expressions with a matcher of their own.
-  enum class Kind {
-    kLiteral,
-    kSpaceRuns,  ///< ` {2,}`
-    kSpaces,     ///< `\s+`
-  };
+  /// Throws std::invalid_argument for an empty literal, which would match between characters.
+  explicit Pattern(std::string literal);
 
-  explicit Pattern(std::string literal) : literal_(std::move(literal)) {}
-
-  /// The regular expression spelled `regex`, or nothing where none here is spelled so.
+  /// The regular expression spelled `regex`; nothing where it has a construct that is not sure to
+  /// mean here what it means there, or where it may match nothing at all.
   static std::optional<Pattern> of_regex(std::string_view regex);
 
   /// Calls `found(begin, end)` with the byte offsets of each match, in order.
-  void find_all(std::string_view text,
-                const std::function<void(std::size_t begin, std::size_t end)>& found) const;
+  template <typename Found>
+  void find_all(std::string_view text, Found&& found) const {
+    using Function = std::remove_reference_t<Found>;
+    find_each(
+        text,
+        [](void* function, std::size_t begin, std::size_t end) {
+          (*static_cast<Function*>(function))(begin, end);
+        },
+        const_cast<std::remove_const_t<Function>*>(&found));
+  }
 
-  Kind kind() const { return kind_; }
-  const std::string& literal() const { return literal_; }
+  bool is_regex() const { return program_ != nullptr; }
+  /// The literal, or the regular expression as it was spelled.
+  const std::string& text() const { return text_; }
 
  private:
-  explicit Pattern(Kind kind) : kind_(kind) {}
+  Pattern(std::string_view regex, std::shared_ptr<const RegexProgram> program);
 
-  Kind kind_ = Kind::kLiteral;
-  std::string literal_;
+  void find_each(std::string_view text, void (*found)(void*, std::size_t, std::size_t),
+                 void* function) const;
+
+  std::string text_;
+  std::shared_ptr<const RegexProgram> program_;
 };
 
 }  // namespace vecsmith

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -75,17 +76,23 @@ struct Words {
 /// Normalised text -> words, as Hugging Face's pre-tokenizers cut it one after another.
 class Splitter {
  public:
-  /// Throws std::invalid_argument for a step that cannot be.
+  /// Throws std::invalid_argument for steps that cannot be: something behind ByteLevel, a second
+  /// Metaspace that asks where a text begins, a character that is none.
   explicit Splitter(SplitterSettings settings);
 
   /// Replaces `words` by those of `text`, none of them empty. `at_start` tells whether `text`
-  /// begins where the whole input does: Metaspace may ask.
+  /// begins where the whole input does: Metaspace may ask. Behind another step it takes the piece
+  /// that begins `text` for the first, which the library does too as long as no normalizer has
+  /// moved characters.
   void split(std::string_view text, bool at_start, Words& words) const;
 
   const SplitterSettings& settings() const { return settings_; }
 
  private:
+  struct Plan;
+
   SplitterSettings settings_;
+  std::shared_ptr<const Plan> plan_;  // the settings, looked up and compiled
 };
 
 }  // namespace vecsmith
