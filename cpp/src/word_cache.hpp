@@ -1,169 +1,219 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
 #include <vector>
 
+#include "kernels/words.hpp"
+
 namespace vecsmith {
 
 /// Ids of words seen before, in a bounded, lossy table. Whole keys are compared, so an answer is
 /// right or absent, and ids never depend on what is in here.
 ///
-/// Level 1 holds words of up to 16 bytes with up to 3 ids, two to a cache line; level 2 holds words
-/// of up to 32 bytes with up to 7 ids. A short word with more ids has an entry on level 1 that says
-/// so: level 2 is asked only where it knows. Keys are padded with zero bytes, so no word may hold
-/// one.
+/// Three levels, each in lines of 64 bytes: words of up to 8 bytes with up to 2 ids, four to a
+/// line; of up to 16 bytes with up to 3 ids, two to a line; of up to 32 bytes with up to 7 ids. The
+/// ids of words that have more lie in a ring, of which an entry holds the place. Keys are padded
+/// with zero bytes, so no word may hold one.
 ///
-/// Level 1 measured (English prose, ids in MB/s): 2^15 lines (2 MB) 458, 2^16 564, 2^17 603 with
-/// a slower start.
+/// What counts is how many lines the words of a text touch: they share the second level cache with
+/// the rows of the table. (Keys of 16 bytes for all words, 4 MB: a sixth slower.)
 class WordCache {
  public:
-  static constexpr std::size_t kShort = 16;  ///< bytes of a level 1 word
-  static constexpr std::size_t kLong = 32;   ///< bytes of a level 2 word
+  static constexpr std::size_t kShort = kernels::kShortWord;  ///< bytes of a level 2 word
+  static constexpr std::size_t kLong = 32;                    ///< bytes of a level 3 word
+  static constexpr std::size_t kMostIds = 64;  ///< of a word; those with more are not kept
 
-  struct Key {
-    std::uint64_t low = 0, high = 0;
-    bool operator==(const Key&) const = default;
-  };
+  WordCache()
+      : tiny_lines_(kLines), short_lines_(kShortLines), long_lines_(kLongLines), ring_(kRing) {}
 
-  /// Ids of a word and their count, stored and emitted as one 16-byte move.
-  struct Entry {
-    std::uint32_t ids[3] = {0, 0, 0};
-    std::uint32_t count = 0;  ///< at most 3, or kOnLevel2
-  };
-  static constexpr std::uint32_t kOnLevel2 = 0xFFFFFFFFU;
-
-  WordCache() : short_lines_(kShortLines), long_lines_(kLongLines) {}
-
-  /// Key of a word of 1 to 16 bytes; 16 bytes are read.
-  static Key key_of(const unsigned char* word, std::size_t n) {
-    Key key;
-    std::memcpy(&key.low, word, 8);
-    std::memcpy(&key.high, word + 8, 8);
-    key.low &= kMasks[n];
-    key.high &= n > 8 ? kMasks[n - 8] : 0;
-    return key;
+  /// The lines of words of up to 16 bytes, for kernels to look into.
+  kernels::WordLines lines() const {
+    return {tiny_lines_.data(), short_lines_.data(), kLines - 1, kShortLines - 1};
   }
 
-  static std::uint32_t line_of(Key key) {
-    return static_cast<std::uint32_t>(hash(key.low, key.high) & (kShortLines - 1));
+  /// Writes the ids of a word of 1 to 32 bytes to `out` and moves it behind them; false where they
+  /// are not known. `out` must hold kMostIds entries, whatever their number.
+  bool append(const char* word, std::size_t n, std::uint32_t*& out) const {
+    if (n > kShort) return append_long(word, n, out);
+    const Key key = key_of(word, n);
+    return n <= kernels::kTinyWord ? append_tiny(key, out) : append_short(key, out);
   }
 
-  void prefetch(std::uint32_t line) const { __builtin_prefetch(&short_lines_[line]); }
-
-  /// Entry of a short word, or null. Which of the two it is cannot be predicted, so it is computed.
-  const Entry* find(std::uint32_t line, Key key) const {
-    const ShortLine& at = short_lines_[line];
-    const bool is_first = ((at.keys[0].low ^ key.low) | (at.keys[0].high ^ key.high)) == 0;
-    const bool is_second = ((at.keys[1].low ^ key.low) | (at.keys[1].high ^ key.high)) == 0;
-    if (!(is_first | is_second)) return nullptr;
-    return &at.entries[static_cast<std::size_t>(is_second)];
-  }
-
-  /// Ids of a word of 1 to 32 bytes on level 2; empty when absent.
-  std::span<const std::uint32_t> find_long(const unsigned char* word, std::size_t n) const {
-    const LongKey key = long_key_of(word, n);
-    const LongLine& line = long_lines_[line_of(key)];
-    if (std::memcmp(line.key, key.bytes, kLong) != 0) return {};
-    return {line.ids, line.count};
-  }
-
-  /// Remembers the ids of a word of 1 to 32 bytes, if there is a place of its size.
-  void insert(const unsigned char* word, std::size_t n, std::span<const std::uint32_t> ids) {
-    const bool is_on_level_2 = n > kShort || ids.size() > 3;
-    if (n > kLong || ids.size() > (is_on_level_2 ? 7U : 3U)) return;
-    if (n <= kShort) {
-      Entry entry;
-      if (is_on_level_2) {
-        entry.count = kOnLevel2;
-      } else {
-        if (!ids.empty()) std::memcpy(entry.ids, ids.data(), ids.size_bytes());
-        entry.count = static_cast<std::uint32_t>(ids.size());
-      }
-      insert_short(word, n, entry);
-    }
-    if (is_on_level_2 && !ids.empty()) {
-      const LongKey key = long_key_of(word, n);
-      LongLine& line = long_lines_[line_of(key)];
-      std::memcpy(line.key, key.bytes, kLong);
-      std::memcpy(line.ids, ids.data(), ids.size_bytes());
-      line.count = static_cast<std::uint32_t>(ids.size());
-    }
+  /// Remembers the ids of a word of 1 to 32 bytes, unless there are too many.
+  void insert(const char* word, std::size_t n, std::span<const std::uint32_t> ids) {
+    if (n > kLong || ids.size() > kMostIds) return;
+    if (n > kShort) return insert_long(word, n, ids);
+    const Key key = key_of(word, n);
+    n <= kernels::kTinyWord ? insert_tiny(key, ids) : insert_short(key, ids);
   }
 
  private:
-  static constexpr std::size_t kShortLines = std::size_t{1} << 16;
-  static constexpr std::size_t kLongLines = std::size_t{1} << 13;
+  using Key = kernels::WordKey;
+  using TinyLine = kernels::TinyLine;
+  using ShortLine = kernels::ShortLine;
 
-  static constexpr std::uint64_t kMasks[17] = {
-      0x0,
-      0xFF,
-      0xFFFF,
-      0xFFFFFF,
-      0xFFFFFFFF,
-      0xFFFFFFFFFF,
-      0xFFFFFFFFFFFF,
-      0xFFFFFFFFFFFFFF,
-      ~std::uint64_t{0},
-      ~std::uint64_t{0},
-      ~std::uint64_t{0},
-      ~std::uint64_t{0},
-      ~std::uint64_t{0},
-      ~std::uint64_t{0},
-      ~std::uint64_t{0},
-      ~std::uint64_t{0},
-      ~std::uint64_t{0},
-  };
+  static constexpr std::size_t kLines = std::size_t{1} << 14;
+  static constexpr std::size_t kShortLines = std::size_t{1} << 14;
+  static constexpr std::size_t kLongLines = std::size_t{1} << 12;
+  static constexpr std::size_t kRing = std::size_t{1} << 18;
+  static constexpr std::uint32_t kLongInRing = 0xFFFFFFFFU;
+  // Places in the ring are told by 31 bits: before they come round, what refers to it is dropped.
+  static constexpr std::uint32_t kLastPlace = std::uint32_t{1} << 30;
 
-  struct alignas(64) ShortLine {
-    Key keys[2];
-    Entry entries[2];
-  };
   struct alignas(64) LongLine {
-    unsigned char key[kLong] = {};
-    std::uint32_t ids[7] = {};
-    std::uint32_t count = 0;
+    unsigned char key[kLong];
+    std::uint32_t ids[7];
+    std::uint32_t count;
   };
   struct LongKey {
     unsigned char bytes[kLong] = {};
   };
-  static_assert(sizeof(ShortLine) == 64 && sizeof(LongLine) == 64);
+  struct Stretch {
+    std::uint32_t place, count;
+  };
+  static_assert(sizeof(LongLine) == 64);
 
-  void insert_short(const unsigned char* word, std::size_t n, const Entry& entry) {
-    unsigned char padded[kShort] = {};
-    std::memcpy(padded, word, n);
-    const Key key = key_of(padded, n);
-    ShortLine& line = short_lines_[line_of(key)];
-    // The first word stays: it is a word of the vocabulary or a frequent one, and rare words take
-    // turns in the other place. (The newest in the first place: ids 346 MB/s, so: 458.)
-    const std::size_t way = (line.keys[0].low | line.keys[0].high) == 0 ? 0 : 1;
+  static Key key_of(const char* word, std::size_t n) {
+    Key key;
+    std::memcpy(&key, word, n);
+    return key;
+  }
+
+  bool append_tiny(Key key, std::uint32_t*& out) const {
+    const TinyLine& line = tiny_lines_[kernels::hash_word(key) & (kLines - 1)];
+    std::size_t way = 0;
+    while (way < 4 && line.keys[way] != key.low) ++way;
+    if (way == 4) return false;
+    const std::uint64_t value = line.values[way];
+    const std::uint64_t count = value >> (2 * kernels::kIdBits);
+    const auto first = static_cast<std::uint32_t>(value & kernels::kIdMask);
+    const auto second = static_cast<std::uint32_t>(value >> kernels::kIdBits & kernels::kIdMask);
+    if (count == kernels::kTinyInRing) return append_ring({first, second}, out);
+    out[0] = first;
+    out[1] = second;
+    out += count;
+    return true;
+  }
+
+  bool append_short(Key key, std::uint32_t*& out) const {
+    const ShortLine& line = short_lines_[kernels::hash_word(key) & (kShortLines - 1)];
+    const std::size_t way = line.keys[0] == key ? 0 : 1;
+    if (line.keys[way] != key) return false;
+    const ShortLine::Entry& entry = line.entries[way];
+    if (entry.count == kernels::kShortInRing) {
+      return append_ring({entry.ids[0], entry.ids[1]}, out);
+    }
+    out = std::copy_n(entry.ids, entry.count, out);
+    return true;
+  }
+
+  bool append_long(const char* word, std::size_t n, std::uint32_t*& out) const {
+    const LongKey key = long_key_of(word, n);
+    const LongLine& line = long_lines_[line_of(key)];
+    if (std::memcmp(line.key, key.bytes, kLong) != 0) return false;
+    if (line.count == kLongInRing) return append_ring({line.ids[0], line.ids[1]}, out);
+    out = std::copy_n(line.ids, line.count, out);
+    return true;
+  }
+
+  bool append_ring(Stretch at, std::uint32_t*& out) const {
+    if (n_ringed_ - at.place > kRing) return false;
+    for (std::uint32_t i = 0; i < at.count; ++i) *out++ = ring_[(at.place + i) & (kRing - 1)];
+    return true;
+  }
+
+  Stretch put_in_ring(std::span<const std::uint32_t> ids) {
+    if (n_ringed_ > kLastPlace) drop_all();
+    const Stretch at{n_ringed_, static_cast<std::uint32_t>(ids.size())};
+    for (const std::uint32_t id : ids) ring_[n_ringed_++ & (kRing - 1)] = id;
+    return at;
+  }
+
+  void drop_all() {
+    std::ranges::fill(tiny_lines_, TinyLine{});
+    std::ranges::fill(short_lines_, ShortLine{});
+    std::ranges::fill(long_lines_, LongLine{});
+    n_ringed_ = 0;
+  }
+
+  void insert_tiny(Key key, std::span<const std::uint32_t> ids) {
+    using kernels::kIdBits;
+    std::uint64_t value = 0;
+    if (ids.size() > 2) {
+      const Stretch at = put_in_ring(ids);
+      value = kernels::kTinyInRing << (2 * kIdBits) | std::uint64_t{at.count} << kIdBits | at.place;
+    } else {
+      value = std::uint64_t{ids.size()} << (2 * kIdBits);
+      for (std::size_t i = 0; i < ids.size(); ++i) value |= std::uint64_t{ids[i]} << (i * kIdBits);
+    }
+    TinyLine& line = tiny_lines_[kernels::hash_word(key) & (kLines - 1)];
+    std::size_t way = 0;
+    while (way < 4 && line.keys[way] != 0 && line.keys[way] != key.low) ++way;
+    if (way == 4) {
+      // The first words stay: they are words of the vocabulary or frequent ones. Rare words take
+      // turns in the other places.
+      line.keys[3] = line.keys[2];
+      line.values[3] = line.values[2];
+      way = 2;
+    }
+    line.keys[way] = key.low;
+    line.values[way] = value;
+  }
+
+  void insert_short(Key key, std::span<const std::uint32_t> ids) {
+    ShortLine::Entry entry{};
+    if (ids.size() > 3) {
+      const Stretch at = put_in_ring(ids);
+      entry = {{at.place, at.count, 0}, kernels::kShortInRing};
+    } else {
+      std::copy(ids.begin(), ids.end(), entry.ids);
+      entry.count = static_cast<std::uint32_t>(ids.size());
+    }
+    ShortLine& line = short_lines_[kernels::hash_word(key) & (kShortLines - 1)];
+    const bool is_first = line.keys[0] == Key{} || line.keys[0] == key;
+    const std::size_t way = is_first ? 0 : 1;
     line.keys[way] = key;
     line.entries[way] = entry;
   }
 
-  // One widening multiply mixes 16 bytes (the "mum" step of wyhash); the constants are its own.
-  static std::uint64_t hash(std::uint64_t low, std::uint64_t high) {
-    __extension__ using Wide = unsigned __int128;
-    const Wide product = Wide{low ^ 0xA0761D6478BD642FULL} * (high ^ 0xE7037ED1A0B428DBULL);
-    return static_cast<std::uint64_t>(product >> 64) ^ static_cast<std::uint64_t>(product);
+  void insert_long(const char* word, std::size_t n, std::span<const std::uint32_t> ids) {
+    const LongKey key = long_key_of(word, n);
+    Stretch at{};
+    if (ids.size() > 7) at = put_in_ring(ids);
+    LongLine& line = long_lines_[line_of(key)];
+    std::memcpy(line.key, key.bytes, kLong);
+    if (ids.size() > 7) {
+      line.ids[0] = at.place;
+      line.ids[1] = at.count;
+      line.count = kLongInRing;
+    } else {
+      std::copy(ids.begin(), ids.end(), line.ids);
+      line.count = static_cast<std::uint32_t>(ids.size());
+    }
   }
 
-  static LongKey long_key_of(const unsigned char* word, std::size_t n) {
+  static LongKey long_key_of(const char* word, std::size_t n) {
     LongKey key;
     std::memcpy(key.bytes, word, n);
     return key;
   }
 
   static std::size_t line_of(const LongKey& key) {
-    std::uint64_t parts[4];
+    Key parts[2];
     std::memcpy(parts, key.bytes, sizeof parts);
-    return hash(parts[0] ^ hash(parts[2], parts[3]), parts[1]) & (kLongLines - 1);
+    parts[0].low ^= kernels::hash_word(parts[1]);
+    return kernels::hash_word(parts[0]) & (kLongLines - 1);
   }
 
+  std::vector<TinyLine> tiny_lines_;
   std::vector<ShortLine> short_lines_;
   std::vector<LongLine> long_lines_;
+  std::vector<std::uint32_t> ring_;
+  std::uint32_t n_ringed_ = 0;
 };
 
 }  // namespace vecsmith

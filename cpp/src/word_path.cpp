@@ -1,9 +1,11 @@
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <string>
 #include <utility>
 
+#include "bert_characters.hpp"
 #include "fast_path.hpp"
 #include "kernels/kernels.hpp"
 #include "scratch_pool.hpp"
@@ -53,8 +55,9 @@ class Scratch {
   std::uint64_t triggers[kWindow / 64 + 1] = {};
   std::uint16_t starts[kWindow + 64] = {};
   std::uint16_t ends[kWindow + 64] = {};
-  WordCache::Key keys[kWindow] = {};
-  std::uint32_t lines[kWindow] = {};
+  kernels::WordKey keys[kWindow] = {};
+  const void* lines[kWindow] = {};
+  char word[BertCharacters::room_for(kLongSegment)] = {};
 
   void trim() { plain.trim(); }
 };
@@ -64,6 +67,10 @@ class WordPath : public FastPath {
   WordPath(const TokenizerSettings& settings, normalizers::Bert normalizer, const PlainPath& plain,
            const kernels::Kernels& kernels);
 
+  ~WordPath() override { delete characters_.load(); }
+  WordPath(const WordPath&) = delete;
+  WordPath& operator=(const WordPath&) = delete;
+
   void encode(std::span<const std::string_view> texts, Truncation truncation, IdBuffer& ids,
               std::vector<std::size_t>& ends) const override;
 
@@ -71,6 +78,7 @@ class WordPath : public FastPath {
   class Run;
 
   void classify_bytes();
+  const BertCharacters& characters() const;
   std::unique_ptr<Scratch> make_scratch() const;
   void append_words(std::string_view normalized, IdBuffer& ids) const;
   void append_text(std::string_view text, Scratch& scratch, IdBuffer& ids) const;
@@ -84,6 +92,7 @@ class WordPath : public FastPath {
   std::vector<std::pair<std::string, std::uint32_t>> seeds_;  // words every cache begins with
   kernels::ByteClasses classes_ = {};
   const kernels::Kernels& kernels_;
+  mutable std::atomic<const BertCharacters*> characters_{nullptr};
   mutable ScratchPool<Scratch> idle_;
 };
 
@@ -147,11 +156,22 @@ void WordPath::classify_bytes() {
   }
 }
 
+// Made when the first text asks: English alone never does. Where several threads ask at once each
+// makes one and all but one are thrown away; a lock could be held for ever in a forked child.
+const BertCharacters& WordPath::characters() const {
+  const BertCharacters* found = characters_.load(std::memory_order_acquire);
+  if (found != nullptr) return *found;
+  auto made = std::make_unique<BertCharacters>(normalizer_, wordpiece_);
+  if (characters_.compare_exchange_strong(found, made.get(), std::memory_order_acq_rel)) {
+    return *made.release();
+  }
+  return *found;
+}
+
 std::unique_ptr<Scratch> WordPath::make_scratch() const {
   auto scratch = std::make_unique<Scratch>();
   for (const auto& [word, id] : seeds_) {
-    scratch->cache.insert(reinterpret_cast<const unsigned char*>(word.data()), word.size(),
-                          {&id, 1});
+    scratch->cache.insert(word.data(), word.size(), {&id, 1});
   }
   return scratch;
 }
@@ -280,12 +300,8 @@ class WordPath::Run {
     bool any_trigger = false;
     const std::size_t n = t_.kernels_.scan(s_.window, s_.used, t_.classes_, s_.starts, s_.ends,
                                            s_.triggers, &any_trigger);
-    for (std::size_t i = 0; i < n; ++i) {
-      const std::size_t length = std::size_t{s_.ends[i]} - s_.starts[i];
-      s_.keys[i] = WordCache::key_of(s_.window + s_.starts[i], std::min(length, WordCache::kShort));
-      s_.lines[i] = WordCache::line_of(s_.keys[i]);
-      s_.cache.prefetch(s_.lines[i]);
-    }
+    const kernels::WordProbes probes{s_.keys, s_.lines, s_.starts, s_.ends};
+    t_.kernels_.probe_words(s_.window, s_.cache.lines(), n, probes);
     std::size_t segment = 0;
     std::size_t begin = 0;
     for (const Scratch::Piece& piece : s_.pieces) {
@@ -294,7 +310,7 @@ class WordPath::Run {
       if (any_trigger && needs_plain_path(piece, begin)) {
         start_over(piece.text);
       } else {
-        resolve(first, segment);
+        resolve(probes, first, segment);
         if (piece.is_last || ids_.size() >= text_ids_.enough()) text_ids_.finish();
       }
       begin = piece.end;
@@ -304,42 +320,88 @@ class WordPath::Run {
   }
 
   // Appends the ids of segments [first, last) of the window.
-  void resolve(std::size_t first, std::size_t last) {
-    ids_.reserve_more(3 * (last - first));
-    std::uint32_t* out = ids_.data() + ids_.size();
+  void resolve(const kernels::WordProbes& probes, std::size_t first, std::size_t last) {
     for (std::size_t i = first; i < last; ++i) {
-      const std::size_t length = std::size_t{s_.ends[i]} - s_.starts[i];
-      const WordCache::Entry* const entry =
-          length <= WordCache::kShort ? s_.cache.find(s_.lines[i], s_.keys[i]) : nullptr;
-      if (entry != nullptr && entry->count != WordCache::kOnLevel2) {
-        // Always 16 bytes, then as far as there are ids: no branch on the count.
-        std::memcpy(out, entry, sizeof *entry);
-        out += entry->count;
-        continue;
-      }
+      ids_.reserve_more(WordCache::kMostIds * (last - i));
+      std::uint32_t* out = ids_.data() + ids_.size();
+      i = t_.kernels_.find_words(probes, i, last, &out);
       ids_.set_size(static_cast<std::size_t>(out - ids_.data()));
-      append_missing({reinterpret_cast<const char*>(s_.window) + s_.starts[i], length},
-                     entry != nullptr || length > WordCache::kShort);
-      ids_.reserve_more(3 * (last - i));
-      out = ids_.data() + ids_.size();
+      if (i == last) return;
+      const std::size_t length = std::size_t{s_.ends[i]} - s_.starts[i];
+      append_missing({reinterpret_cast<const char*>(s_.window) + s_.starts[i], length});
     }
-    ids_.set_size(static_cast<std::size_t>(out - ids_.data()));
   }
 
-  // Appends the ids of a segment that level 1 of the cache lacks, and remembers them.
-  void append_missing(std::string_view segment, bool may_be_on_level_2) {
-    const auto* const bytes = reinterpret_cast<const unsigned char*>(segment.data());
-    if (may_be_on_level_2 && segment.size() <= WordCache::kLong) {
-      const std::span<const std::uint32_t> known = s_.cache.find_long(bytes, segment.size());
-      if (!known.empty()) return ids_.append(known);
-    }
+  // Appends the ids of a segment that the cache lacks or has not been asked for, and remembers
+  // them.
+  void append_missing(std::string_view segment) {
+    if (append_known(segment)) return;
     const std::size_t before = ids_.size();
     if (std::ranges::all_of(segment, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
       t_.wordpiece_.append(segment, segment.size(), ids_);  // the scan has lower-cased it
-    } else {
+    } else if (!append_characters(segment)) {
+      ids_.set_size(before);
       t_.append_segment(segment, Truncation::kAll, s_, ids_);
     }
-    s_.cache.insert(bytes, segment.size(), ids_.slice(before, ids_.size()));
+    s_.cache.insert(segment.data(), segment.size(), ids_.slice(before, ids_.size()));
+  }
+
+  // Appends the ids of a run of bytes if the cache knows them.
+  bool append_known(std::string_view run) {
+    if (run.size() > WordCache::kLong) return false;
+    ids_.reserve_more(WordCache::kMostIds);
+    std::uint32_t* const begin = ids_.data() + ids_.size();
+    std::uint32_t* out = begin;
+    const bool known = s_.cache.append(run.data(), run.size(), out);
+    ids_.set_size(ids_.size() + static_cast<std::size_t>(out - begin));
+    return known;
+  }
+
+  // Appends the ids of a segment character by character: what stands alone is known at once, runs
+  // of letters between go back to the cache. False where a character needs its neighbours.
+  bool append_characters(std::string_view segment) {
+    const BertCharacters& characters = t_.characters();
+    const char* const end = segment.data() + segment.size();
+    const char* run = segment.data();
+    for (const char* p = run; p != end;) {
+      const char* const here = p;
+      const char32_t c = decode_utf8(p, end);
+      const BertCharacters::Kind kind = characters.kind_of(c);
+      if (kind == BertCharacters::kOdd) return false;
+      if (kind != BertCharacters::kSpace && kind != BertCharacters::kAlone) continue;
+      append_run({run, here});
+      if (kind == BertCharacters::kAlone) append_alone(c, {here, p});
+      run = p;
+    }
+    if (run != segment.data()) {
+      append_run({run, end});
+    } else {
+      append_word(segment);
+    }
+    return true;
+  }
+
+  void append_alone(char32_t c, std::string_view bytes) {
+    const std::uint32_t id = t_.characters().id_of(c);
+    if (id != BertCharacters::kNoId) {
+      ids_.push_back(id);
+    } else {
+      t_.append_text(bytes, s_, ids_);
+    }
+  }
+
+  void append_run(std::string_view run) {
+    if (run.empty() || append_known(run)) return;
+    const std::size_t before = ids_.size();
+    append_word(run);
+    s_.cache.insert(run.data(), run.size(), ids_.slice(before, ids_.size()));
+  }
+
+  // Appends the ids of letters that belong to one word.
+  void append_word(std::string_view raw) {
+    if (raw.size() > kLongSegment) return t_.append_text(raw, s_, ids_);
+    const BertCharacters::Letters word = t_.characters().write_letters(raw, s_.word);
+    if (word.n_chars > 0) t_.wordpiece_.append({s_.word, word.n_bytes}, word.n_chars, ids_);
   }
 
   // Whether a piece, from offset `begin` of the window, holds an odd byte or an added token.

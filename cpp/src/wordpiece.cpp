@@ -52,7 +52,10 @@ void WordPiece::append(std::string_view word, std::size_t n_chars, IdBuffer& ids
     ids.push_back(unk_id_);
     return;
   }
-  const std::size_t before = ids.size();
+  // Every piece has a byte at least.
+  ids.reserve_more(word.size());
+  std::uint32_t* const first = ids.data() + ids.size();
+  std::uint32_t* out = first;
   const char* p = word.data();
   const char* const end = p + word.size();
   const Trie* trie = &words_;
@@ -61,14 +64,15 @@ void WordPiece::append(std::string_view word, std::size_t n_chars, IdBuffer& ids
     // character match.
     const Trie::Match match = trie->longest_prefix(p, end);
     if (match.length == 0) {
-      ids.set_size(before);
-      ids.push_back(unk_id_);
-      return;
+      *first = unk_id_;
+      out = first + 1;
+      break;
     }
-    ids.push_back(match.value);
+    *out++ = match.value;
     p += match.length;
     trie = &continuations_;
   }
+  ids.set_size(ids.size() + static_cast<std::size_t>(out - first));
 }
 
 }  // namespace vecsmith

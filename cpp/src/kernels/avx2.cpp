@@ -62,6 +62,21 @@ class Int4Decoder {
 
 #include "sum_int4.inc"
 
+inline WordKey load_word(const unsigned char* word, std::size_t n) {
+  WordKey key;
+  __builtin_memcpy(&key, word, sizeof key);
+  const auto low = static_cast<unsigned>(8 * (n < 8 ? n : 8));
+  return {_bzhi_u64(key.low, low), _bzhi_u64(key.high, static_cast<unsigned>(8 * n) - low)};
+}
+
+inline unsigned match(const std::uint64_t* keys, std::uint64_t key) {
+  const __m256i all = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys));
+  const __m256i equal = _mm256_cmpeq_epi64(all, _mm256_set1_epi64x(static_cast<long long>(key)));
+  return static_cast<unsigned>(_mm256_movemask_pd(_mm256_castsi256_pd(equal)));
+}
+
+#include "words.inc"
+
 struct Masks;
 
 std::size_t write_offsets(std::uint64_t mask, std::size_t base, std::uint16_t* out) {
@@ -127,8 +142,8 @@ Masks Classifier::classify(unsigned char* block) const {
 }  // namespace
 
 const Kernels kAvx2Kernels{
-    scan,     gather<float>, gather<std::uint16_t>, gather<std::int8_t>, sum<float>,
-    sum_int4, normalize};
+    scan,       probe_words, find_words, gather<float>, gather<std::uint16_t>, gather<std::int8_t>,
+    sum<float>, sum_int4,    normalize};
 
 }  // namespace vecsmith::kernels
 

@@ -56,6 +56,21 @@ class Int4Decoder {
 
 #include "sum_int4.inc"
 
+inline WordKey load_word(const unsigned char* word, std::size_t n) {
+  const __mmask16 inside = static_cast<__mmask16>(_bzhi_u32(0xFFFF, static_cast<unsigned>(n)));
+  const __m128i bytes = _mm_maskz_loadu_epi8(inside, word);
+  WordKey key;
+  _mm_store_si128(reinterpret_cast<__m128i*>(&key), bytes);
+  return key;
+}
+
+inline unsigned match(const std::uint64_t* keys, std::uint64_t key) {
+  const __m256i all = _mm256_load_si256(reinterpret_cast<const __m256i*>(keys));
+  return _mm256_cmpeq_epi64_mask(all, _mm256_set1_epi64x(static_cast<long long>(key)));
+}
+
+#include "words.inc"
+
 struct Masks;
 
 inline std::size_t write_half(std::uint32_t mask, std::size_t base, std::uint16_t* out) {
@@ -103,8 +118,8 @@ Masks Classifier::classify(unsigned char* block) const {
 }  // namespace
 
 const Kernels kAvx512Kernels{
-    scan,     gather<float>, gather<std::uint16_t>, gather<std::int8_t>, sum<float>,
-    sum_int4, normalize};
+    scan,       probe_words, find_words, gather<float>, gather<std::uint16_t>, gather<std::int8_t>,
+    sum<float>, sum_int4,    normalize};
 
 }  // namespace vecsmith::kernels
 

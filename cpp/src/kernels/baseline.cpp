@@ -66,7 +66,9 @@ class Int4Decoder {
   float levels_[kInt4Levels];
 };
 
+#include "plain_words.inc"
 #include "sum_int4.inc"
+#include "words.inc"
 
 struct Masks;
 
@@ -105,8 +107,8 @@ Masks Classifier::classify(unsigned char* block) const {
 }  // namespace
 
 const Kernels kBaselineKernels{
-    scan,     gather<float>, gather<std::uint16_t>, gather<std::int8_t>, sum<float>,
-    sum_int4, normalize};
+    scan,       probe_words, find_words, gather<float>, gather<std::uint16_t>, gather<std::int8_t>,
+    sum<float>, sum_int4,    normalize};
 
 const Kernels& kernels_of(CpuLevel level) {
 #ifdef VECSMITH_NEON

@@ -9,6 +9,7 @@
 
 #include "vecsmith/cpu.hpp"
 #include "vecsmith/table.hpp"
+#include "words.hpp"
 
 namespace vecsmith::kernels {
 
@@ -52,6 +53,16 @@ struct Kernels {
   std::size_t (*scan)(unsigned char* text, std::size_t n, const ByteClasses& classes,
                       std::uint16_t* starts, std::uint16_t* ends, std::uint64_t* triggers,
                       bool* any_trigger);
+
+  /// Fills in the keys and lines of `n` words of `text`, and asks for the lines. 16 bytes behind a
+  /// word may be read.
+  void (*probe_words)(const unsigned char* text, const WordLines& lines, std::size_t n,
+                      const WordProbes& probes);
+  /// Writes the ids of words [first, last) to *out and moves it behind them, up to a word that is
+  /// not known, or not here; returns the number of that word. Three ids more than there are may be
+  /// written.
+  std::size_t (*find_words)(const WordProbes& probes, std::size_t first, std::size_t last,
+                            std::uint32_t** out);
 
   /// out[j] = sum over i of rows[i][j] * weights[i], added in order of i in float32, each product
   /// rounded first; `weights` may be null for ones. `rows` are the addresses of rows of at least

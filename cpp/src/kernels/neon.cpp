@@ -60,7 +60,9 @@ class Int4Decoder {
   int8x16_t levels_;
 };
 
+#include "plain_words.inc"
 #include "sum_int4.inc"
+#include "words.inc"
 
 struct Masks;
 
@@ -124,8 +126,8 @@ Masks Classifier::classify(unsigned char* block) const {
 }  // namespace
 
 const Kernels kNeonKernels{
-    scan,     gather<float>, gather<std::uint16_t>, gather<std::int8_t>, sum<float>,
-    sum_int4, normalize};
+    scan,       probe_words, find_words, gather<float>, gather<std::uint16_t>, gather<std::int8_t>,
+    sum<float>, sum_int4,    normalize};
 
 }  // namespace vecsmith::kernels
 

@@ -77,7 +77,9 @@ class Int4Decoder {
   __m128i levels_;
 };
 
+#include "plain_words.inc"
 #include "sum_int4.inc"
+#include "words.inc"
 
 struct Masks;
 
@@ -144,8 +146,8 @@ Masks Classifier::classify(unsigned char* block) const {
 }  // namespace
 
 const Kernels kSse4Kernels{
-    scan,     gather<float>, gather<std::uint16_t>, gather<std::int8_t>, sum<float>,
-    sum_int4, normalize};
+    scan,       probe_words, find_words, gather<float>, gather<std::uint16_t>, gather<std::int8_t>,
+    sum<float>, sum_int4,    normalize};
 
 }  // namespace vecsmith::kernels
 
