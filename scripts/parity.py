@@ -3,11 +3,13 @@
 Every text of every text column of every set in ../shared/data, every Unicode code point, and a
 million generated strings go through both, under each normalizer setting; ids and normalised
 strings must be equal. Then tokenizers with added tokens, truncation, other vocabularies, and
-vectors against numpy. Exits with 1 when anything differs.
+vectors against numpy; and tokenizers of other families, trained on the same sets, on the same
+texts and five million strings of their own. Exits with 1 when anything differs.
 
-    python scripts/parity.py                   # all of it: about 20 minutes on two cores
+    python scripts/parity.py                   # all of it: hours
     python scripts/parity.py --quick           # about a hundredth of it
     python scripts/parity.py --sets stsb med   # some sets alone
+    python scripts/parity.py --parts families --families GPT-2 XLM-R
 """
 
 from __future__ import annotations
@@ -23,12 +25,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.parity import hostile_text as hostile
 from tests.parity.comparison import Tally, compare_ids, compare_strings, reference_tokenizer
+from tests.parity.families import FAMILIES, family_json
+from tests.parity.family_text import family_texts
 from tests.parity.tokenizers_under_test import (
     ADDED_TOKENS,
     ALL_SETTINGS,
@@ -45,7 +50,9 @@ from tests.parity.tokenizers_under_test import (
 from tests.parity.vectors import compare_vectors, vector_cases
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+PARTS = ("data", "points", "generated", "added", "vectors", "families")
 CHUNK = 8192
+FAMILY_VOCABULARY = 8000
 SMALL_WORDPIECE = "small"
 
 
@@ -62,8 +69,11 @@ def main() -> int:
     """Exit code 0 when nothing differs, else 1."""
     options = _parse_arguments()
     started = time.monotonic()
-    tasks = list(_all_tasks(options))
-    tallies = _run(tasks, n_processes=options.jobs)
+    with TemporaryDirectory() as folder:
+        tasks = list(_all_tasks(options))
+        if "families" in options.parts:
+            tasks += _family_tasks(options, _train_families(options, Path(folder)))
+        tallies = _run(tasks, n_processes=options.jobs)
     _print_table(tallies)
     print(f"{time.monotonic() - started:.0f} s, {len(tasks)} pieces, {options.jobs} processes")
     differences = sum(tally.differences for _, tally in tallies)
@@ -89,9 +99,11 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--parts",
         nargs="*",
-        choices=("data", "points", "generated", "added", "vectors"),
-        default=("data", "points", "generated", "added", "vectors"),
+        choices=PARTS,
+        default=PARTS,
     )
+    parser.add_argument("--families", nargs="*", choices=tuple(FAMILIES), default=tuple(FAMILIES))
+    parser.add_argument("--family-strings", type=int, default=5_000_000, help="for each family")
     options = parser.parse_args()
     options.step = 100 if options.quick else max(1, options.step)
     return options
@@ -119,6 +131,34 @@ def _all_tasks(options: argparse.Namespace) -> Iterator[Task]:
             yield Task(name="vectors against numpy", kind="vectors", arguments=(case,))
     if "data" in options.parts:
         yield from _data_tasks(options)
+
+
+def _train_families(options: argparse.Namespace, folder: Path) -> tuple[str, ...]:
+    """Files of the tokenizers of all families, trained on a few texts of each column."""
+    texts = list(hostile.SENTENCES)
+    for task in _data_tasks(options):
+        path, column, first = task.arguments
+        if first == 0:
+            texts += [text for text in _column(path, column)[:300].to_pylist() if text]
+    paths = []
+    for i, name in enumerate(options.families):
+        path = folder / f"{i:02d} {name.replace('/', ' ')}.json"
+        path.write_text(family_json(name, texts, vocab_size=FAMILY_VOCABULARY), encoding="utf-8")
+        paths.append(str(path))
+    print(f"{len(paths)} families trained on {len(texts)} texts", flush=True)
+    return tuple(paths)
+
+
+def _family_tasks(options: argparse.Namespace, paths: tuple[str, ...]) -> Iterator[Task]:
+    count = max(CHUNK, options.family_strings // options.step)
+    for first in range(0, count, CHUNK):
+        seed = options.seed * 1_000_003 + first // CHUNK
+        where = (paths, seed, min(CHUNK, count - first))
+        yield Task(name="families, strings", kind="family strings", arguments=where)
+    yield Task(name="families, long documents", kind="family long", arguments=(paths, options.seed))
+    for task in _data_tasks(options):
+        where = (paths, *task.arguments)
+        yield Task(name=f"families, {task.name}", kind="family data", arguments=where)
 
 
 def _data_tasks(options: argparse.Namespace) -> Iterator[Task]:
@@ -267,6 +307,55 @@ def _compare_vectors(case: int) -> dict[str, Tally]:
     return {chosen.name: compare_vectors(chosen, texts)}
 
 
+def _compare_family_strings(
+    paths: tuple[str, ...], seed: int, count: int
+) -> dict[str, Tally]:
+    texts = family_texts(seed, count)
+    max_length = (1, 2, 3, 5, 17, 64)[seed % 6]
+    tallies = _every_family(paths, texts)
+    for path in paths:
+        tallies[f"{Path(path).stem[3:]}, truncated"] = _compare_family(
+            path, texts[::16], max_length=max_length
+        )
+    return tallies
+
+
+def _compare_family_column(
+    paths: tuple[str, ...], path: str, column: str, first: int
+) -> dict[str, Tally]:
+    texts = [text for text in _column(path, column)[first : first + CHUNK].to_pylist() if text]
+    return _every_family(paths, texts)
+
+
+def _compare_family_long(paths: tuple[str, ...], seed: int) -> dict[str, Tally]:
+    return _every_family(paths, hostile.long_documents(seed))
+
+
+def _every_family(paths: tuple[str, ...], texts: list[str]) -> dict[str, Tally]:
+    return {Path(path).stem[3:]: _compare_family(path, texts) for path in paths}
+
+
+def _compare_family(path: str, texts: list[str], *, max_length: int | None = None) -> Tally:
+    if not texts:
+        return Tally()
+    reference, engine = _both_of_family(path, max_length)
+    tally = compare_ids(texts, reference, engine, max_length=max_length)
+    if max_length is None:
+        tally.add(compare_strings(texts, reference, engine))
+    return tally
+
+
+@lru_cache(maxsize=512)
+def _both_of_family(path: str, max_length: int | None) -> tuple[Any, Any]:
+    text = Path(path).read_text(encoding="utf-8")
+    reason = FAMILIES[Path(path).stem[3:]].reason
+    if max_length is None:
+        engine = _engine(text, may_fall_back=reason is not None)
+    else:
+        engine = _both_of_family(path, None)[1]
+    return reference_tokenizer(text, max_length=max_length), engine
+
+
 def _engine(tokenizer_json: str, *, may_fall_back: bool = False) -> Any:
     from vecsmith.tokenizer import Tokenizer
 
@@ -286,6 +375,9 @@ _KINDS: dict[str, Callable[..., dict[str, Tally]]] = {
     "added": _compare_added,
     "long": _compare_long,
     "vectors": _compare_vectors,
+    "family strings": _compare_family_strings,
+    "family data": _compare_family_column,
+    "family long": _compare_family_long,
 }
 
 

@@ -100,7 +100,8 @@ def compare_strings(
 ) -> Tally:
     """Tally of normalised strings over `texts`; it counts differences alone."""
     tally = Tally()
-    normalize: Callable[[str], str] = reference.normalizer.normalize_str
+    normalizer = reference.normalizer
+    normalize: Callable[[str], str] = str if normalizer is None else normalizer.normalize_str
     for text in texts:
         wanted, found = normalize(text), engine.normalize(text)
         if wanted != found:

@@ -1,0 +1,512 @@
+"""Tokenizers in the settings of the families that embedding models have, trained here.
+
+Vocabularies of the models themselves cannot be had without the network, but what makes a family is
+its normalizer, its pre-tokenizer and the options of its model: these are as its models publish
+them. `tokenizers` trains the rest on texts of the caller.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import tokenizers
+from tokenizers import pre_tokenizers, trainers
+
+Block = dict[str, Any]
+
+NFC: Block = {"type": "NFC"}
+NFD: Block = {"type": "NFD"}
+NFKC: Block = {"type": "NFKC"}
+NFKD: Block = {"type": "NFKD"}
+LOWERCASE: Block = {"type": "Lowercase"}
+STRIP_ACCENTS: Block = {"type": "StripAccents"}
+WHITESPACE: Block = {"type": "Whitespace"}
+WHITESPACE_SPLIT: Block = {"type": "WhitespaceSplit"}
+BERT_WORDS: Block = {"type": "BertPreTokenizer"}
+
+LLAMA_3_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+QWEN_2_WORDS = LLAMA_3_WORDS.replace(r"\p{N}{1,3}", r"\p{N}")
+QWEN_3_5_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}"
+    r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+GPT_4O_WORDS = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+TEKKEN_WORDS = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+DEEPSEEK_3_WORDS = (
+    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"
+    r"|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+CLIP_WORDS = (
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+)
+PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+
+def bert(*, lowercase: bool = True, strip_accents: bool | None = None) -> Block:
+    """A BertNormalizer."""
+    return {
+        "type": "BertNormalizer",
+        "clean_text": True,
+        "handle_chinese_chars": True,
+        "strip_accents": strip_accents,
+        "lowercase": lowercase,
+    }
+
+
+def sequence(*steps: Block, members: str = "normalizers") -> Block:
+    """Steps one after another."""
+    return {"type": "Sequence", members: list(steps)}
+
+
+def words(*steps: Block) -> Block:
+    """Steps of a pre-tokenizer one after another."""
+    return sequence(*steps, members="pretokenizers")
+
+
+def regex(pattern: str, behavior: str = "Isolated", *, invert: bool = False) -> Block:
+    """A pre-tokenizer that splits where a regular expression matches."""
+    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": behavior, "invert": invert}
+
+
+def literal(pattern: str, behavior: str) -> Block:
+    """A pre-tokenizer that splits where a string is."""
+    return {"type": "Split", "pattern": {"String": pattern}, "behavior": behavior, "invert": False}
+
+
+def replace(pattern: str, content: str, *, is_regex: bool = False) -> Block:
+    """A normalizer that puts `content` in place of a pattern."""
+    return {
+        "type": "Replace",
+        "pattern": {"Regex" if is_regex else "String": pattern},
+        "content": content,
+    }
+
+
+def strip(*, left: bool, right: bool) -> Block:
+    """A normalizer that takes white space off the ends."""
+    return {"type": "Strip", "strip_left": left, "strip_right": right}
+
+
+def byte_level(*, prefix_space: bool = False, use_regex: bool = True) -> Block:
+    """A pre-tokenizer that spells words in bytes."""
+    return {
+        "type": "ByteLevel",
+        "add_prefix_space": prefix_space,
+        "trim_offsets": True,
+        "use_regex": use_regex,
+    }
+
+
+def metaspace(prepend: str = "always", *, split: bool = True) -> Block:
+    """SentencePiece's pre-tokenizer."""
+    return {"type": "Metaspace", "replacement": "▁", "prepend_scheme": prepend, "split": split}
+
+
+def precompiled(rule: str = "nmt_nfkc") -> Block:
+    """One of SentencePiece's character maps; its bytes are put in when it is trained."""
+    return {"type": "Precompiled", "precompiled_charsmap": rule}
+
+
+def token(content: str, *, special: bool = True, **flags: bool) -> Block:
+    """An entry of `added_tokens`."""
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": not special}
+    return {"id": 0, "content": content, "special": special, **plain, **flags}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """What the tokenizers of a family have in common.
+
+    Attributes:
+        model: Type of the model.
+        normalizer: Its block, or None.
+        pre_tokenizer: Its block, or None.
+        trained_words: Block that makes words while the model is trained, where it is another one.
+        special: Tokens the vocabulary begins with.
+        added: Entries of `added_tokens`, besides those of `special`.
+        options: Fields of the model.
+        has_bytes: Whether the vocabulary has the 256 tokens of byte_fallback.
+        reason: Words of the reason why the engine leaves it to `tokenizers`; None where it does
+            the work itself.
+    """
+
+    model: str
+    normalizer: Block | None = None
+    pre_tokenizer: Block | None = None
+    trained_words: Block | None = None
+    special: tuple[str, ...] = ()
+    added: tuple[Block, ...] = ()
+    options: Block = field(default_factory=dict)
+    has_bytes: bool = False
+    reason: str | None = None
+
+
+def bpe_of_bytes(**changes: Any) -> Family:
+    """A byte-level BPE; `changes` are fields of `Family`."""
+    plain: dict[str, Any] = {
+        "model": "BPE",
+        "pre_tokenizer": byte_level(),
+        "special": ("<|endoftext|>",),
+    }
+    return Family(**{**plain, **changes})
+
+
+def unigram(**changes: Any) -> Family:
+    """SentencePiece's Unigram; `changes` are fields of `Family`."""
+    plain: dict[str, Any] = {
+        "model": "Unigram",
+        "normalizer": precompiled(),
+        "pre_tokenizer": words(WHITESPACE_SPLIT, metaspace()),
+        "special": ("<s>", "<pad>", "</s>", "<unk>"),
+        "added": (token("<mask>", lstrip=True),),
+    }
+    return Family(**{**plain, **changes})
+
+
+def bpe_of_pieces(**changes: Any) -> Family:
+    """SentencePiece's BPE with bytes for what is unknown; `changes` are fields of `Family`."""
+    plain: dict[str, Any] = {
+        "model": "BPE",
+        "special": ("<unk>", "<s>", "</s>"),
+        "options": {"unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True},
+        "trained_words": metaspace(),
+        "has_bytes": True,
+    }
+    return Family(**{**plain, **changes})
+
+
+def wordpiece(**changes: Any) -> Family:
+    """BERT's WordPiece; `changes` are fields of `Family`."""
+    plain: dict[str, Any] = {
+        "model": "WordPiece",
+        "normalizer": bert(),
+        "pre_tokenizer": BERT_WORDS,
+        "special": ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+        "options": {"unk_token": "[UNK]"},
+    }
+    return Family(**{**plain, **changes})
+
+
+def word_level(**changes: Any) -> Family:
+    """A token for each word; `changes` are fields of `Family`."""
+    plain: dict[str, Any] = {
+        "model": "WordLevel",
+        "special": ("[UNK]",),
+        "options": {"unk_token": "[UNK]"},
+    }
+    return Family(**{**plain, **changes})
+
+
+def split_by(pattern: str, **changes: Any) -> Family:
+    """A byte-level BPE whose words a regular expression cuts."""
+    cut = words(regex(pattern), byte_level(use_regex=False))
+    return bpe_of_bytes(**{"pre_tokenizer": cut, **changes})
+
+
+SPACES = tuple(token(" " * n, special=False, normalized=True) for n in range(2, 25))
+ALBERT = (replace("``", '"'), replace("''", '"'), NFKD, STRIP_ACCENTS, LOWERCASE, precompiled())
+
+FAMILIES: dict[str, Family] = {
+    "BERT uncased": wordpiece(),
+    "BERT cased, multilingual": wordpiece(normalizer=bert(lowercase=False)),
+    "MPNet": wordpiece(added=(token("<s>"), token("<mask>", lstrip=True))),
+    "WordPiece of the quick tour": wordpiece(
+        normalizer=sequence(NFD, LOWERCASE, STRIP_ACCENTS), pre_tokenizer=WHITESPACE
+    ),
+    "GloVe words": word_level(normalizer=bert(), pre_tokenizer=BERT_WORDS),
+    "WordLevel, Whitespace": word_level(pre_tokenizer=WHITESPACE),
+    "WordLevel, WhitespaceSplit": word_level(normalizer=LOWERCASE, pre_tokenizer=WHITESPACE_SPLIT),
+    "WordLevel, Punctuation and Digits": word_level(
+        normalizer=sequence(NFKC, strip(left=True, right=True)),
+        pre_tokenizer=words(
+            WHITESPACE_SPLIT,
+            {"type": "Punctuation", "behavior": "Contiguous"},
+            {"type": "Digits", "individual_digits": False},
+        ),
+    ),
+    "GPT-2": bpe_of_bytes(),
+    "RoBERTa": bpe_of_bytes(
+        special=("<s>", "<pad>", "</s>", "<unk>"),
+        added=(token("<mask>", lstrip=True),),
+        options={"unk_token": "<unk>"},
+    ),
+    "RoBERTa with a prefix space": bpe_of_bytes(pre_tokenizer=byte_level(prefix_space=True)),
+    "Pythia": bpe_of_bytes(normalizer=NFC, added=SPACES),
+    "ModernBERT": bpe_of_bytes(
+        normalizer=NFC,
+        added=(
+            token("|||IP_ADDRESS|||", special=False, normalized=True),
+            *SPACES,
+            token("[UNK]"),
+            token("[MASK]", lstrip=True),
+        ),
+    ),
+    "Llama 3": split_by(LLAMA_3_WORDS, options={"ignore_merges": True}),
+    "Qwen 2": split_by(QWEN_2_WORDS, normalizer=NFC),
+    "Qwen 3.5": split_by(QWEN_3_5_WORDS, normalizer=NFC),
+    "GPT-4o": split_by(GPT_4O_WORDS),
+    "Tekken": split_by(TEKKEN_WORDS, options={"ignore_merges": True}),
+    "DeepSeek V3": bpe_of_bytes(
+        pre_tokenizer=words(
+            regex(r"\p{N}{1,3}"),
+            regex("[一-龥぀-ゟ゠-ヿ]+"),
+            regex(DEEPSEEK_3_WORDS),
+            byte_level(use_regex=False),
+        )
+    ),
+    "StarCoder": bpe_of_bytes(
+        pre_tokenizer=words({"type": "Digits", "individual_digits": True}, byte_level())
+    ),
+    "BLOOM": split_by(r" ?[^(\s|[.,!?…。，、।۔،])]+"),
+    "Falcon": bpe_of_bytes(
+        pre_tokenizer=words(
+            {"type": "Punctuation", "behavior": "Contiguous"},
+            byte_level(),
+            {"type": "Digits", "individual_digits": False},
+            regex("[0-9][0-9][0-9]"),
+        ),
+        reason="ByteLevel comes before others",
+    ),
+    "CLIP": bpe_of_bytes(
+        normalizer=sequence(NFC, replace(r"\s+", " ", is_regex=True), LOWERCASE),
+        pre_tokenizer=words(regex(CLIP_WORDS, "Removed", invert=True), byte_level()),
+        options={"unk_token": "<|endoftext|>", "end_of_word_suffix": "</w>"},
+        reason="end_of_word_suffix",
+    ),
+    "Llama 2": bpe_of_pieces(
+        normalizer=sequence({"type": "Prepend", "prepend": "▁"}, replace(" ", "▁"))
+    ),
+    "Mistral": bpe_of_pieces(pre_tokenizer=metaspace("first", split=False)),
+    "Gemma": bpe_of_pieces(
+        normalizer=replace(" ", "▁"), pre_tokenizer=literal(" ", "MergedWithPrevious")
+    ),
+    "NLLB": bpe_of_pieces(
+        normalizer=sequence(precompiled(), replace(" {2,}", " ", is_regex=True)),
+        pre_tokenizer=metaspace(),
+        options={"unk_token": "<unk>", "fuse_unk": True},
+        has_bytes=False,
+    ),
+    "SentencePiece BPE": bpe_of_pieces(
+        normalizer=NFKC,
+        pre_tokenizer=metaspace(),
+        options={"unk_token": "<unk>"},
+        has_bytes=False,
+    ),
+    "XLM-R": unigram(),
+    "T5": unigram(
+        special=("<pad>", "</s>", "<unk>"),
+        added=tuple(token(f"<extra_id_{i}>") for i in reversed(range(100))),
+    ),
+    "BGE-M3": unigram(
+        normalizer=sequence(
+            precompiled(), strip(left=False, right=True), replace(" {2,}", "▁", is_regex=True)
+        ),
+        pre_tokenizer=metaspace(),
+    ),
+    "XLM-R of older files": unigram(
+        normalizer=sequence(precompiled(), replace(" {2,}", " ", is_regex=True)),
+        pre_tokenizer=words(WHITESPACE_SPLIT, metaspace()),
+    ),
+    "ALBERT": unigram(
+        normalizer=sequence(*ALBERT, replace(" {2,}", " ", is_regex=True)),
+        pre_tokenizer=words(WHITESPACE_SPLIT, metaspace()),
+        added=(token("[MASK]", lstrip=True),),
+    ),
+    "DeBERTa V3": unigram(
+        normalizer=sequence(
+            replace(r"\s{2,}|[\n\r\t]", " ", is_regex=True), NFC, strip(left=False, right=True)
+        ),
+        pre_tokenizer=metaspace(),
+    ),
+    "DeBERTa V2, punctuation apart": unigram(
+        normalizer=sequence(LOWERCASE, strip(left=True, right=True), precompiled("nfkc_cf")),
+        pre_tokenizer=words({"type": "Punctuation", "behavior": "Isolated"}, metaspace("first")),
+    ),
+    "RemBERT": unigram(
+        normalizer=sequence(*ALBERT[:2], replace(" {2,}", " ", is_regex=True), precompiled()),
+        pre_tokenizer=metaspace(),
+    ),
+    "BigBird": unigram(
+        normalizer=sequence(strip(left=False, right=False), replace(" {2,}", "▁", is_regex=True)),
+        pre_tokenizer=metaspace(),
+    ),
+    "mBART": unigram(normalizer=None),
+    "Metaspace, never a prefix": unigram(pre_tokenizer=metaspace("never"), normalizer=NFKC),
+    "SentencePiece Unigram": unigram(
+        normalizer=sequence({"type": "Nmt"}, NFKC, replace(" {2,}", " ", is_regex=True)),
+        pre_tokenizer=metaspace(),
+    ),
+    "Unigram with bytes": unigram(
+        pre_tokenizer=metaspace("first"), has_bytes=True, options={"byte_fallback": True}
+    ),
+    "model2vec's own": unigram(
+        normalizer=sequence(
+            bert(),
+            *(replace(mark, f" {mark} ") for mark in PUNCTUATION),
+            replace(r"\s+", " ", is_regex=True),
+            strip(left=True, right=True),
+        ),
+        pre_tokenizer=metaspace(split=False),
+        trained_words=metaspace(),
+        special=("[PAD]", "[UNK]"),
+        added=(token("new york", special=False), token("São Paulo", special=False)),
+    ),
+}
+
+
+def family_json(name: str, texts: Sequence[str], *, vocab_size: int) -> str:
+    """Text of a `tokenizer.json` of the family `name`, trained on `texts`.
+
+    Args:
+        name: A key of `FAMILIES`.
+        texts: What it is trained on.
+        vocab_size: How many tokens, about; never fewer than there are characters.
+    """
+    family = FAMILIES[name]
+    root = _skeleton(family)
+    trained = tokenizers.Tokenizer.from_str(
+        json.dumps({**root, "pre_tokenizer": family.trained_words or family.pre_tokenizer})
+    )
+    trained.train_from_iterator(texts, _trainer(family, vocab_size))
+    found = json.loads(trained.to_str())
+    model = found["model"] | family.options
+    added = [token(content) for content in family.special]
+    if model["type"] == "Unigram":
+        unknown = "[UNK]" if "[UNK]" in family.special else "<unk>"
+        model["unk_id"] = [piece for piece, _ in model["vocab"]].index(unknown)
+    entries = [{**entry, "id": i} for i, entry in enumerate([*added, *family.added])]
+    # through the library once more: it gives added tokens their ids
+    finished = json.dumps({**root, "model": model, "added_tokens": entries})
+    return str(tokenizers.Tokenizer.from_str(finished).to_str())
+
+
+def _skeleton(family: Family) -> Block:
+    empty: dict[str, Block] = {
+        "BPE": {"vocab": {}, "merges": []},
+        "Unigram": {"vocab": [], "unk_id": None},
+        "WordLevel": {"vocab": {}, "unk_token": "[UNK]"},
+        "WordPiece": {
+            "vocab": {},
+            "unk_token": "[UNK]",
+            "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100,
+        },
+    }
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [],
+        "normalizer": None if family.normalizer is None else _with_charsmaps(family.normalizer),
+        "pre_tokenizer": family.pre_tokenizer,
+        "post_processor": None,
+        "decoder": None,
+        "model": {"type": family.model, **empty[family.model]},
+    }
+
+
+def _trainer(family: Family, vocab_size: int) -> Any:
+    quiet: dict[str, Any] = {"show_progress": False}
+    special = list(family.special)
+    if family.has_bytes:
+        special += [f"<0x{byte:02X}>" for byte in range(256)]
+    if family.model == "WordLevel":
+        return trainers.WordLevelTrainer(vocab_size=vocab_size, special_tokens=special, **quiet)
+    if family.model == "WordPiece":
+        return trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=special, **quiet)
+    if family.model == "Unigram":
+        unknown = "[UNK]" if "[UNK]" in special else "<unk>"
+        return trainers.UnigramTrainer(
+            vocab_size=vocab_size, special_tokens=special, unk_token=unknown, **quiet
+        )
+    alphabet = pre_tokenizers.ByteLevel.alphabet() if _spells_bytes(family) else []
+    suffix = family.options.get("end_of_word_suffix", "")
+    return trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=special,
+        initial_alphabet=alphabet,
+        end_of_word_suffix=suffix,
+        **quiet,
+    )
+
+
+def _spells_bytes(family: Family) -> bool:
+    return "ByteLevel" in json.dumps(family.pre_tokenizer)
+
+
+def _with_charsmaps(block: Block) -> Block:
+    """The same with the bytes of each character map in place of its name."""
+    if block["type"] == "Sequence":
+        return {**block, "normalizers": [_with_charsmaps(step) for step in block["normalizers"]]}
+    if block["type"] != "Precompiled":
+        return block
+    charsmap = sentencepiece_charsmap(block["precompiled_charsmap"])
+    return {**block, "precompiled_charsmap": base64.b64encode(charsmap).decode()}
+
+
+@cache
+def sentencepiece_charsmap(rule: str) -> bytes:
+    """The character map that the package `sentencepiece` calls `rule`.
+
+    Raises:
+        ImportError: If the package is not installed.
+    """
+    import sentencepiece
+
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["a b c"]),
+        model_writer=model,
+        model_type="char",
+        vocab_size=7,
+        normalization_rule_name=rule,
+        minloglevel=2,
+    )
+    normalizer_spec = _field(model.getvalue(), 3)
+    return _field(normalizer_spec, 2)
+
+
+def _field(message: bytes, number: int) -> bytes:
+    """The field `number` of a protocol buffer, which must be bytes or a message."""
+    at = 0
+    while at < len(message):
+        key, at = _varint(message, at)
+        size = {1: 8, 5: 4}.get(key & 7, 0)
+        if key & 7 == 0:
+            _, at = _varint(message, at)
+        elif key & 7 == 2:
+            size, at = _varint(message, at)
+        if key == number << 3 | 2:
+            return message[at : at + size]
+        at += size
+    raise ValueError(f"no field {number} in a message of {len(message)} bytes")
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
