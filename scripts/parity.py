@@ -32,7 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.parity import hostile_text as hostile
 from tests.parity.comparison import Tally, compare_ids, compare_strings, reference_tokenizer
-from tests.parity.families import FAMILIES, family_json
+from tests.parity.families import FAMILIES
+from tests.parity.family_comparison import compare_families, train_families
 from tests.parity.family_text import family_texts
 from tests.parity.tokenizers_under_test import (
     ADDED_TOKENS,
@@ -140,13 +141,9 @@ def _train_families(options: argparse.Namespace, folder: Path) -> tuple[str, ...
         path, column, first = task.arguments
         if first == 0:
             texts += [text for text in _column(path, column)[:300].to_pylist() if text]
-    paths = []
-    for i, name in enumerate(options.families):
-        path = folder / f"{i:02d} {name.replace('/', ' ')}.json"
-        path.write_text(family_json(name, texts, vocab_size=FAMILY_VOCABULARY), encoding="utf-8")
-        paths.append(str(path))
+    paths = train_families(options.families, texts, folder, vocab_size=FAMILY_VOCABULARY)
     print(f"{len(paths)} families trained on {len(texts)} texts", flush=True)
-    return tuple(paths)
+    return paths
 
 
 def _family_tasks(options: argparse.Namespace, paths: tuple[str, ...]) -> Iterator[Task]:
@@ -307,53 +304,23 @@ def _compare_vectors(case: int) -> dict[str, Tally]:
     return {chosen.name: compare_vectors(chosen, texts)}
 
 
-def _compare_family_strings(
-    paths: tuple[str, ...], seed: int, count: int
-) -> dict[str, Tally]:
+def _compare_family_strings(paths: tuple[str, ...], seed: int, count: int) -> dict[str, Tally]:
     texts = family_texts(seed, count)
+    tallies = compare_families(paths, texts)
     max_length = (1, 2, 3, 5, 17, 64)[seed % 6]
-    tallies = _every_family(paths, texts)
-    for path in paths:
-        tallies[f"{Path(path).stem[3:]}, truncated"] = _compare_family(
-            path, texts[::16], max_length=max_length
-        )
-    return tallies
+    cut = compare_families(paths, texts[::16], max_length=max_length)
+    return tallies | {f"{name}, truncated": tally for name, tally in cut.items()}
 
 
 def _compare_family_column(
     paths: tuple[str, ...], path: str, column: str, first: int
 ) -> dict[str, Tally]:
     texts = [text for text in _column(path, column)[first : first + CHUNK].to_pylist() if text]
-    return _every_family(paths, texts)
+    return compare_families(paths, texts)
 
 
 def _compare_family_long(paths: tuple[str, ...], seed: int) -> dict[str, Tally]:
-    return _every_family(paths, hostile.long_documents(seed))
-
-
-def _every_family(paths: tuple[str, ...], texts: list[str]) -> dict[str, Tally]:
-    return {Path(path).stem[3:]: _compare_family(path, texts) for path in paths}
-
-
-def _compare_family(path: str, texts: list[str], *, max_length: int | None = None) -> Tally:
-    if not texts:
-        return Tally()
-    reference, engine = _both_of_family(path, max_length)
-    tally = compare_ids(texts, reference, engine, max_length=max_length)
-    if max_length is None:
-        tally.add(compare_strings(texts, reference, engine))
-    return tally
-
-
-@lru_cache(maxsize=512)
-def _both_of_family(path: str, max_length: int | None) -> tuple[Any, Any]:
-    text = Path(path).read_text(encoding="utf-8")
-    reason = FAMILIES[Path(path).stem[3:]].reason
-    if max_length is None:
-        engine = _engine(text, may_fall_back=reason is not None)
-    else:
-        engine = _both_of_family(path, None)[1]
-    return reference_tokenizer(text, max_length=max_length), engine
+    return compare_families(paths, hostile.long_documents(seed))
 
 
 def _engine(tokenizer_json: str, *, may_fall_back: bool = False) -> Any:

@@ -28,9 +28,7 @@ from vecsmith.tokenizer import Tokenizer
 def trained(name: str) -> str:
     if "Precompiled" in str(FAMILIES[name].normalizer):
         pytest.importorskip("sentencepiece", reason="needs the character maps of sentencepiece")
-    tokenizer = tokenizers.Tokenizer.from_str(
-        family_json(name, hostile.SENTENCES, vocab_size=700)
-    )
+    tokenizer = tokenizers.Tokenizer.from_str(family_json(name, hostile.SENTENCES, vocab_size=700))
     # what a file may carry and encoding must not follow
     tokenizer.enable_padding(length=9)
     tokenizer.enable_truncation(4)
@@ -68,9 +66,7 @@ def test_ids_and_strings_are_the_reference_ones(name: str) -> None:
 @pytest.mark.parametrize("name", ["GPT-2", "Mistral", "XLM-R", "WordLevel, Whitespace"])
 def test_truncation_keeps_the_tokens_the_reference_keeps(name: str, max_length: int) -> None:
     text = trained(name)
-    assert_same(
-        compare(texts(), text, Tokenizer(text), max_length=max_length, strings=False)
-    )
+    assert_same(compare(texts(), text, Tokenizer(text), max_length=max_length, strings=False))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
