@@ -6,9 +6,8 @@ entry only to name the one that is wrong.
 
 from __future__ import annotations
 
-import math
-import sys
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from vecsmith.formats.tokenizer_json.settings import (
 # The engine tries every piece at every place of a word: what would make that slow is refused.
 _MAX_PIECE_WORK = 500**2
 
+_FIRST, _SECOND = itemgetter(0), itemgetter(1)
 _FAMILIES: dict[str, Family] = {
     "WordPiece": "wordpiece",
     "Unigram": "unigram",
@@ -55,11 +55,11 @@ def family_of(model: Mapping[str, Any], *, where: str) -> Family:
     return _FAMILIES[kind]
 
 
-def vocabulary_of(model: Mapping[str, Any], family: Family, *, where: str) -> dict[str, int]:
+def vocabulary_of(model: Mapping[str, Any], family: Family, *, where: str) -> Mapping[str, int]:
     """Id of every token of the model."""
     if family == "unigram":
         return _unigram_vocabulary(model, where=where)
-    vocabulary = dict(object_of(model, "vocab", source=where))
+    vocabulary = object_of(model, "vocab", source=where)
     ids = vocabulary.values()
     if set(map(type, ids)) <= {int} and 0 <= min(ids, default=0) <= max(ids, default=0) <= MAX_ID:
         return vocabulary
@@ -112,7 +112,7 @@ def unknown_of(
 def native_model(
     model: Mapping[str, Any],
     family: Family,
-    vocabulary: dict[str, int],
+    vocabulary: Mapping[str, int],
     *,
     byte_level: bool,
     where: str,
@@ -143,7 +143,7 @@ def native_model(
 
 
 def _wordpiece(
-    model: Mapping[str, Any], vocabulary: dict[str, int], *, where: str
+    model: Mapping[str, Any], vocabulary: Mapping[str, int], *, where: str
 ) -> WordPieceModel:
     max_chars = whole_number(
         model, "max_input_chars_per_word", source=where, default=100, maximum=2**64
@@ -170,17 +170,17 @@ def _unigram(model: Mapping[str, Any], *, where: str) -> UnigramModel:
     byte_fallback = flag(model, "byte_fallback", source=where, default=False)
     if model.get("unk_id") is None:
         raise NotNative("the model has no unknown token: some texts have no ids")
-    tokens, scores = zip(*model["vocab"], strict=True)
+    entries = model["vocab"]
     return UnigramModel(
-        tokens=list(tokens),
-        scores=np.array(scores, dtype=np.float64),
+        tokens=list(map(_FIRST, entries)),
+        scores=_scores(entries),
         unk_id=model["unk_id"],
         byte_fallback=byte_fallback,
     )
 
 
 def _bpe(
-    model: Mapping[str, Any], vocabulary: dict[str, int], *, byte_level: bool, where: str
+    model: Mapping[str, Any], vocabulary: Mapping[str, int], *, byte_level: bool, where: str
 ) -> BpeModel:
     dropout = model.get("dropout")
     if dropout:
@@ -218,7 +218,7 @@ def _merges(
     if not pairs:
         return np.zeros((0, 3), dtype=np.uint32)
     places = dict(zip(vocabulary, range(len(vocabulary)), strict=True))
-    lefts, rights = zip(*pairs, strict=True)
+    lefts, rights = list(map(_FIRST, pairs)), list(map(_SECOND, pairs))
     merges = np.empty((len(pairs), 3), dtype=np.uint32)
     try:
         for column, parts in enumerate((lefts, rights, map(str.__add__, lefts, rights))):
@@ -237,8 +237,7 @@ def _pairs(merges: list[Any], *, where: str) -> list[Any]:
     if set(map(type, merges)) <= {str}:
         merges = [merge.split(" ") for merge in merges if not merge.startswith("#version")]
     if set(map(type, merges)) <= {list} and set(map(len, merges)) <= {2}:
-        parts = {type(part) for pair in merges for part in pair}
-        if parts <= {str}:
+        if set(map(type, map(_FIRST, merges))) | set(map(type, map(_SECOND, merges))) <= {str}:
             return merges
     wrong = next(
         merge
@@ -257,19 +256,25 @@ def _unigram_vocabulary(model: Mapping[str, Any], *, where: str) -> dict[str, in
         raise FormatError(
             f"{where}.vocab: entry {i} is {wrong!r:.60}, expected a token and its score"
         )
-    return {entry[0]: i for i, entry in enumerate(entries)}
+    return dict(zip(map(_FIRST, entries), range(len(entries)), strict=True))
 
 
 def _are_scored(entries: list[Any]) -> bool:
     """Whether all `entries` are pairs of a token and a finite number."""
-    if not entries:
-        return True
-    if set(map(type, entries)) != {list} or set(map(len, entries)) != {2}:
+    if not set(map(type, entries)) <= {list} or not set(map(len, entries)) <= {2}:
         return False
-    tokens, scores = zip(*entries, strict=True)
-    if set(map(type, tokens)) != {str} or not set(map(type, scores)) <= {int, float}:
+    if not set(map(type, map(_FIRST, entries))) <= {str}:
         return False
-    return all(map(math.isfinite, scores)) and max(map(abs, scores)) < sys.float_info.max
+    if not set(map(type, map(_SECOND, entries))) <= {int, float}:
+        return False
+    try:
+        return bool(np.isfinite(_scores(entries)).all())
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
+
+
+def _scores(entries: list[Any]) -> NDArray[np.float64]:
+    return np.fromiter(map(_SECOND, entries), dtype=np.float64, count=len(entries))
 
 
 def _ids(vocabulary: Mapping[str, int]) -> NDArray[np.uint32]:

@@ -74,10 +74,11 @@ def _read(file: _Text) -> TokenizerSettings:
     direction, max_length = read_truncation(root, source=source)
     native, reason = _native(root, family, vocabulary, added, source=source)
     reason = reason or added_reason
-    n_ids = 1 + max((*vocabulary.values(), *(token.id for token in added)), default=-1)
+    largest = max((token.id for token in added), default=-1)
+    largest = max(largest, max(vocabulary.values(), default=-1))
     return TokenizerSettings(
         family=family,
-        n_ids=n_ids,
+        n_ids=1 + largest,
         n_tokens=len(vocabulary) + sum(token.content not in vocabulary for token in added),
         unk_id=unk_id,
         unk_token=unk_token,
@@ -100,7 +101,9 @@ def read_tokens(tokenizer_json: str, *, source: str = "tokenizer.json") -> dict[
     return tokens | {token.id: token.content for token in read_added_tokens(root, source=source)}
 
 
-def read_model_tokens(root: Mapping[str, Any], *, source: str = "tokenizer.json") -> dict[str, int]:
+def read_model_tokens(
+    root: Mapping[str, Any], *, source: str = "tokenizer.json"
+) -> Mapping[str, int]:
     """Id of every token of the model in a parsed `tokenizer.json`, those only added left out.
 
     Raises:
@@ -125,7 +128,7 @@ def read_added_tokens(
 def _native(
     root: Mapping[str, Any],
     family: Family,
-    vocabulary: dict[str, int],
+    vocabulary: Mapping[str, int],
     added: list[AddedToken],
     *,
     source: str,
