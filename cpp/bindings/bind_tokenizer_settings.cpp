@@ -45,8 +45,8 @@ Value named(const std::array<std::string_view, N>& names, std::string_view name)
 }
 
 splitters::Behavior behavior_of(std::string_view name) {
-  constexpr std::array<std::string_view, 5> kNames = {
-      "removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"};
+  constexpr std::array<std::string_view, 5> kNames = {"removed", "isolated", "merged_with_previous",
+                                                      "merged_with_next", "contiguous"};
   return named<splitters::Behavior>(kNames, name);
 }
 
@@ -152,8 +152,7 @@ void model_bpe(Settings& s, Tokens tokens, const Ids& ids, const Merges& merges,
 
 void model_unigram(Settings& s, Tokens tokens, const Scores& scores, std::uint32_t unk_id,
                    bool byte_fallback) {
-  s.model =
-      vecsmith::UnigramSettings{std::move(tokens), vector_of(scores), unk_id, byte_fallback};
+  s.model = vecsmith::UnigramSettings{std::move(tokens), vector_of(scores), unk_id, byte_fallback};
 }
 
 void model_word_level(Settings& s, Tokens tokens, const Ids& ids, std::uint32_t unk_id) {

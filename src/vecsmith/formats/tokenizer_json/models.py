@@ -236,17 +236,16 @@ def _pairs(merges: list[Any], *, where: str) -> list[Any]:
     """The two parts of each merge; older files write "left right"."""
     if set(map(type, merges)) <= {str}:
         merges = [merge.split(" ") for merge in merges if not merge.startswith("#version")]
-    if set(map(type, merges)) <= {list} and set(map(len, merges)) <= {2}:
-        if set(map(type, map(_FIRST, merges))) | set(map(type, map(_SECOND, merges))) <= {str}:
-            return merges
-    wrong = next(
-        merge
-        for merge in merges
-        if not isinstance(merge, list)
-        or len(merge) != 2
-        or not all(isinstance(part, str) for part in merge)
-    )
-    raise FormatError(f"{where}.merges: {wrong!r:.60}, expected two tokens")
+    if not _are_pairs(merges):
+        wrong = next(merge for merge in merges if not _are_pairs([merge]))
+        raise FormatError(f"{where}.merges: {wrong!r:.60}, expected two tokens")
+    return merges
+
+
+def _are_pairs(merges: list[Any]) -> bool:
+    if not set(map(type, merges)) <= {list} or not set(map(len, merges)) <= {2}:
+        return False
+    return set(map(type, map(_FIRST, merges))) | set(map(type, map(_SECOND, merges))) <= {str}
 
 
 def _unigram_vocabulary(model: Mapping[str, Any], *, where: str) -> dict[str, int]:
