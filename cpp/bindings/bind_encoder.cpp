@@ -15,6 +15,7 @@
 #include "table.hpp"
 #include "texts.hpp"
 #include "vecsmith/encoder.hpp"
+#include "vecsmith/lines.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -113,6 +114,15 @@ class BoundEncoder {
     encoder_.encode(views, settings.truncation, settings.pooling, n_threads, out.data());
   }
 
+  void encode_lines(std::string_view text, const Vectors& out, const EncodeSettings& settings,
+                    std::size_t n_threads) const {
+    const nb::gil_scoped_release unlocked;
+    std::vector<std::string_view> lines;
+    vecsmith::append_lines(text, lines);
+    check_out(out.shape(0), out.shape(1), lines.size(), settings.pooling.dim, dim_);
+    encoder_.encode(lines, settings.truncation, settings.pooling, n_threads, out.data());
+  }
+
   void encode_one(nb::handle text, nb::handle out, const EncodeSettings& settings) const {
     const Texts texts(text);
     const OneVector vector(out);
@@ -138,6 +148,24 @@ void encode_utf8(const BoundEncoder& self, const Texts::Bytes& bytes,
                  const Texts::Array<Offset>& offsets, const Vectors& out,
                  const EncodeSettings& settings, std::size_t n_threads) {
   self.encode(Texts(bytes, offsets), out, settings, n_threads);
+}
+
+std::string_view stretch_of(const Texts::Bytes& bytes, std::size_t begin, std::size_t end) {
+  if (begin > end || end > bytes.shape(0)) {
+    throw std::out_of_range("bytes " + std::to_string(begin) + " to " + std::to_string(end) +
+                            " of " + std::to_string(bytes.shape(0)));
+  }
+  return {reinterpret_cast<const char*>(bytes.data()) + begin, end - begin};
+}
+
+nb::tuple run_of_lines(const Texts::Bytes& bytes, std::size_t begin, std::size_t max_lines,
+                       std::size_t max_bytes) {
+  const std::string_view text = stretch_of(bytes, begin, bytes.shape(0));
+  const vecsmith::LineRun run = [&] {
+    const nb::gil_scoped_release unlocked;
+    return vecsmith::run_of_lines(text, max_lines, max_bytes);
+  }();
+  return nb::make_tuple(run.n_lines, begin + run.n_bytes);
 }
 
 }  // namespace
@@ -181,5 +209,17 @@ void bind_encoder(nb::module_& m) {
             self.encode(Texts(views, buffers), out, settings, n_threads);
           },
           "views"_a.noconvert(), "buffers"_a.noconvert(), "out"_a.noconvert(), "settings"_a,
-          "n_threads"_a, "Writes one vector to `out` for each of Arrow's string views.");
+          "n_threads"_a, "Writes one vector to `out` for each of Arrow's string views.")
+      .def(
+          "encode_lines",
+          [](const BoundEncoder& self, const Texts::Bytes& bytes, std::size_t begin,
+             std::size_t end, const Vectors& out, const EncodeSettings& settings,
+             std::size_t n_threads) {
+            self.encode_lines(stretch_of(bytes, begin, end), out, settings, n_threads);
+          },
+          "bytes"_a.noconvert(), "begin"_a, "end"_a, "out"_a.noconvert(), "settings"_a,
+          "n_threads"_a, "Writes one vector to `out` for each line of bytes[begin:end].");
+  m.def("run_of_lines", &run_of_lines, "bytes"_a.noconvert(), "begin"_a, "max_lines"_a,
+        "max_bytes"_a,
+        "How many lines from `begin` on fit the bounds, one at least, and where they end.");
 }

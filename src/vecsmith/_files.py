@@ -6,6 +6,7 @@ The one rule: nothing unfinished is ever seen under its final name.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 # A tokenizer.json of 500k Unigram tokens is 30-40 MB; larger text is a mistake or an attack.
 MAX_JSON_BYTES = 512 * 2**20
+_IDENTITY_BYTES = 2**16
 
 
 def _read_umask() -> int:
@@ -107,6 +109,22 @@ def write_json(path: PathLike, value: Any) -> None:
     with atomic_file(path, "w", encoding="utf-8") as file:
         json.dump(value, file, indent=2, ensure_ascii=False)
         file.write("\n")
+
+
+def file_identity(path: PathLike) -> dict[str, Any]:
+    """What changes when the file does: its path, size, time and first and last bytes; JSON."""
+    path = Path(path)
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        head = file.read(_IDENTITY_BYTES)
+        file.seek(max(0, status.st_size - _IDENTITY_BYTES))
+        ends = hashlib.sha256(head + file.read(_IDENTITY_BYTES)).hexdigest()
+    return {
+        "path": str(path.resolve()),
+        "bytes": status.st_size,
+        "modified": status.st_mtime_ns,
+        "ends": ends,
+    }
 
 
 def sync_folder(folder: PathLike) -> None:

@@ -183,7 +183,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same_files(
 KILLED = """
 import os, signal, sys
 from vecsmith.cli import _gathering, main
-from vecsmith.cli._resume import PartialFolder
+from vecsmith._resume import PartialFolder
 _gathering._SECONDS_AT_RISK, _gathering._ROWS_OF_STATIC = -1.0, 50
 write, calls = PartialFolder.write_journal, []
 def killed(self, *arguments, **options):
@@ -346,7 +346,7 @@ def test_adding_texts_without_ids_to_an_index_with_ids_is_refused(
 
 
 def test_two_additions_at_once_are_refused(call: Run, index: Path, tmp_path: Path) -> None:
-    from vecsmith.cli._resume import PartialFolder
+    from vecsmith._resume import PartialFolder
 
     write_rows(tmp_path / "new.jsonl", ["hello"], ["a"])
     with PartialFolder(index):

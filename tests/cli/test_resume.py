@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import COMMAND, Run, leftovers, load, random_texts, write_lines
-from vecsmith.cli._resume import PartialFolder
+from vecsmith._resume import PartialFolder
 
 N_TEXTS = 300_000
 
@@ -62,9 +62,11 @@ def slow_command(model: Path, texts: Path, out: Path, *options: str) -> list[str
 def often(tmp_path: Path, environment: dict[str, str]) -> dict[str, str]:
     """An environment in which chunks are small and each is followed by a checkpoint."""
     (tmp_path / "sitecustomize.py").write_text(
+        "import vecsmith._encoding.line_file as lines\n"
+        "import vecsmith._file_run as run\n"
         "import vecsmith.cli.encode as encode\n"
-        "encode._MAX_ROWS = 2000\n"
-        "encode._MIN_SECONDS_AT_RISK = encode._MAX_SECONDS_AT_RISK = 0.0\n"
+        "encode._MAX_ROWS = lines._MAX_LINES = 2000\n"
+        "run._MIN_SECONDS_AT_RISK = run._MAX_SECONDS_AT_RISK = 0.0\n"
     )
     path = os.pathsep.join([str(tmp_path), environment["PYTHONPATH"]])
     return {**environment, "PYTHONPATH": path}

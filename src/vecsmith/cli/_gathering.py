@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from vecsmith._progress import progress_bar
 from vecsmith.cli._console import count, counted, note, one_line
-from vecsmith.cli._resume import PartialFolder, differences
-from vecsmith.cli._vectors import NpyFile
+from vecsmith._resume import PartialFolder, differences
+from vecsmith._npy_file import NpyFile
 from vecsmith.corpora.corpus import Corpus, open_corpus
 from vecsmith.corpora.rows import Limits, Rows, absent_column, kind_of, mended
 from vecsmith.corpora.texts import texts_of

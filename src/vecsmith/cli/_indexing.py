@@ -15,7 +15,7 @@ from vecsmith import __version__
 from vecsmith.cli._console import count, counted
 from vecsmith.cli._gathering import Gathered, Gathering, Source, open_source
 from vecsmith.cli._indexes import model_of, open_model, record_of
-from vecsmith.cli._resume import PartialFolder
+from vecsmith._resume import PartialFolder
 from vecsmith.errors import FormatError, RunFailed
 from vecsmith.evaluation.encoding import encode_role, fingerprint_of
 from vecsmith.retrieval.text_index import TEXTS_FOLDER, TextIndex, is_text_index

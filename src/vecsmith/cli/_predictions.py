@@ -25,7 +25,7 @@ from vecsmith._progress import progress_bar
 from vecsmith.classification.saving import JSON_NAME, TENSORS_NAME
 from vecsmith.cli._classifying import MAX_ROWS, FittedModel
 from vecsmith.cli._console import count, note, one_line
-from vecsmith.cli._resume import PartialFolder, differences
+from vecsmith._resume import PartialFolder, differences
 from vecsmith.cli._texts import read_chunks
 from vecsmith.errors import RunFailed
 from vecsmith.evaluation.encoding import fingerprint_of

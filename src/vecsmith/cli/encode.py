@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import closing, suppress
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vecsmith._progress import progress_bar
 from vecsmith.cli._console import AsJson, Quiet, count, counted, note, one_line, print_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vecsmith.cli._resume import PartialFolder
-    from vecsmith.cli._texts import Chunk, TextFile
+    from vecsmith._file_run import Block, Done
+    from vecsmith._resume import PartialFolder
+    from vecsmith.cli._texts import TextFile
     from vecsmith.cli._vectors import VectorFile
     from vecsmith.model import StaticModel
 
-# A kill costs at most a tenth of the work done or this much: an fsync of many rows takes long,
-# one of few rows does not. Assumed, not measured.
-_MIN_SECONDS_AT_RISK, _MAX_SECONDS_AT_RISK = 0.25, 5.0
 _MAX_ROWS = 2**15
 _MAX_CHUNK_VECTOR_BYTES = 64 * 2**20
 
@@ -153,7 +150,8 @@ def _encode_file(
     restart: bool,
     quiet: bool,
 ) -> dict[str, Any]:
-    from vecsmith.cli._resume import PartialFolder
+    from vecsmith._file_run import FileRun
+    from vecsmith._resume import PartialFolder
     from vecsmith.cli._texts import text_file
     from vecsmith.model import StaticModel
 
@@ -172,8 +170,29 @@ def _encode_file(
         }
         if restart or not source.is_resumable:
             partial.clear()
-        run = _Run(model, source, partial, work, settings, quiet=quiet)
-        return {"model": model_name, "input": texts, "out": str(out), **run.finish()}
+        run = FileRun(source, partial, work, restart="--restart")
+        if run.resumed_from:
+            rows = counted(run.resumed_from, "row")
+            note(f"going on after {rows} of an unfinished run", quiet=quiet)
+        writer = _Writer(model, source, partial, settings)
+        file = writer.open(kind, run.done)
+        seconds = run.finish(
+            file,
+            writer.blocks(file, run.done),
+            label=one_line(f"encoding {source.name}"),
+            show_progress_bar=not quiet,
+        )
+    return {
+        "model": model_name,
+        "input": texts,
+        "out": str(out),
+        "rows": run.done.rows,
+        "dim": writer.dim,
+        "dtype": settings.dtype,
+        "resumed_from": run.resumed_from,
+        "seconds": seconds,
+        "texts_per_second": (run.done.rows - run.resumed_from) / max(seconds, 1e-9),
+    }
 
 
 def _output_kind(out: Path, settings: _Settings) -> str:
@@ -218,182 +237,59 @@ def _model_sha256(model: StaticModel) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """How far a run is; one value, so that an interrupt never sees half of a step."""
-
-    rows: int
-    parts: int
-    position: dict[str, int] | None
-
-    def with_chunk(self, chunk: Chunk) -> _Done:
-        """After `chunk` too has been written."""
-        n_rows = len(chunk.texts)
-        return _Done(self.rows + n_rows, self.parts + bool(n_rows), chunk.position)
-
-
-class _Run:
-    """One encoding of one input, new or gone on with."""
+class _Writer:
+    """Where the vectors of one run go, and what makes them."""
 
     def __init__(
-        self,
-        model: StaticModel,
-        source: TextFile,
-        partial: PartialFolder,
-        work: dict[str, Any],
-        settings: _Settings,
-        *,
-        quiet: bool,
+        self, model: StaticModel, source: TextFile, partial: PartialFolder, settings: _Settings
     ) -> None:
         import numpy as np
 
         self.model = model
         self.source = source
-        self.partial = partial
-        self.work = work
+        self.folder = partial.path
         self.settings = settings
-        self.quiet = quiet
         self.dim = settings.dim or model.dim
         self.dtype = np.dtype(settings.dtype)
         self.max_rows = max(
             1, min(_MAX_ROWS, _MAX_CHUNK_VECTOR_BYTES // (self.dim * self.dtype.itemsize))
         )
-        journal = self._matching_journal()
-        self._done = _Done(0, 0, None)
-        if journal:
-            self._done = _Done(journal["rows"], journal["parts"], journal["position"])
-        self.resumed_from = self._done.rows
-        self.file = self._open_file()
 
-    def finish(self) -> dict[str, Any]:
-        """Encodes what is left and puts the file in place; the figures of this run."""
-        started = time.perf_counter()
-        try:
-            self._encode_rest()
-            self._check_unchanged()
-            finished = self.file.finish()
-        except BaseException as error:
-            self._stop(error)
-            if isinstance(error, OSError) and error.errno and error.filename is None:
-                # a write that finds the disk full does not know its file
-                told = error.strerror or type(error).__name__
-                if self.source.is_resumable:
-                    told += "; what is done is kept, the same command goes on with it"
-                raise OSError(error.errno, told, str(self.partial.target)) from error
-            raise
-        self.partial.finish(finished)
-        seconds = time.perf_counter() - started
-        return {
-            "rows": self._done.rows,
-            "dim": self.dim,
-            "dtype": self.settings.dtype,
-            "resumed_from": self.resumed_from,
-            "seconds": seconds,
-            "texts_per_second": (self._done.rows - self.resumed_from) / max(seconds, 1e-9),
-        }
+    def open(self, kind: str, done: Done) -> VectorFile:
+        """The file of vectors, as far as it is."""
+        from vecsmith._npy_file import NpyFile
+        from vecsmith.cli._vectors import ParquetFile
 
-    def _matching_journal(self) -> dict[str, Any] | None:
-        from vecsmith.cli._resume import differences
-        from vecsmith.errors import RunFailed
-
-        journal = self.partial.journal()
-        if journal is None:
-            self.partial.clear()
-            return None
-        if changes := differences(journal, self.work):
-            raise RunFailed(
-                f"{self.partial.target}: an unfinished run of {counted(journal['rows'], 'row')} "
-                f"does not fit this command: {'; '.join(changes)}; give the same command to go on "
-                "with it, or --restart to discard it"
-            )
-        note(
-            f"going on after {counted(journal['rows'], 'row')} of an unfinished run",
-            quiet=self.quiet,
-        )
-        return journal
-
-    def _open_file(self) -> VectorFile:
-        from vecsmith.cli._vectors import NpyFile, ParquetFile
-
-        if self.work["settings"]["output"] == ".npy":
-            return NpyFile(self.partial.path, dim=self.dim, dtype=self.dtype, rows=self._done.rows)
+        if kind == ".npy":
+            return NpyFile(self.folder, dim=self.dim, dtype=self.dtype, rows=done.rows)
         return ParquetFile(
-            self.partial.path,
+            self.folder,
             dim=self.dim,
             dtype=self.dtype,
-            rows=self._done.rows,
-            n_parts=self._done.parts,
+            rows=done.rows,
+            n_parts=done.parts,
             keep_text=self.settings.keep_text,
         )
 
-    def _encode_rest(self) -> None:
+    def blocks(self, file: VectorFile, done: Done) -> Generator[Block]:
+        """Writes what is left to `file`."""
         import numpy as np
 
+        from vecsmith._file_run import Block
         from vecsmith.cli._texts import read_chunks
 
         options = self.settings.encode_options()
         buffer = np.empty((self.max_rows, self.dim), self.dtype)
-        started = written = time.monotonic()
         chunks = read_chunks(
             self.source,
             column=self.settings.column,
-            start=self._done.position,
+            start=done.position,
             max_rows=self.max_rows,
         )
-        title, n_bytes = one_line(f"encoding {self.source.name}"), self.source.n_bytes
-        n_bytes_read = 0
-        with closing(chunks), progress_bar(title, total=n_bytes, show=not self.quiet) as advance:
+        with closing(chunks):
             for chunk in chunks:
                 if chunk.texts:
                     vectors: NDArray[Any] = buffer[: len(chunk.texts)]
                     self.model.encode(chunk.texts, out=vectors, **options)
-                    self.file.append(chunk.texts, vectors)
-                self._done = self._done.with_chunk(chunk)
-                now = time.monotonic()
-                rate = (self._done.rows - self.resumed_from) / max(now - started, 1e-9)
-                advance(
-                    chunk.n_bytes_read - n_bytes_read,
-                    f"{count(self._done.rows)} rows, {count(round(rate))}/s",
-                )
-                n_bytes_read = chunk.n_bytes_read
-                at_risk = (now - started) / 10
-                if now - written > min(max(at_risk, _MIN_SECONDS_AT_RISK), _MAX_SECONDS_AT_RISK):
-                    self._checkpoint()
-                    written = time.monotonic()
-
-    def _checkpoint(self) -> None:
-        done = self._done
-        if not self.source.is_resumable or done.position is None:
-            return
-        self.file.sync()
-        self.partial.write_journal(
-            {**self.work, "parts": done.parts}, rows=done.rows, position=done.position
-        )
-
-    def _check_unchanged(self) -> None:
-        from vecsmith.errors import RunFailed
-
-        if self.source.identity() != self.work["input"]:
-            raise RunFailed(
-                f"{self.source.name} changed while it was read, expected a file at rest; "
-                "give the command again to encode it anew"
-            )
-
-    def _stop(self, error: BaseException) -> None:
-        """Leaves behind what the same command can go on with, and nothing else."""
-        interrupted = isinstance(error, KeyboardInterrupt)
-        # a broken input or a wrong setting will not be right the next time
-        if isinstance(error, (KeyboardInterrupt, OSError, MemoryError)):
-            # a full disk may have no room for the journal either: the one before stands
-            with suppress(Exception):
-                self._checkpoint()
-        else:
-            self.partial.discard_journal()
-        with suppress(OSError):
-            self.file.close()
-        if interrupted and self.source.is_resumable:
-            raise KeyboardInterrupt("the same command goes on from here") from None
-        if interrupted:
-            raise KeyboardInterrupt(
-                f"{self.source.name} cannot be read twice, nothing is kept"
-            ) from None
+                    file.append(chunk.texts, vectors)
+                yield Block(len(chunk.texts), chunk.position, chunk.n_bytes_read)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+from vecsmith._files import file_identity
 from vecsmith._typing import PathLike
 
 FileFormat = Literal["txt", "jsonl", "csv", "tsv", "parquet", "arrow"]
@@ -24,7 +24,6 @@ SUFFIXES: Final[dict[str, FileFormat]] = {
     ".feather": "arrow",
 }
 _ARROW: Final = frozenset({"parquet", "arrow"})
-_IDENTITY_BYTES: Final = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +56,7 @@ class DataFile:
         """What changes when the file does: its path, size, time and first and last bytes."""
         if self.path is None or self.n_bytes is None:
             return {}
-        with self.path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            head = file.read(_IDENTITY_BYTES)
-            file.seek(max(0, status.st_size - _IDENTITY_BYTES))
-            ends = hashlib.sha256(head + file.read(_IDENTITY_BYTES)).hexdigest()
-        return {
-            "path": str(self.path.resolve()),
-            "bytes": status.st_size,
-            "modified": status.st_mtime_ns,
-            "ends": ends,
-        }
+        return file_identity(self.path)
 
 
 def data_file(path: PathLike, *, file_format: FileFormat | None = None) -> DataFile:

@@ -6,6 +6,7 @@ One rule: a `TextEncoder` never changes after it is made, so any number of threa
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vecsmith import _core
 from vecsmith._texts import Chunk, Utf8Texts, ViewTexts, strings_of
@@ -69,6 +70,21 @@ class TextEncoder:
             self._native.encode_views(texts.views, texts.buffers, out, settings, n_threads)
         else:
             self._native.encode(texts, 0, len(texts), out, settings, n_threads)
+
+    def write_lines(
+        self,
+        data: NDArray[np.uint8],
+        begin: int,
+        end: int,
+        out: FloatArray,
+        settings: _core.EncodeSettings,
+    ) -> None:
+        """Writes the vectors of the lines of data[begin:end], UTF-8, to `out`, shape [N, dim]."""
+        if self._native is None:
+            text = data[begin:end].tobytes().decode("utf-8", "replace").replace("\r\n", "\n")
+            self.write(text.removesuffix("\n").split("\n"), out, settings, 1)
+        else:
+            self._native.encode_lines(data, begin, end, out, settings, 1)
 
     def write_one(self, text: str, out: FloatArray, settings: _core.EncodeSettings) -> None:
         """Writes the vector of `text` to `out`, shape [dim]."""
