@@ -143,6 +143,14 @@ class Encoder:
     def encode_views(self, views: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)], buffers: Sequence[Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None:
         """Writes one vector to `out` for each of Arrow's string views."""
 
+    def encode_lines(self, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], begin: int, end: int, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None:
+        """Writes one vector to `out` for each line of bytes[begin:end]."""
+
+def run_of_lines(bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], begin: int, max_lines: int, max_bytes: int) -> tuple:
+    """
+    How many lines from `begin` on fit the bounds, one at least, and where they end.
+    """
+
 class MemoryPool:
     """Working memory kept for the next use."""
 

@@ -214,5 +214,3 @@ class FileRun:
             raise KeyboardInterrupt(
                 f"{self._source.name} cannot be read twice, nothing is kept"
             ) from None
-
-

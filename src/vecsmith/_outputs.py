@@ -32,9 +32,7 @@ class OutputRows:
         Raises:
             ValueError: If `dtype` is unknown or `out` does not fit.
         """
-        dtype = _name_of(dtype)
-        if dtype not in get_args(OutputDtype):
-            raise ValueError(f"dtype is {dtype!r}, expected one of {list(get_args(OutputDtype))}")
+        dtype = checked_dtype(dtype)
         self._n_texts = n_texts
         self._dtype = dtype
         self._done = 0
@@ -81,6 +79,19 @@ class OutputRows:
         grown = np.empty((n_rows + n_rows // 2, self._out.shape[1]), dtype=self._out.dtype)
         grown[: self._done] = self._out[: self._done]
         self._out = grown
+
+
+def checked_dtype(dtype: Any) -> OutputDtype:
+    """The name of a type of rows, which may be given as numpy's.
+
+    Raises:
+        ValueError: If there are no such rows.
+    """
+    name = _name_of(dtype)
+    if name not in get_args(OutputDtype):
+        raise ValueError(f"dtype is {name!r}, expected one of {list(get_args(OutputDtype))}")
+    found: OutputDtype = name
+    return found
 
 
 def _name_of(dtype: Any) -> Any:

@@ -11,13 +11,14 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypedDict, Unpack, overload
 
 import numpy as np
 
-from vecsmith._encoding import TextEncoder
-from vecsmith._outputs import OutputDtype, OutputRows, Vectors
+from vecsmith._encoding import LineFile, LineJob, TextEncoder, check_target, write_line_vectors
+from vecsmith._outputs import OutputDtype, OutputRows, Vectors, checked_dtype
 from vecsmith._progress import progress_bar
 from vecsmith._similarity import similarity, similarity_pairwise
 from vecsmith._spellings import accepts_peer_spellings
@@ -264,6 +265,69 @@ class StaticModel:
         """Vectors of `texts` with the model's prompt for documents, if it has one; as `encode`."""
         return self._encode_as(("document", "passage", "corpus"), texts, options)
 
+    def encode_file(
+        self,
+        path: PathLike,
+        out: PathLike,
+        *,
+        max_length: MaxLength = MODEL_DEFAULT,
+        truncate_dim: int | None = None,
+        normalize: bool | None = None,
+        dtype: OutputDtype = "float32",
+        n_threads: int | None = None,
+        restart: bool = False,
+        show_progress_bar: bool = False,
+    ) -> Vectors:
+        """Vectors of the lines of a text file, [N, D], written to a `.npy` file and mapped from it.
+
+        Lines end in a newline or with the file and are what `encode` would get of them; bytes that
+        are not UTF-8 count as U+FFFD. The file is mapped and no line becomes a str, so memory does
+        not grow with it; it must not change meanwhile. `out` appears whole or not at all, and the
+        same call goes on with a run that was interrupted.
+
+        Args:
+            path: The text file, one text a line.
+            out: The `.npy` file to write.
+            max_length: As in `encode`, like the rest but for `restart`.
+            truncate_dim: Prefix length D.
+            normalize: Whether to scale to unit length.
+            dtype: Type of the vectors.
+            n_threads: Threads to use.
+            restart: Whether to discard an unfinished run instead of going on with it.
+            show_progress_bar: Whether to show one, if this is a terminal.
+
+        Raises:
+            FormatError: If the file is not UTF-8 text by its first bytes, or gets shorter.
+            OSError: If a file cannot be read or written.
+            RunFailed: If another process writes `out`, if the file changed while it was read, or
+                if an unfinished run was of something else.
+            ValueError: If an argument is out of range.
+        """
+        source, target = LineFile(Path(path)), Path(out)
+        check_target(target, source)
+        job = self._line_job(
+            max_length=max_length,
+            truncate_dim=truncate_dim,
+            normalize=normalize,
+            dtype=dtype,
+            n_threads=n_threads,
+        )
+        is_normal = self.normalize if normalize is None else normalize
+        write_line_vectors(
+            source,
+            target,
+            job,
+            model={
+                "sha256": self.fingerprint,
+                "max_length": self._length(max_length),
+                "normalize": is_normal,
+            },
+            restart=restart,
+            show_progress_bar=show_progress_bar,
+        )
+        vectors: Vectors = np.load(target, mmap_mode="r")
+        return vectors
+
     @overload
     def encode_tokens(  # type: ignore[overload-overlap]  # a str is an iterable of str
         self, texts: str, *, max_length: MaxLength = ..., truncate_dim: int | None = ...
@@ -482,6 +546,29 @@ class StaticModel:
                 done += len(chunk)
                 advance(len(chunk))
         return rows.finish()
+
+    def _line_job(
+        self,
+        *,
+        max_length: MaxLength = MODEL_DEFAULT,
+        truncate_dim: int | None = None,
+        normalize: bool | None = None,
+        dtype: OutputDtype = "float32",
+        n_threads: int | None = None,
+    ) -> LineJob:
+        dim = _checked_dim(truncate_dim, self._dim)
+        return LineJob(
+            encoder=self._encoder,
+            settings=self._encoder.settings(
+                max_length=self._length(max_length),
+                dim=dim,
+                normalize=self.normalize if normalize is None else normalize,
+            ),
+            prompt="" if self._default_prompt is None else self.prompts[self._default_prompt],
+            dim=dim,
+            dtype=checked_dtype(dtype),
+            n_threads=checked_threads(n_threads),
+        )
 
     def _length(self, max_length: MaxLength) -> int | None:
         if isinstance(max_length, _ModelDefault):

@@ -39,6 +39,7 @@ NAMES = [
     "nested_info_nce",
     "prefix_squares",
     "rescore",
+    "run_of_lines",
     "top_k",
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vecsmith._encoding.line_file import LineFile, encode_lines
+from vecsmith._encoding.line_file import LineFile, LineJob, check_target, write_line_vectors
 from vecsmith._encoding.text_encoder import TextEncoder
 
-__all__ = ["LineFile", "TextEncoder", "encode_lines"]
+__all__ = ["LineFile", "LineJob", "TextEncoder", "check_target", "write_line_vectors"]

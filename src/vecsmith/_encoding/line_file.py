@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 
 from vecsmith import _core
 from vecsmith._encoding.text_encoder import TextEncoder
-from vecsmith._file_run import Block
+from vecsmith._file_run import Block, FileRun
 from vecsmith._files import file_identity
 from vecsmith._npy_file import NpyFile
 from vecsmith._outputs import OutputDtype, OutputRows
+from vecsmith._resume import PartialFolder
+from vecsmith._typing import FloatArray
 from vecsmith.errors import FormatError
 
 # Lines and rows of a block stay in the second level cache of the core that works at it.
@@ -91,48 +93,117 @@ class LineFile:
         return np.memmap(self.path, np.uint8, mode="r", shape=self.n_bytes).view(np.ndarray)
 
 
-def encode_lines(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineJob:
+    """How lines become rows.
+
+    Attributes:
+        encoder: What makes vectors of lines.
+        settings: What holds for every line.
+        prompt: Text before every line.
+        dim: Length of a row.
+        dtype: Type of its numbers.
+        n_threads: Threads to use; a block of lines is the work of one.
+    """
+
+    encoder: TextEncoder
+    settings: _core.EncodeSettings
+    prompt: str
+    dim: int
+    dtype: OutputDtype
+    n_threads: int
+
+    def blocks(
+        self, source: LineFile, file: NpyFile, position: dict[str, Any] | None
+    ) -> Generator[Block]:
+        """Writes the lines of `source` after `position` behind the rows of `file`."""
+        max_lines = min(max(_MAX_ROW_BYTES // (self.dim * file.dtype.itemsize), 64), _MAX_LINES)
+        # a tokenizer that is not native has threads of its own
+        n_threads = self.n_threads if self.encoder.is_native else 1
+        buffers: SimpleQueue[NDArray[Any]] = SimpleQueue()
+        for _ in range(n_threads):
+            buffers.put(np.empty((max_lines, self.dim), file.dtype))
+
+        def write(stretch: _Stretch) -> Block:
+            buffer = buffers.get()
+            try:
+                n_rows, end = stretch.n_lines, stretch.end
+                rows = OutputRows(n_rows, self.dim, self.dtype, buffer[:n_rows])
+                with rows.take(n_rows) as vectors:
+                    self._encode(source, stretch, vectors)
+                file.write_at(stretch.row, rows.finish())
+            finally:
+                buffers.put(buffer)
+            return Block(n_rows, {"offset": end, "line": stretch.row + n_rows}, end)
+
+        begin = position["offset"] if position else source.first
+        for block in _in_order(write, _stretches(source, begin, file.rows, max_lines), n_threads):
+            file.rows += block.n_rows
+            yield block
+
+    def _encode(self, source: LineFile, stretch: _Stretch, vectors: FloatArray) -> None:
+        begin, end = stretch.begin, stretch.end
+        if self.encoder.is_native and not self.prompt:
+            self.encoder.write_lines(source.data, begin, end, vectors, self.settings)
+            return
+        text = source.data[begin:end].tobytes().decode("utf-8", "replace")
+        lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+        prompted = [self.prompt + line for line in lines] if self.prompt else lines
+        self.encoder.write(prompted, vectors, self.settings, 1)
+
+
+def check_target(out: Path, source: LineFile) -> None:
+    """Refuses what a `.npy` file cannot be written to.
+
+    Raises:
+        FileNotFoundError: If its folder is not there.
+        ValueError: If it is a folder, the input, or named for something else.
+    """
+    if out.suffix.lower() != ".npy":
+        raise ValueError(f"out {out} ends in {out.suffix or 'nothing'!r}, expected .npy")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"out {out}: no folder {out.parent}, expected one that exists")
+    if out.is_dir():
+        raise ValueError(f"out {out} is a folder, expected a file")
+    if out.exists() and out.samefile(source.path):
+        raise ValueError(f"out {out} is the input itself, expected another file")
+
+
+def write_line_vectors(
     source: LineFile,
-    encoder: TextEncoder,
-    settings: _core.EncodeSettings,
-    file: NpyFile,
+    out: Path,
+    job: LineJob,
     *,
-    start: int | None,
-    dtype: OutputDtype,
-    n_threads: int,
-) -> Generator[Block]:
-    """Writes the vectors of the lines of `source` behind the rows of `file`, block by block.
+    model: dict[str, Any],
+    restart: bool,
+    show_progress_bar: bool,
+) -> None:
+    """Writes the vectors of the lines of `source` to `out`, going on with an unfinished run.
 
     Args:
         source: What to read.
-        encoder: What makes vectors of lines.
-        settings: What holds for every line.
-        file: Where the rows go.
-        start: Where in `source` to go on; None for its beginning.
-        dtype: Type of the rows.
-        n_threads: Threads to use; a block is the work of one.
+        out: A `.npy` file, whole or not there.
+        job: How lines become rows.
+        model: What changes when the vectors do; JSON.
+        restart: Whether to discard an unfinished run instead.
+        show_progress_bar: Whether to show one, if this is a terminal.
+
+    Raises:
+        FormatError: If `source` is not text, or is shorter than it was.
+        RunFailed: If another process writes `out`, or an unfinished run was of something else.
     """
-    max_lines = min(max(_MAX_ROW_BYTES // (file.dim * file.dtype.itemsize), 64), _MAX_LINES)
-    buffers: SimpleQueue[NDArray[Any]] = SimpleQueue()
-    for _ in range(n_threads):
-        buffers.put(np.empty((max_lines, file.dim), file.dtype))
-
-    def write(stretch: _Stretch) -> Block:
-        buffer = buffers.get()
-        try:
-            n_rows, end = stretch.n_lines, stretch.end
-            rows = OutputRows(n_rows, file.dim, dtype, buffer[:n_rows])
-            with rows.take(n_rows) as vectors:
-                encoder.write_lines(source.data, stretch.begin, end, vectors, settings)
-            file.write_at(stretch.row, rows.finish())
-        finally:
-            buffers.put(buffer)
-        return Block(n_rows, {"offset": end, "line": stretch.row + n_rows}, end)
-
-    stretches = _stretches(source, start, file.rows, max_lines)
-    for block in _in_order(write, stretches, n_threads):
-        file.rows += block.n_rows
-        yield block
+    settings = {"dim": job.dim, "dtype": job.dtype}
+    with PartialFolder(out) as partial:
+        work = {"input": source.identity(), "model": model, "settings": settings}
+        if restart:
+            partial.clear()
+        run = FileRun(source, partial, work, restart="restart=True")
+        dtype = np.dtype(job.dtype)
+        file = NpyFile(partial.path, dim=job.dim, dtype=dtype, rows=run.done.rows)
+        blocks = job.blocks(source, file, run.done.position)
+        run.finish(
+            file, blocks, label=f"encoding {source.name}", show_progress_bar=show_progress_bar
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +216,7 @@ class _Stretch:
     end: int
 
 
-def _stretches(
-    source: LineFile, start: int | None, row: int, max_lines: int
-) -> Iterator[_Stretch]:
-    begin = source.first if start is None else start
+def _stretches(source: LineFile, begin: int, row: int, max_lines: int) -> Iterator[_Stretch]:
     while begin < source.n_bytes:
         source.check_length()
         n_lines, end = _core.run_of_lines(source.data, begin, max_lines, _MAX_BYTES)

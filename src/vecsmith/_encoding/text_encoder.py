@@ -39,6 +39,11 @@ class TextEncoder:
             )
         self._pooler = _core.Pooler(table, cpu_level())
 
+    @property
+    def is_native(self) -> bool:
+        """Whether the engine does all the work."""
+        return self._native is not None
+
     def settings(
         self, *, max_length: int | None, dim: int, normalize: bool
     ) -> _core.EncodeSettings:
@@ -79,12 +84,9 @@ class TextEncoder:
         out: FloatArray,
         settings: _core.EncodeSettings,
     ) -> None:
-        """Writes the vectors of the lines of data[begin:end], UTF-8, to `out`, shape [N, dim]."""
-        if self._native is None:
-            text = data[begin:end].tobytes().decode("utf-8", "replace").replace("\r\n", "\n")
-            self.write(text.removesuffix("\n").split("\n"), out, settings, 1)
-        else:
-            self._native.encode_lines(data, begin, end, out, settings, 1)
+        """Writes the vectors of the lines of data[begin:end], UTF-8, to `out`; natively alone."""
+        assert self._native is not None
+        self._native.encode_lines(data, begin, end, out, settings, 1)
 
     def write_one(self, text: str, out: FloatArray, settings: _core.EncodeSettings) -> None:
         """Writes the vector of `text` to `out`, shape [dim]."""

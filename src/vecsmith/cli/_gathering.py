@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vecsmith._progress import progress_bar
-from vecsmith.cli._console import count, counted, note, one_line
-from vecsmith._resume import PartialFolder, differences
 from vecsmith._npy_file import NpyFile
+from vecsmith._progress import progress_bar
+from vecsmith._resume import PartialFolder, differences
+from vecsmith.cli._console import count, counted, note, one_line
 from vecsmith.corpora.corpus import Corpus, open_corpus
 from vecsmith.corpora.rows import Limits, Rows, absent_column, kind_of, mended
 from vecsmith.corpora.texts import texts_of

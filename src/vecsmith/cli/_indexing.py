@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vecsmith import __version__
+from vecsmith._resume import PartialFolder
 from vecsmith.cli._console import count, counted
 from vecsmith.cli._gathering import Gathered, Gathering, Source, open_source
 from vecsmith.cli._indexes import model_of, open_model, record_of
-from vecsmith._resume import PartialFolder
 from vecsmith.errors import FormatError, RunFailed
 from vecsmith.evaluation.encoding import encode_role, fingerprint_of
 from vecsmith.retrieval.text_index import TEXTS_FOLDER, TextIndex, is_text_index

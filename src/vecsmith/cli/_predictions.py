@@ -22,10 +22,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from vecsmith._extras import require
 from vecsmith._progress import progress_bar
+from vecsmith._resume import PartialFolder, differences
 from vecsmith.classification.saving import JSON_NAME, TENSORS_NAME
 from vecsmith.cli._classifying import MAX_ROWS, FittedModel
 from vecsmith.cli._console import count, note, one_line
-from vecsmith._resume import PartialFolder, differences
 from vecsmith.cli._texts import read_chunks
 from vecsmith.errors import RunFailed
 from vecsmith.evaluation.encoding import fingerprint_of

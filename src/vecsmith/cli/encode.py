@@ -127,17 +127,20 @@ class _Settings:
             "vecsmith": __version__,
         }
 
-    def encode_options(self) -> dict[str, Any]:
-        """Arguments for `StaticModel.encode`; what is None is left to the model."""
+    def line_options(self) -> dict[str, Any]:
+        """How lines of a file become vectors; what is None is left to the model."""
         options: dict[str, Any] = {
             "truncate_dim": self.dim,
             "n_threads": self.threads,
-            "batch_size": self.batch_size,
             "dtype": self.dtype,
         }
         if self.max_length is not None:
             options["max_length"] = self.max_length
         return options
+
+    def encode_options(self) -> dict[str, Any]:
+        """Arguments for `StaticModel.encode`; what is None is left to the model."""
+        return {**self.line_options(), "batch_size": self.batch_size}
 
 
 def _encode_file(
@@ -273,6 +276,17 @@ class _Writer:
 
     def blocks(self, file: VectorFile, done: Done) -> Generator[Block]:
         """Writes what is left to `file`."""
+        from vecsmith._encoding import LineFile
+        from vecsmith._npy_file import NpyFile
+
+        path = self.source.path
+        is_lines = self.source.format == "txt" and not self.source.compressed
+        if is_lines and path is not None and self.source.is_resumable and isinstance(file, NpyFile):
+            job = self.model._line_job(**self.settings.line_options())
+            return job.blocks(LineFile(path), file, done.position)
+        return self._blocks_of_texts(file, done)
+
+    def _blocks_of_texts(self, file: VectorFile, done: Done) -> Generator[Block]:
         import numpy as np
 
         from vecsmith._file_run import Block
