@@ -1,7 +1,6 @@
 #include "bert_characters.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 
 namespace vecsmith {
@@ -30,34 +29,6 @@ char32_t only_character(std::string_view text) {
     found = c;
   }
   return found;
-}
-
-// The two or three jamo of a syllable (the Unicode standard, section 3.12), each three bytes.
-struct JamoBytes {
-  char bytes[9];
-  std::size_t n_chars;
-};
-
-JamoBytes jamo_of(std::uint32_t index) {
-  constexpr std::uint32_t kVowels = 21;
-  constexpr std::uint32_t kTrailings = 28;
-  const std::uint32_t jamo[3] = {0x1100U + index / (kVowels * kTrailings),
-                                 0x1161U + index / kTrailings % kVowels,
-                                 0x11A7U + index % kTrailings};
-  JamoBytes found{{}, index % kTrailings == 0 ? std::size_t{2} : std::size_t{3}};
-  for (std::size_t i = 0; i < 3; ++i) {
-    found.bytes[3 * i] = static_cast<char>(0xE1);
-    found.bytes[3 * i + 1] = static_cast<char>(0x80U | (jamo[i] >> 6U & 0x3FU));
-    found.bytes[3 * i + 2] = static_cast<char>(0x80U | (jamo[i] & 0x3FU));
-  }
-  return found;
-}
-
-// A character that stays as it is; what was ill-formed has become U+FFFD.
-char* write_utf8(char32_t c, std::string_view raw, char* out) {
-  if (c == kReplacementCharacter) raw = "\xEF\xBF\xBD";
-  std::memcpy(out, raw.data(), raw.size());
-  return out + raw.size();
 }
 
 }  // namespace
@@ -120,7 +91,7 @@ void BertCharacters::find_ids(const BertNormalizer& normalizer, const WordPiece&
   ids_.assign(kEndAlone - kFirstAlone, kNoId);
   IdBuffer one;
   for (char32_t c = kFirstAlone; c < kEndAlone; ++c) {
-    if (kind_of(c) != kAlone) continue;
+    if (entry_of(c).kind != kAlone) continue;
     const char32_t alone = only_character(normalized(c, normalizer));
     std::string bytes;
     append_utf8(bytes, alone);
@@ -130,31 +101,39 @@ void BertCharacters::find_ids(const BertNormalizer& normalizer, const WordPiece&
   }
 }
 
-BertCharacters::Letters BertCharacters::write_letters(std::string_view text, char* out) const {
-  char* const begin = out;
-  std::size_t n_chars = 0;
-  const char* p = text.data();
-  const char* const end = p + text.size();
-  while (p != end) {
-    const char* const here = p;
-    const char32_t c = decode_utf8(p, end);
-    const Entry& entry = entry_of(c);
-    if (entry.sizes != 0) {
-      // Always all of its bytes, then as far as there are.
-      std::memcpy(out, entry.bytes, kMostBytes);
-      out += entry.sizes & 15U;
-      n_chars += entry.sizes >> 4U;
-    } else if (entry.kind == kHangul && kind_of(c) == kHangul) {
-      const JamoBytes jamo = jamo_of(c - kFirstSyllable);
-      std::memcpy(out, jamo.bytes, sizeof jamo.bytes);
-      out += 3 * jamo.n_chars;
-      n_chars += jamo.n_chars;
-    } else if (entry.kind != kGone) {
-      out = write_utf8(c, {here, p}, out);
-      ++n_chars;
-    }
+// The two or three jamo of a syllable (the Unicode standard, section 3.12), each three bytes.
+void BertCharacters::add_syllable(std::uint32_t index, char* out, Letters& letters) {
+  constexpr std::uint32_t kVowels = 21;
+  constexpr std::uint32_t kTrailings = 28;
+  const std::uint32_t jamo[3] = {0x1100U + index / (kVowels * kTrailings),
+                                 0x1161U + index / kTrailings % kVowels,
+                                 0x11A7U + index % kTrailings};
+  for (std::size_t i = 0; i < 3; ++i) {
+    out[3 * i] = static_cast<char>(0xE1);
+    out[3 * i + 1] = static_cast<char>(0x80U | (jamo[i] >> 6U & 0x3FU));
+    out[3 * i + 2] = static_cast<char>(0x80U | (jamo[i] & 0x3FU));
   }
-  return {static_cast<std::size_t>(out - begin), n_chars};
+  const std::size_t n_chars = index % kTrailings == 0 ? 2 : 3;
+  letters.n_bytes += 3 * n_chars;
+  letters.n_chars += n_chars;
+}
+
+std::size_t BertCharacters::write_utf8(char32_t c, char* out) {
+  const auto put = [&](std::size_t i, std::uint32_t byte) { out[i] = static_cast<char>(byte); };
+  const auto value = static_cast<std::uint32_t>(c);
+  if (value < 0x80) return put(0, value), 1;
+  if (value < 0x800) return put(0, 0xC0U | value >> 6U), put(1, 0x80U | (value & 0x3FU)), 2;
+  const std::size_t n = value < 0x10000 ? 3 : 4;
+  std::size_t i = 0;
+  if (n == 3) {
+    put(i++, 0xE0U | value >> 12U);
+  } else {
+    put(i++, 0xF0U | value >> 18U);
+    put(i++, 0x80U | (value >> 12U & 0x3FU));
+  }
+  put(i++, 0x80U | (value >> 6U & 0x3FU));
+  put(i, 0x80U | (value & 0x3FU));
+  return n;
 }
 
 }  // namespace vecsmith

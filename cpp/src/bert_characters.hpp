@@ -2,7 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
+#include <cstring>
 #include <vector>
 
 #include "vecsmith/bert_normalizer.hpp"
@@ -20,7 +20,7 @@ class BertCharacters {
  public:
   enum Kind : std::uint8_t {
     kLetter,  ///< becomes part of a word
-    kHangul,  ///< the same, as two or three jamo that are computed
+    kHangul,  ///< the same, perhaps a syllable that becomes two or three jamo
     kGone,    ///< nothing remains, and its neighbours touch
     kSpace,   ///< ends a word
     kAlone,   ///< ends a word and is one by itself
@@ -30,25 +30,36 @@ class BertCharacters {
 
   BertCharacters(const BertNormalizer& normalizer, const WordPiece& wordpiece);
 
-  Kind kind_of(char32_t c) const {
-    const Kind kind = entry_of(c).kind;
-    return kind == kHangul && (c < kFirstSyllable || c > kLastSyllable) ? kLetter : kind;
-  }
-
   /// Id of a character that stands alone, or kNoId where no table holds it.
   std::uint32_t id_of(char32_t c) const {
     return c - kFirstAlone < ids_.size() ? ids_[c - kFirstAlone] : kNoId;
   }
 
-  /// Letters of a word, normalised.
+  /// Letters of a word, normalised: how many bytes and characters there are so far.
   struct Letters {
     std::size_t n_bytes = 0, n_chars = 0;
   };
-  /// Bytes that write_letters() may touch for a text of `n` bytes.
+  /// Bytes that the letters of a text of `n` bytes may touch.
   static constexpr std::size_t room_for(std::size_t n) { return kMostGrowth * n + kMostBytes + 2; }
 
-  /// Writes the normalised form of characters that are kLetter, kHangul or kGone to `out`.
-  Letters write_letters(std::string_view text, char* out) const;
+  /// What kind of character `c` is; one that belongs to a word is written behind the `letters` that
+  /// `word` holds, normalised.
+  Kind add(char32_t c, char* word, Letters& letters) const {
+    const Entry& entry = entry_of(c);
+    char* const out = word + letters.n_bytes;
+    if (entry.sizes != 0) {
+      // Always all of its bytes, then as far as there are.
+      std::memcpy(out, entry.bytes, kMostBytes);
+      letters.n_bytes += entry.sizes & 15U;
+      letters.n_chars += entry.sizes >> 4U;
+    } else if (entry.kind == kHangul && c >= kFirstSyllable && c <= kLastSyllable) {
+      add_syllable(c - kFirstSyllable, out, letters);
+    } else if (entry.kind == kLetter || entry.kind == kHangul) {
+      letters.n_bytes += write_utf8(c, out);
+      ++letters.n_chars;
+    }
+    return entry.kind;
+  }
 
  private:
   static constexpr char32_t kFirstSyllable = 0xAC00;
@@ -57,7 +68,7 @@ class BertCharacters {
   static constexpr char32_t kFirstAlone = 0x2E80;
   static constexpr char32_t kEndAlone = 0x10000;
   static constexpr std::size_t kMostBytes = 6;
-  static constexpr std::size_t kMostGrowth = 6;  // of one byte of text
+  static constexpr std::size_t kMostGrowth = 6;  // of one byte of text: U+FFFD, three, is the most
 
   struct Entry {
     char bytes[kMostBytes];
@@ -66,6 +77,9 @@ class BertCharacters {
     std::uint8_t sizes;
     Kind kind;
   };
+
+  static void add_syllable(std::uint32_t index, char* out, Letters& letters);
+  static std::size_t write_utf8(char32_t c, char* out);
 
   const Entry& entry_of(char32_t c) const {
     return entries_[page(c) * unicode_detail::kPageSize + (c & (unicode_detail::kPageSize - 1))];

@@ -19,7 +19,7 @@ constexpr std::size_t kBytesPerThread = std::size_t{1} << 15;
 // The same in tokens, where there is nothing left but to add their rows.
 constexpr std::size_t kTokensPerThread = std::size_t{1} << 12;
 // Texts are tokenised and pooled in groups whose ids stay in the second level cache.
-constexpr std::size_t kGroupTexts = 1024;
+constexpr std::size_t kGroupTexts = 4096;
 constexpr std::size_t kGroupBytes = std::size_t{1} << 19;
 // Ids of one group that are kept for the next call; a very long text has more.
 constexpr std::size_t kKeptIds = std::size_t{1} << 19;

@@ -56,10 +56,10 @@ class WordCache {
   using TinyLine = kernels::TinyLine;
   using ShortLine = kernels::ShortLine;
 
-  static constexpr std::size_t kLines = std::size_t{1} << 14;
-  static constexpr std::size_t kShortLines = std::size_t{1} << 14;
-  static constexpr std::size_t kLongLines = std::size_t{1} << 12;
-  static constexpr std::size_t kRing = std::size_t{1} << 18;
+  static constexpr std::size_t kLines = std::size_t{1} << 15;
+  static constexpr std::size_t kShortLines = std::size_t{1} << 15;
+  static constexpr std::size_t kLongLines = std::size_t{1} << 14;
+  static constexpr std::size_t kRing = std::size_t{1} << 19;
   static constexpr std::uint32_t kLongInRing = 0xFFFFFFFFU;
   // Places in the ring are told by 31 bits: before they come round, what refers to it is dropped.
   static constexpr std::uint32_t kLastPlace = std::uint32_t{1} << 30;

@@ -57,7 +57,7 @@ class Scratch {
   std::uint16_t ends[kWindow + 64] = {};
   kernels::WordKey keys[kWindow] = {};
   const void* lines[kWindow] = {};
-  char word[BertCharacters::room_for(kLongSegment)] = {};
+  char word[BertCharacters::room_for(kLongSegment + 4)] = {};
 
   void trim() { plain.trim(); }
 };
@@ -361,22 +361,27 @@ class WordPath::Run {
   // of letters between go back to the cache. False where a character needs its neighbours.
   bool append_characters(std::string_view segment) {
     const BertCharacters& characters = t_.characters();
+    BertCharacters::Letters word;
     const char* const end = segment.data() + segment.size();
     const char* run = segment.data();
     for (const char* p = run; p != end;) {
       const char* const here = p;
       const char32_t c = decode_utf8(p, end);
-      const BertCharacters::Kind kind = characters.kind_of(c);
+      const BertCharacters::Kind kind = characters.add(c, s_.word, word);
+      if (kind <= BertCharacters::kGone) {
+        if (static_cast<std::size_t>(p - run) > kLongSegment) return false;
+        continue;
+      }
       if (kind == BertCharacters::kOdd) return false;
-      if (kind != BertCharacters::kSpace && kind != BertCharacters::kAlone) continue;
-      append_run({run, here});
+      append_run({run, here}, word);
       if (kind == BertCharacters::kAlone) append_alone(c, {here, p});
+      word = {};
       run = p;
     }
-    if (run != segment.data()) {
-      append_run({run, end});
+    if (run == segment.data()) {
+      append_word(word);  // the cache has just been asked
     } else {
-      append_word(segment);
+      append_run({run, end}, word);
     }
     return true;
   }
@@ -390,17 +395,15 @@ class WordPath::Run {
     }
   }
 
-  void append_run(std::string_view run) {
+  // Appends the ids of a run of letters, of which s_.word holds the normalised ones.
+  void append_run(std::string_view run, BertCharacters::Letters word) {
     if (run.empty() || append_known(run)) return;
     const std::size_t before = ids_.size();
-    append_word(run);
+    append_word(word);
     s_.cache.insert(run.data(), run.size(), ids_.slice(before, ids_.size()));
   }
 
-  // Appends the ids of letters that belong to one word.
-  void append_word(std::string_view raw) {
-    if (raw.size() > kLongSegment) return t_.append_text(raw, s_, ids_);
-    const BertCharacters::Letters word = t_.characters().write_letters(raw, s_.word);
+  void append_word(BertCharacters::Letters word) {
     if (word.n_chars > 0) t_.wordpiece_.append({s_.word, word.n_bytes}, word.n_chars, ids_);
   }
 

@@ -17,7 +17,7 @@ using namespace vecsmith;
 using testing::Random;
 
 constexpr std::size_t kDim = 64;
-constexpr std::size_t kRows = 70'000;  // 18 MB: more than are ever copied
+constexpr std::size_t kRows = 140'000;  // 36 MB: more than are ever copied
 
 std::vector<float> some_rows(Random& random) {
   std::vector<float> rows(kRows * kDim);
