@@ -21,10 +21,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from _unicode_probing import (
+    CODE_POINTS,
+    HANGUL_SYLLABLES,
+    TOKENIZERS_VERSION,
+    array,
+    check_hangul,
+    check_version,
+    expect,
+    middles,
+    pooled,
+)
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer, normalizers
 
-TOKENIZERS_VERSION = "0.23.3"
 TABLE_PATH = Path(__file__).resolve().parent.parent / "cpp" / "src" / "unicode_tables.inc"
 
 # Bits of CodePointFlag in cpp/include/vecsmith/unicode.hpp.
@@ -34,9 +45,8 @@ CONTROL, CLEAN_SPACE, WHITESPACE, PUNCTUATION, CJK, NONSPACING_MARK, WORD, REGEX
 
 PAGE_SIZE = 128
 HANGUL_DECOMPOSITION = 0xFF
+LONGEST_EXPANSION = 4  # Expansion::kCapacity
 UNITS_PER_TEXT = 128  # probes of three characters that share one call of the library
-HANGUL_SYLLABLES = range(0xAC00, 0xD7A4)
-CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
 
 # Options in the order of the four steps of a BertNormalizer.
 Options = tuple[bool, bool, bool, bool]
@@ -173,16 +183,6 @@ def bert_normalizer(options: Options) -> normalizers.Normalizer:
     )
 
 
-def middles(
-    code_points: Iterable[int], normalizer: normalizers.Normalizer
-) -> Iterator[tuple[int, str]]:
-    """Each code point with what it becomes between two letters."""
-    for c in code_points:
-        normalized = normalizer.normalize_str(f"a{chr(c)}b")
-        expect(normalized[0] == "a" and normalized[-1] == "b", c, "context", normalized)
-        yield c, normalized[1:-1]
-
-
 def probe_pre_tokenizer(flags: dict[int, int]) -> None:
     """Sets WHITESPACE and PUNCTUATION from the number of pieces of "a" + c + "b"."""
     from tokenizers import pre_tokenizers
@@ -271,24 +271,21 @@ def check_class_order(stays: Callable[[str, str], bool]) -> None:
             raise RuntimeError(f"combining classes {first} and {second} are in unknown order")
 
 
-def expect(held: bool, c: int, question: str, found: object) -> None:
-    """Raises when the library shows something that the table cannot express."""
-    if not held:
-        raise RuntimeError(f"U+{c:04X}: {question} gave {found!r}, which the table cannot express")
-
-
 # --- Writing the table --------------------------------------------------------------------------
 
 
 def render(table: Table) -> str:
     """The C++ text of the table: pages of record numbers, shared records, pooled expansions."""
-    check_hangul(table)
-    pool = pool_expansions(
-        expansion
-        for c, found in table.properties.items()
-        if c not in HANGUL_SYLLABLES
-        for expansion in (found.decomposition, found.lowercase)
-        if expansion
+    check_hangul(lambda c: table[c].decomposition)
+    pool = pooled(
+        (
+            expansion
+            for c, found in table.properties.items()
+            if c not in HANGUL_SYLLABLES
+            for expansion in (found.decomposition, found.lowercase)
+            if expansion
+        ),
+        longest=LONGEST_EXPANSION,
     )
     records: dict[str, int] = {record_text(NOTHING, pool): 0}
     pages: dict[tuple[int, ...], int] = {}
@@ -339,38 +336,6 @@ def record_text(found: Properties, pool: str) -> str:
     offsets = [pool.index(part) if part else 0 for part in (decomposition, found.lowercase)]
     numbers = [found.flags, found.combining_class, size, len(found.lowercase), *offsets]
     return "{" + ",".join(map(str, numbers)) + "}"
-
-
-def pool_expansions(expansions: Iterable[str]) -> str:
-    """One string that contains every expansion; the long ones go first, and hold short ones."""
-    pool = ""
-    for expansion in sorted(set(expansions), key=lambda text: (-len(text), text)):
-        if len(expansion) > 4:
-            raise RuntimeError(f"{expansion!r} is longer than an Expansion holds")
-        if expansion not in pool:
-            pool += expansion
-    return pool
-
-
-def check_hangul(table: Table) -> None:
-    """Raises unless the standard arithmetic gives the library's decomposition of each syllable."""
-    for c in HANGUL_SYLLABLES:
-        index = c - HANGUL_SYLLABLES.start
-        tail = index % 28
-        jamo = chr(0x1100 + index // 588) + chr(0x1161 + index % 588 // 28)
-        jamo += chr(0x11A7 + tail) if tail else ""
-        expect(table[c].decomposition == jamo, c, "NFD", table[c].decomposition)
-
-
-def array(declaration: str, values: Iterable[str]) -> list[str]:
-    """Lines of a C++ array, wrapped at 110 columns."""
-    lines, line = [f"{declaration} = {{"], ""
-    for value in values:
-        if len(line) + len(value) >= 109:
-            lines.append(line)
-            line = ""
-        line += f"{value},"
-    return [*lines, line, "};", ""]
 
 
 # --- Comparing the composition with the library -------------------------------------------------
@@ -425,13 +390,7 @@ def main() -> int:
     parser.add_argument("--fuzz", type=int, default=0, metavar="N", help="compare N random texts")
     arguments = parser.parse_args()
 
-    import tokenizers
-
-    if tokenizers.__version__ != TOKENIZERS_VERSION:
-        parser.error(
-            f"tokenizers is {tokenizers.__version__}, the tables follow {TOKENIZERS_VERSION}: "
-            f"pip install tokenizers=={TOKENIZERS_VERSION}"
-        )
+    check_version(parser)
     table = probe_table()
     text = render(table)
     if arguments.check:

@@ -1,38 +1,19 @@
 """The engine's Unicode tables against the library they are measured from."""
 
-import importlib.util
 import random
 import re
-import sys
 from dataclasses import replace
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import generate_unicode as generator
 import pytest
+from _unicode_probing import CODE_POINTS, TOKENIZERS_VERSION, jamo_of
 
 tokenizers = pytest.importorskip("tokenizers", reason="the tables follow `tokenizers`")
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "generate_unicode.py"
-
-
-def load_generator() -> ModuleType:
-    """The generator script as a module."""
-    spec = importlib.util.spec_from_file_location("generate_unicode", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their own module up
-    spec.loader.exec_module(module)
-    return module
-
-
-generator = load_generator()
-
-if tokenizers.__version__ != generator.TOKENIZERS_VERSION:
+if tokenizers.__version__ != TOKENIZERS_VERSION:
     pytest.skip(
-        f"the tables follow tokenizers {generator.TOKENIZERS_VERSION}, "
-        f"installed is {tokenizers.__version__}",
+        f"the tables follow tokenizers {TOKENIZERS_VERSION}, installed is {tokenizers.__version__}",
         allow_module_level=True,
     )
 
@@ -48,7 +29,7 @@ def read_table(text: str) -> Any:
         for record in re.findall(r"\{(.*?)\}", arrays["kRecords"])
     ]
     table = generator.Table()
-    for c in generator.CODE_POINTS:
+    for c in CODE_POINTS:
         number = record_of[pages[c // 128] * 128 + c % 128]
         if number == 0:
             continue
@@ -56,17 +37,10 @@ def read_table(text: str) -> Any:
         table.properties[c] = generator.Properties(
             flags,
             combining_class,
-            hangul(c) if size == 0xFF else pool[begin : begin + size],
+            jamo_of(c) if size == 0xFF else pool[begin : begin + size],
             pool[lower_begin : lower_begin + lower_size],
         )
     return table
-
-
-def hangul(syllable: int) -> str:
-    """The jamo of a syllable, by the arithmetic of the Unicode standard, section 3.12."""
-    vowel_index, tail = divmod(syllable - 0xAC00, 28)
-    jamo = chr(0x1100 + vowel_index // 21) + chr(0x1161 + vowel_index % 21)
-    return jamo + (chr(0x11A7 + tail) if tail else "")
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +50,7 @@ def table() -> Any:
 
 def test_the_table_says_what_the_library_does(table: Any) -> None:
     # Every script in use, and a sample of the ideographs, private use and unassigned planes.
-    sampled = set(random.Random(7).sample(generator.CODE_POINTS, 20_000))
+    sampled = set(random.Random(7).sample(CODE_POINTS, 20_000))
     sampled.update(range(0x3400), range(0xA480, 0xAC00), range(0xF900, 0x13600))
     asked = sorted(sampled.union(range(0x16800, 0x1FC00)) - set(range(0xD800, 0xE000)))
     measured = generator.probe_table(asked)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -50,7 +51,7 @@ using NormalizerSettings = std::vector<NormalizerStep>;
 /// Text -> normalised text, as Hugging Face's normalizers give it one after another.
 class Normalizer {
  public:
-  /// Throws std::invalid_argument for a step that cannot be.
+  /// Throws std::invalid_argument for a step that cannot be: an empty pattern, a broken map.
   explicit Normalizer(NormalizerSettings settings);
 
   /// Appends the normalised form of UTF-8 `text` to `out`. Ill-formed bytes count as U+FFFD.
@@ -58,8 +59,12 @@ class Normalizer {
 
   const NormalizerSettings& settings() const { return settings_; }
 
+  /// One or several of the settings' steps, ready to be taken.
+  class Step;
+
  private:
   NormalizerSettings settings_;
+  std::vector<std::shared_ptr<const Step>> steps_;
 };
 
 }  // namespace vecsmith
