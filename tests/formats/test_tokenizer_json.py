@@ -22,6 +22,8 @@ HOSTILE_TEXTS = (
 )
 
 
+FIRST = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": True}
+AFTER_PUNCTUATION = {"type": "Sequence", "pretokenizers": [{"type": "Punctuation"}, FIRST]}
 BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
 
 
@@ -145,6 +147,14 @@ def test_native_tokenizers_give_the_ids_of_hugging_face(name: str) -> None:
             "ByteLevel comes before others",
         ),
         ({"pre_tokenizer": BYTES}, "ByteLevel comes before a model that is wordpiece, not BPE"),
+        (
+            {"normalizer": {"type": "StripAccents"}, "pre_tokenizer": FIRST},
+            "prepends to the first word after the normalizer's step strip_accents",
+        ),
+        (
+            {"normalizer": {"type": "NFC"}, "pre_tokenizer": AFTER_PUNCTUATION},
+            "prepends to the first word after a normalizer and other pre-tokenizers",
+        ),
         ({"model": bpe(dropout=0.1)}, "leaves merges out at random (dropout 0.1)"),
         ({"model": bpe(end_of_word_suffix="</w>")}, "has the end_of_word_suffix '</w>'"),
         ({"model": bpe(unk_token="?")}, "the unknown token '?' is not in the model's vocabulary"),

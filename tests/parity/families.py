@@ -339,7 +339,12 @@ FAMILIES: dict[str, Family] = {
     ),
     "DeBERTa V2, punctuation apart": unigram(
         normalizer=sequence(LOWERCASE, strip(left=True, right=True), precompiled("nfkc_cf")),
-        pre_tokenizer=words({"type": "Punctuation", "behavior": "Isolated"}, metaspace("first")),
+        pre_tokenizer=words({"type": "Punctuation", "behavior": "Isolated"}, metaspace()),
+    ),
+    "DeBERTa V2, a prefix for the first word": unigram(
+        normalizer=sequence(LOWERCASE, strip(left=True, right=True), precompiled()),
+        pre_tokenizer=metaspace("first"),
+        reason="Metaspace prepends to the first word after the normalizer's step strip",
     ),
     "RemBERT": unigram(
         normalizer=sequence(*ALBERT[:2], replace(" {2,}", " ", is_regex=True), precompiled()),
@@ -356,7 +361,10 @@ FAMILIES: dict[str, Family] = {
         pre_tokenizer=metaspace(),
     ),
     "Unigram with bytes": unigram(
-        pre_tokenizer=metaspace("first"), has_bytes=True, options={"byte_fallback": True}
+        normalizer=sequence(NFKC, LOWERCASE),
+        pre_tokenizer=metaspace("first"),
+        has_bytes=True,
+        options={"byte_fallback": True},
     ),
     "model2vec's own": unigram(
         normalizer=sequence(

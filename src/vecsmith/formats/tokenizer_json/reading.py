@@ -7,7 +7,7 @@ checked against tokenizers 0.23.3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from vecsmith.formats.tokenizer_json.settings import (
     Family,
     NativeSettings,
     NotNative,
+    Step,
     TokenizerSettings,
 )
 from vecsmith.formats.tokenizer_json.splitters import splitter_of
@@ -146,12 +147,39 @@ def _native(
     )
     if normalizer is None or splitter is None or model is None:
         return None, reasons[0]
+    reason = _first_word_reason(normalizer, splitter)
+    if reason is not None:
+        return None, reason
     return (
         NativeSettings(
             normalizer=normalizer, splitter=splitter, model=model, added_tokens=tuple(added)
         ),
         None,
     )
+
+
+def _first_word_reason(normalizer: Sequence[Step], splitter: Sequence[Step]) -> str | None:
+    """Why the engine would not know which word is the first, or None.
+
+    Hugging Face means every word that comes from where the text began before it was normalised.
+    """
+    firsts = [i for i, step in enumerate(splitter) if step.options.get("prepend") == "first"]
+    if not firsts or not normalizer:
+        return None
+    if firsts[0] > 0:  # what one character became may lie in several words by now
+        return "Metaspace prepends to the first word after a normalizer and other pre-tokenizers"
+    for step in normalizer:
+        if not _keeps_the_start(step):
+            return f"Metaspace prepends to the first word after the normalizer's step {step.kind}"
+    return None
+
+
+def _keeps_the_start(step: Step) -> bool:
+    """Whether a text begins with what its first character became."""
+    if step.kind != "replace":
+        return step.kind in ("lowercase", "nfc", "nfd", "nfkc", "nfkd")
+    options = step.options  # of several characters the last one becomes the content
+    return not options["is_regex"] and len(options["pattern"]) == 1 and options["content"] != ""
 
 
 def _known(read: Callable[[], T], reasons: list[str]) -> T | None:
