@@ -37,7 +37,6 @@ PAGE_SIZE = 256
 MOST_CLASSES = 64  # a set of classes is one bit each of a 64-bit number
 
 
-
 def probe_traits() -> dict[str, frozenset[int]]:
     """The code points that have each trait, measured through the library's own objects."""
     from tokenizers import pre_tokenizers

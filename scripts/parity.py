@@ -20,20 +20,23 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from _parity_running import Task, print_table, run
+
 from tests.parity import hostile_text as hostile
 from tests.parity.comparison import Tally, compare_ids, compare_strings, reference_tokenizer
 from tests.parity.families import FAMILIES
-from tests.parity.family_comparison import compare_families, train_families
+from tests.parity.family_comparison import (
+    compare_families,
+    compare_random_tokenizers,
+    train_families,
+)
 from tests.parity.family_text import family_texts
 from tests.parity.tokenizers_under_test import (
     ADDED_TOKENS,
@@ -57,15 +60,6 @@ FAMILY_VOCABULARY = 8000
 SMALL_WORDPIECE = "small"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One piece of work for a process: which texts, under which tokenizers."""
-
-    name: str
-    kind: str
-    arguments: tuple[Any, ...]
-
-
 def main() -> int:
     """Exit code 0 when nothing differs, else 1."""
     options = _parse_arguments()
@@ -74,8 +68,8 @@ def main() -> int:
         tasks = list(_all_tasks(options))
         if "families" in options.parts:
             tasks += _family_tasks(options, _train_families(options, Path(folder)))
-        tallies = _run(tasks, n_processes=options.jobs)
-    _print_table(tallies)
+        tallies = run(tasks, _work, n_processes=options.jobs)
+    print_table(tallies)
     print(f"{time.monotonic() - started:.0f} s, {len(tasks)} pieces, {options.jobs} processes")
     differences = sum(tally.differences for _, tally in tallies)
     if not differences:
@@ -152,10 +146,13 @@ def _family_tasks(options: argparse.Namespace, paths: tuple[str, ...]) -> Iterat
         seed = options.seed * 1_000_003 + first // CHUNK
         where = (paths, seed, min(CHUNK, count - first))
         yield Task(name="families, strings", kind="family strings", arguments=where)
+    for first in range(0, 50_000 // options.step, 500):
+        seeds = (options.seed * 1_000_003 + first, min(500, 50_000 // options.step))
+        yield Task(name="random tokenizers", kind="random", arguments=seeds)
     yield Task(name="families, long documents", kind="family long", arguments=(paths, options.seed))
     for task in _data_tasks(options):
-        where = (paths, *task.arguments)
-        yield Task(name=f"families, {task.name}", kind="family data", arguments=where)
+        column = (paths, *task.arguments)
+        yield Task(name=f"families, {task.name}", kind="family data", arguments=column)
 
 
 def _data_tasks(options: argparse.Namespace) -> Iterator[Task]:
@@ -319,6 +316,10 @@ def _compare_family_column(
     return compare_families(paths, texts)
 
 
+def _compare_random(first: int, count: int) -> dict[str, Tally]:
+    return {"native ones": compare_random_tokenizers(first, count)[0]}
+
+
 def _compare_family_long(paths: tuple[str, ...], seed: int) -> dict[str, Tally]:
     return compare_families(paths, hostile.long_documents(seed))
 
@@ -345,64 +346,8 @@ _KINDS: dict[str, Callable[..., dict[str, Tally]]] = {
     "family strings": _compare_family_strings,
     "family data": _compare_family_column,
     "family long": _compare_family_long,
+    "random": _compare_random,
 }
-
-
-# ---- running and telling -----------------------------------------------------------------------
-
-
-def _run(tasks: list[Task], *, n_processes: int) -> list[tuple[str, Tally]]:
-    # each process tokenizes on one core; the work is split by processes instead
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    tallies: dict[tuple[str, str], Tally] = {}
-    done, told = 0, time.monotonic()
-    waiting: dict[Future[dict[str, Tally]], Task] = {}
-    queue = iter(tasks)
-    with ProcessPoolExecutor(n_processes, mp_context=get_context("spawn")) as pool:
-        while True:
-            # a bounded number in flight: results are small, but so stays the queue
-            for task in queue:
-                waiting[pool.submit(_work, task)] = task
-                if len(waiting) >= 2 * n_processes:
-                    break
-            if not waiting:
-                break
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                task = waiting.pop(future)
-                done += 1
-                for setting, tally in future.result().items():
-                    tallies.setdefault((task.name, setting), Tally()).add(tally)
-            if time.monotonic() - told > 10 or done == len(tasks):
-                told = time.monotonic()
-                wrong = sum(tally.differences for tally in tallies.values())
-                print(f"{done}/{len(tasks)} pieces, {wrong} differences", flush=True)
-    return [(f"{name} | {setting}", tally) for (name, setting), tally in sorted(tallies.items())]
-
-
-def _print_table(tallies: list[tuple[str, Tally]]) -> None:
-    sets: dict[str, dict[str, Tally]] = defaultdict(dict)
-    for label, tally in tallies:
-        name, _, setting = label.partition(" | ")
-        sets[name][setting] = tally
-    print(f"{'set':24} {'settings':>8} {'texts':>10} {'MB':>9} {'tokens':>13} {'wrong':>7}")
-    total = Tally()
-    for name, by_setting in sets.items():
-        subtotal = Tally()
-        for tally in by_setting.values():
-            subtotal.add(tally)
-        _print_row(name, len(by_setting), subtotal)
-        for setting, tally in by_setting.items():
-            if tally.differences:
-                _print_row(f"  {setting}", 1, tally)
-        total.add(subtotal)
-    _print_row("all", len(tallies), total)
-
-
-def _print_row(name: str, settings: int, tally: Tally) -> None:
-    print(
-        f"{name:24} {settings:8d} {tally.documents:10d} {tally.n_bytes / 1e6:9.1f} "
-        f"{tally.tokens:13d} {tally.differences:7d}"
-    )
 
 
 if __name__ == "__main__":

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tests.parity.comparison import Tally, compare_ids, compare_strings, reference_tokenizer
+from tests.parity.comparison import (
+    Tally,
+    compare,
+    compare_ids,
+    compare_strings,
+    reference_tokenizer,
+)
 from tests.parity.families import FAMILIES, family_json
+from tests.parity.random_tokenizers import random_tokenizer, random_tokenizer_texts
 from vecsmith.tokenizer import Tokenizer
 
 
@@ -31,6 +39,28 @@ def compare_families(
     if not texts:
         return {}
     return {_name(path): _compare_family(path, texts, max_length) for path in paths}
+
+
+def compare_random_tokenizers(first: int, count: int) -> tuple[Tally, Counter[str]]:
+    """Tally of `count` tokenizers of random parts, and why the engine left some of them."""
+    total = Tally()
+    reasons: Counter[str] = Counter()
+    for seed in range(first, first + count):
+        text = random_tokenizer(seed)
+        engine = Tokenizer(text)
+        if not engine.is_native:
+            reasons[str(engine.fallback_reason)] += 1
+            continue
+        try:
+            tally = compare(random_tokenizer_texts(seed, 60), text, engine)
+        except BaseException as error:
+            # some added tokens that widen into each other make the reference panic
+            if "bad split" not in str(error):
+                raise
+            continue
+        tally.examples = [f"seed {seed}: {example}" for example in tally.examples]
+        total.add(tally)
+    return total, reasons
 
 
 def _compare_family(path: str, texts: list[str], max_length: int | None) -> Tally:
