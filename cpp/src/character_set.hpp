@@ -56,6 +56,15 @@ class CharacterSet {
     return true;
   }
 
+  [[nodiscard]] bool has_all_beyond_ascii() const { return classes_ == kAllClasses; }
+
+  // Where the run of characters of this set ends that begins at `p`, `end` at the latest.
+  [[nodiscard]] const char* skip(const char* p, const char* end) const {
+    while (p != end && consume(p, end)) {
+    }
+    return p;
+  }
+
   // One bit for each class of which characters beyond ASCII may be in this set.
   [[nodiscard]] std::uint64_t possible_classes() const;
 

@@ -151,6 +151,9 @@ class Parser {
 
   Part group(std::size_t depth, bool ignores_case) {
     if (depth == kDeepest) throw Unknown();
+    // The library overlooks matches of (?i:(?=s).+) that begin with a capital.
+    const std::string_view rest(p_, end_);
+    if (ignores_case && (rest.starts_with("(?!") || rest.starts_with("(?="))) throw Unknown();
     if (accept("(?!")) return look(Kind::kNotFollowed, depth);
     if (accept("(?=")) return look(Kind::kFollowed, depth);
     if (accept("(?i:")) {
@@ -162,7 +165,7 @@ class Parser {
     Part inside = choice(depth + 1, ignores_case);
     require(')');
     const bool is_optional = accept('?');
-    if (is_quantifier()) throw Unknown();
+    if (is_quantifier() || (is_optional && inside.least == 0)) throw Unknown();
     return is_optional ? optional(std::move(inside)) : inside;
   }
 
@@ -391,7 +394,11 @@ class Parser {
       if (!all.intersect(united(depth, ignores_case))) throw Unknown();
     }
     require(']');
-    if (is_complement) all.complement();
+    if (is_complement) {
+      // Of what unites to all there is, the library does not always make nothing.
+      if (all.has_all_beyond_ascii()) throw Unknown();
+      all.complement();
+    }
     return all;
   }
 

@@ -52,8 +52,10 @@ class Attempt {
   bool take_limited_run(const Instruction& run, const CharacterSet& set, std::size_t next) {
     if (!take_least(run, set)) return false;
     const char* const least = p_;
-    for (std::uint32_t n = run.least; n < run.most && take(set); ++n) {
+    const char* p = p_;
+    for (std::uint32_t n = run.least; n < run.most && p != end_ && set.consume(p, end_); ++n) {
     }
+    p_ = p;
     if (!run.possessive && p_ != least)
       choices_[n_choices_++] = {next, p_, least, nullptr, nullptr};
     return true;
@@ -62,8 +64,7 @@ class Attempt {
   // The last of an alternative: nothing behind it can fail.
   bool take_last_run(const Instruction& run, const CharacterSet& set) {
     if (!take_least(run, set)) return false;
-    while (take(set)) {
-    }
+    p_ = set.skip(p_, end_);
     return true;
   }
 
@@ -76,8 +77,7 @@ class Attempt {
     // What is known of the end of a run holds for one that reaches it.
     const bool is_before = memo.begin <= memo.end && at < memo.begin;
     const char* const known = is_before ? begin_ + memo.begin : end_;
-    while (p_ != known && take(set)) {
-    }
+    p_ = set.skip(p_, known);
     const bool is_known = p_ == known && known != end_;
     const char* const run_end = is_known ? begin_ + memo.end : p_;
     choices_[n_choices_++] = {next, p_, run.possessive ? p_ : least, run_end, least};
@@ -132,22 +132,27 @@ RegexProgram::RegexProgram(std::vector<CharacterSet> sets,
     const std::uint64_t bit = std::uint64_t{1} << starts_.size();
     starts_.push_back(instructions_.size());
     instructions_.insert(instructions_.end(), alternative.begin(), alternative.end());
-    add_beginnings(starts_.back(), bit);
+    for_each_beginning(starts_.back(), [&](const CharacterSet& set) {
+      for (unsigned c = 0; c < of_ascii_.size(); ++c) {
+        if (set.contains_ascii(c)) of_ascii_[c] |= bit;
+      }
+      for (unsigned i = 0; i < of_class_.size(); ++i) {
+        if ((set.possible_classes() >> i & 1U) != 0) of_class_[i] |= bit;
+      }
+    });
+  }
+  for (std::size_t i = 0; i < instructions_.size(); ++i) {
+    if (instructions_[i].kind == Kind::kSplit) add_guard(i);
   }
 }
 
-// Notes `alternative` for each character that its instructions may take first.
-void RegexProgram::add_beginnings(std::size_t start, std::uint64_t alternative) {
+// Calls `add` with the sets of which characters may come first for the instructions from `start`
+// on. False where these may take no character at all.
+template <typename Add>
+bool RegexProgram::for_each_beginning(std::size_t start, Add add) const {
   std::vector<std::size_t> waiting = {start};
   std::vector<bool> seen(instructions_.size());
-  const auto add_characters = [&](const CharacterSet& set) {
-    for (unsigned c = 0; c < of_ascii_.size(); ++c) {
-      if (set.contains_ascii(c)) of_ascii_[c] |= alternative;
-    }
-    for (unsigned i = 0; i < of_class_.size(); ++i) {
-      if ((set.possible_classes() >> i & 1U) != 0) of_class_[i] |= alternative;
-    }
-  };
+  bool takes_some = true;
   while (!waiting.empty()) {
     const std::size_t at = waiting.back();
     waiting.pop_back();
@@ -155,14 +160,28 @@ void RegexProgram::add_beginnings(std::size_t start, std::uint64_t alternative) 
     seen[at] = true;
     const Instruction& instruction = instructions_[at];
     const bool is_run = instruction.kind == Kind::kRun;
-    if (is_run || instruction.kind == Kind::kCharacter) add_characters(sets_[instruction.set]);
+    if (is_run || instruction.kind == Kind::kCharacter) add(sets_[instruction.set]);
     if (instruction.kind == Kind::kSplit || instruction.kind == Kind::kJump) {
       waiting.push_back(at + instruction.jump);
     }
+    if (instruction.kind == Kind::kMatch) takes_some = false;
     const bool goes_on = instruction.kind != Kind::kCharacter && instruction.kind != Kind::kJump &&
                          instruction.kind != Kind::kMatch && !(is_run && instruction.least > 0);
     if (goes_on) waiting.push_back(at + 1);
   }
+  return takes_some;
+}
+
+// Lets a split be passed over where the character that comes next is none that may follow it.
+void RegexProgram::add_guard(std::size_t split) {
+  CharacterSet guard;
+  bool is_sure = true;
+  const auto add = [&](const CharacterSet& set) { is_sure = guard.unite(set) && is_sure; };
+  const bool takes_some = for_each_beginning(split + 1, add);
+  instructions_[split].is_guarded = takes_some && is_sure && sets_.size() < kMostSets;
+  if (!instructions_[split].is_guarded) return;
+  instructions_[split].set = static_cast<std::uint16_t>(sets_.size());
+  sets_.push_back(std::move(guard));
 }
 
 std::size_t RegexProgram::match_from(std::size_t start, std::string_view text, std::size_t at,
@@ -188,6 +207,10 @@ std::size_t RegexProgram::match_from(std::size_t start, std::string_view text, s
         }
         break;
       case Kind::kSplit:
+        if (instruction.is_guarded && !attempt.is_followed(set)) {
+          here += instruction.jump;
+          continue;
+        }
         attempt.add_split(here + instruction.jump);
         break;
       case Kind::kJump:

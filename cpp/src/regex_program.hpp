@@ -35,6 +35,7 @@ struct Instruction {
 
   Kind kind = Kind::kMatch;
   bool possessive = false;  // a run gives nothing back
+  bool is_guarded = false;  // a split that is passed over unless a character of `set` comes next
   std::uint16_t set = 0;    // index into RegexProgram::sets
   std::uint16_t memo = 0;   // an unlimited run's place in what a search remembers
   std::uint16_t jump = 0;
@@ -49,6 +50,7 @@ class RegexProgram {
   static constexpr std::size_t kMostAlternatives = 64;
   static constexpr std::size_t kMostChoices = 32;  // runs and splits of one alternative
   static constexpr std::size_t kMostMemos = 32;
+  static constexpr std::size_t kMostSets = 0xFFFF;
 
   // `alternatives` holds for each its instructions up to kMatch, one after another.
   RegexProgram(std::vector<CharacterSet> sets,
@@ -84,7 +86,9 @@ class RegexProgram {
   }
   [[nodiscard]] std::size_t match_from(std::size_t start, std::string_view text, std::size_t at,
                                        Memos& memos) const;
-  void add_beginnings(std::size_t start, std::uint64_t alternative);
+  template <typename Add>
+  bool for_each_beginning(std::size_t start, Add add) const;
+  void add_guard(std::size_t split);
 
   std::vector<CharacterSet> sets_;
   std::vector<Instruction> instructions_;
