@@ -32,6 +32,8 @@ class FastPath {
 /// The path of one kind of tokenizer, or null for all others. `plain` must outlive it.
 std::unique_ptr<FastPath> make_word_path(const TokenizerSettings& settings, const PlainPath& plain,
                                          const kernels::Kernels& kernels);
+std::unique_ptr<FastPath> make_space_path(const TokenizerSettings& settings, const PlainPath& plain,
+                                          const kernels::Kernels& kernels);
 
 /// The ids of texts, one text after another: cuts each to its length and keeps where it ends.
 class TextIds {

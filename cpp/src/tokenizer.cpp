@@ -34,6 +34,7 @@ class SlowPath : public FastPath {
 std::unique_ptr<FastPath> make_path(const TokenizerSettings& settings, const PlainPath& plain,
                                     const kernels::Kernels& kernels) {
   if (auto path = make_word_path(settings, plain, kernels)) return path;
+  if (auto path = make_space_path(settings, plain, kernels)) return path;
   return std::make_unique<SlowPath>(plain);
 }
 

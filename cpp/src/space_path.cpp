@@ -1,0 +1,425 @@
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "fast_path.hpp"
+#include "graphemes.hpp"
+#include "kernels/kernels.hpp"
+#include "scratch_pool.hpp"
+#include "space_rules.hpp"
+#include "vecsmith/unicode.hpp"
+#include "word_cache.hpp"
+
+// Text in words, for models whose words begin with a mark for the space before them (SentencePiece)
+// or simply end at white space.
+//
+// A window of the text is scanned for separators; what lies between two of them, as raw bytes, is
+// the key of the word cache. Only what the cache lacks is normalised, cut and given to the model. A
+// segment whose ids depend on what is around it (it begins with a combining mark, or its normalised
+// form with a space) is not remembered, and its text goes the plain path.
+
+namespace vecsmith {
+
+namespace {
+
+constexpr std::size_t kWindow = 4096;
+using Spaces = SpaceRules::Spaces;
+
+bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) == 0x80; }
+
+bool is_control(GraphemeClass c) {
+  return c == GraphemeClass::kControl || c == GraphemeClass::kCarriageReturn ||
+         c == GraphemeClass::kLineFeed;
+}
+
+// Whether separators before and behind a segment end the grapheme clusters at its ends, also once
+// characters are deleted there.
+bool stands_alone(std::string_view segment) {
+  const char* p = segment.data();
+  const char* const end = p + segment.size();
+  if (static_cast<unsigned char>(*p) >= 0x80) {
+    const GraphemeClass first = grapheme_class(decode_utf8(p, end));
+    if (is_control(first) || may_join(GraphemeClass::kOther, first)) return false;
+  }
+  const char* last = end - 1;
+  if (static_cast<unsigned char>(*last) < 0x80) return true;
+  while (last != segment.data() && is_continuation(*last)) --last;
+  const GraphemeClass of = grapheme_class(decode_utf8(last, end));
+  return !is_control(of) && !may_join(of, GraphemeClass::kOther);
+}
+
+// Appends the ids of a word; a model that can may stop once `ids` holds `enough`.
+void append_word(const PlainPath::Model& model, std::string_view word, std::size_t enough,
+                 IdBuffer& ids) {
+  if (const auto* const unigram = std::get_if<Unigram>(&model)) {
+    unigram->append(word, ids, enough);
+  } else if (const auto* const bpe = std::get_if<Bpe>(&model)) {
+    bpe->append(word, ids);
+  } else if (const auto* const words = std::get_if<WordLevel>(&model)) {
+    words->append(word, ids);
+  } else if (const auto* const pieces = std::get_if<WordPiece>(&model)) {
+    const auto is_lead = [](char c) { return !is_continuation(c); };
+    pieces->append(word, static_cast<std::size_t>(std::ranges::count_if(word, is_lead)), ids);
+  }
+}
+
+struct Scratch {
+  WordCache cache;
+  PlainPath::Scratch plain;
+  std::string word;  // of one segment, its mark included
+  Words words;
+  alignas(64) unsigned char window[kWindow + kernels::kScanSlack] = {};
+  std::uint64_t triggers[kWindow / 64 + 1] = {};
+  std::uint16_t starts[kWindow + 64] = {};
+  std::uint16_t ends[kWindow + 64] = {};
+  kernels::WordKey keys[kWindow / 2 + 64] = {};
+  const void* lines[kWindow / 2 + 64] = {};
+
+  void trim() {
+    plain.trim();
+    constexpr std::size_t kKept = std::size_t{1} << 20;
+    if (word.capacity() > kKept) word = {};
+    if (words.bytes.capacity() > kKept) words.bytes = {};
+    if (words.ends.capacity() > kKept / 64) words.ends = {};
+  }
+};
+
+class SpacePath : public FastPath {
+ public:
+  SpacePath(SpaceRules rules, const PlainPath& plain, const kernels::Kernels& kernels)
+      : rules_(std::move(rules)), inner_(rules_.inner), plain_(plain), kernels_(kernels) {
+    classify_bytes();
+    if (!rules_.mark.empty()) append_word(plain_.model(), rules_.mark, Truncation::kAll, lone_);
+  }
+
+  void encode(std::span<const std::string_view> texts, Truncation truncation, IdBuffer& ids,
+              std::vector<std::size_t>& ends) const override;
+
+ private:
+  class Run;
+
+  void classify_bytes();
+  bool is_separator(char byte) const {
+    const auto b = static_cast<unsigned char>(byte);
+    return b < 0x80 && rules_.bytes[b] == SpaceRules::Byte::kSeparator;
+  }
+
+  SpaceRules rules_;
+  Normalizer inner_;
+  const PlainPath& plain_;
+  const kernels::Kernels& kernels_;
+  kernels::ByteClasses classes_ = {};
+  bool always_plain_ = false;
+  bool watches_normalized_ = false;  // there are added tokens in normalised text
+  IdBuffer lone_;                    // of a mark that is a word
+  mutable ScratchPool<Scratch> idle_;
+};
+
+void SpacePath::classify_bytes() {
+  const AddedTokenMatcher& raw = plain_.raw_tokens();
+  const AddedTokenMatcher& normalized = plain_.normalized_tokens();
+  watches_normalized_ = !normalized.empty();
+  const auto begins_token = [&](unsigned char b) { return normalized.is_first_byte(b); };
+  for (unsigned b = 0; b < 0x80; ++b) {
+    const bool is_separator = rules_.bytes[b] == SpaceRules::Byte::kSeparator;
+    std::uint8_t of = is_separator ? kernels::kSpaceByte : kernels::kWordByte;
+    std::string becomes;
+    const char byte = static_cast<char>(b);
+    inner_.append({&byte, 1}, becomes);
+    const bool may_begin_token = std::ranges::any_of(
+        becomes, [&](char c) { return begins_token(static_cast<unsigned char>(c)); });
+    if (rules_.bytes[b] == SpaceRules::Byte::kOdd || may_begin_token ||
+        raw.is_first_byte(static_cast<unsigned char>(b))) {
+      of |= kernels::kTriggerByte;
+    }
+    if (may_begin_token) rules_.bytes[b] = SpaceRules::Byte::kOdd;
+    always_plain_ |= is_separator && (of & kernels::kTriggerByte) != 0;
+    classes_.of[b] = of;
+    const auto high = static_cast<std::uint8_t>(1U << (b >> 4));
+    if ((of & kernels::kWordByte) != 0) classes_.word_nibbles[b & 15] |= high;
+    if ((of & kernels::kTriggerByte) != 0) classes_.trigger_nibbles[b & 15] |= high;
+  }
+  for (unsigned b = 0x80; b < 0x100; ++b) {
+    always_plain_ |= raw.is_first_byte(static_cast<unsigned char>(b));
+  }
+}
+
+// One call of encode().
+class SpacePath::Run {
+ public:
+  Run(const SpacePath& path, Truncation truncation, Scratch& scratch, IdBuffer& ids,
+      std::vector<std::size_t>& ends)
+      : t_(path), r_(path.rules_), s_(scratch), ids_(ids), text_ids_(truncation, ids, ends) {}
+
+  void add(std::string_view text) {
+    if (t_.always_plain_ || !append_text(text)) {
+      text_ids_.restart();
+      t_.plain_.append(text, s_.plain, ids_);
+    }
+    text_ids_.finish();
+  }
+
+ private:
+  // Appends the ids of a text, window by window; false where it needs the plain path.
+  bool append_text(std::string_view text) {
+    enough_ = text_ids_.enough();
+    gap_ = 0;
+    is_first_ = true;
+    for (std::size_t at = 0; at < text.size() && ids_.size() < enough_;) {
+      std::size_t take = std::min(kWindow - 1, text.size() - at);
+      if (at + take < text.size()) {
+        while (take > 0 && !t_.is_separator(text[at + take - 1])) --take;
+      }
+      const bool is_long = take == 0;
+      while (is_long && at + take < text.size() && !t_.is_separator(text[at + take])) ++take;
+      const std::string_view stretch = text.substr(at, take);
+      if (!(is_long ? append_long(text, stretch) : append_window(text, stretch))) return false;
+      at += take;
+    }
+    return ids_.size() >= enough_ || end_text();
+  }
+
+  // A segment that no window holds.
+  bool append_long(std::string_view text, std::string_view segment) {
+    for (const char& c : segment) {
+      const auto b = static_cast<unsigned char>(c);
+      if (b < 0x80 && (t_.classes_.of[b] & kernels::kTriggerByte) != 0 &&
+          needs_plain_path(text, &c)) {
+        return false;
+      }
+    }
+    begin_segment();
+    return append_segment(segment);
+  }
+
+  bool append_window(std::string_view text, std::string_view stretch) {
+    std::memcpy(s_.window, stretch.data(), stretch.size());
+    s_.window[stretch.size()] = ' ';
+    bool any_trigger = false;
+    const std::size_t n = t_.kernels_.scan(s_.window, stretch.size() + 1, t_.classes_, s_.starts,
+                                           s_.ends, s_.triggers, &any_trigger);
+    if (any_trigger && any_needs_plain_path(text, stretch)) return false;
+    const kernels::WordProbes probes{s_.keys, s_.lines, s_.starts, s_.ends};
+    t_.kernels_.probe_words(s_.window, s_.cache.lines(), n, probes);
+    return resolve(probes, n, stretch.size());
+  }
+
+  // Appends the ids of the window's segments.
+  bool resolve(const kernels::WordProbes& probes, std::size_t n, std::size_t size) {
+    std::size_t done = 0;
+    for (std::size_t i = 0; i < n;) {
+      gap_ += s_.starts[i] - done;
+      begin_segment();
+      const std::size_t last = is_bare_ ? i + 1 : end_of_even_gaps(i, n);
+      if (!(is_bare_ ? append_segment(segment(i)) : append_segments(probes, i, last))) return false;
+      done = s_.ends[last - 1];
+      i = last;
+    }
+    gap_ += size - done;
+    return true;
+  }
+
+  // Where the separators before a segment are worth something of their own, after segment `i`.
+  std::size_t end_of_even_gaps(std::size_t i, std::size_t n) const {
+    if (r_.spaces != Spaces::kCounted) return n;
+    ++i;
+    while (i < n && s_.starts[i] == s_.ends[i - 1] + 1) ++i;
+    return i;
+  }
+
+  bool append_segments(const kernels::WordProbes& probes, std::size_t first, std::size_t last) {
+    for (std::size_t i = first; i < last; ++i) {
+      ids_.reserve_more(WordCache::kMostIds * (last - i));
+      std::uint32_t* out = ids_.data() + ids_.size();
+      const std::size_t found = t_.kernels_.find_words(probes, i, last, &out);
+      ids_.set_size(static_cast<std::size_t>(out - ids_.data()));
+      if (found > first) is_at_start_ = false;
+      i = found;
+      if (i < last && !append_missing(segment(i))) return false;
+      is_at_start_ = false;
+    }
+    return true;
+  }
+
+  std::string_view segment(std::size_t i) const {
+    const char* const window = reinterpret_cast<const char*>(s_.window);
+    return {window + s_.starts[i], std::size_t{s_.ends[i]} - s_.starts[i]};
+  }
+
+  // Appends the ids of a segment that the cache lacks or has not been asked for, and remembers
+  // them.
+  bool append_missing(std::string_view segment) {
+    const bool may_be_known = segment.size() <= WordCache::kLong;
+    if (may_be_known && append_known(segment)) return true;
+    const std::size_t before = ids_.size();
+    if (!append_segment(segment)) return false;
+    // Of a segment that was cut short not all ids are known.
+    if (may_be_known && is_kept_ && ids_.size() < enough_) {
+      s_.cache.insert(segment.data(), segment.size(), ids_.slice(before, ids_.size()));
+    }
+    return true;
+  }
+
+  bool append_known(std::string_view segment) {
+    ids_.reserve_more(WordCache::kMostIds);
+    std::uint32_t* const begin = ids_.data() + ids_.size();
+    std::uint32_t* out = begin;
+    const bool known = s_.cache.append(segment.data(), segment.size(), out);
+    ids_.set_size(ids_.size() + static_cast<std::size_t>(out - begin));
+    return known;
+  }
+
+  // Counts the separators before a segment, and sees whether its first word has the mark.
+  void begin_segment() {
+    const bool has_space = gap_ > 0 && !(is_first_ && r_.strips_left);
+    is_bare_ = is_first_ && !has_space && !r_.marks_first && r_.spaces != Spaces::kDropped;
+    if (r_.spaces == Spaces::kCounted && has_space) append_lone(gap_ - 1);
+    is_at_start_ = is_first_ && !has_space;
+    is_first_ = false;
+    gap_ = 0;
+  }
+
+  // What the separators at the end of a text, or of nothing but separators, are worth.
+  bool end_text() {
+    if (r_.spaces == Spaces::kDropped || gap_ == 0 || r_.strips_right) return true;
+    if (is_first_ && r_.strips_left) return true;
+    append_lone(r_.spaces == Spaces::kOne ? 1 : gap_);
+    return true;
+  }
+
+  void append_lone(std::size_t n) {
+    for (; n > 0 && ids_.size() < enough_; --n) ids_.append(t_.lone_.slice(0, t_.lone_.size()));
+  }
+
+  // Appends the ids of a segment, however long; false where its text needs the plain path.
+  // `is_kept_` tells whether it has them wherever it stands.
+  bool append_segment(std::string_view segment) {
+    if (!stands_alone(segment)) return false;
+    s_.word = r_.mark;
+    t_.inner_.append(segment, s_.word);
+    std::string_view inner = std::string_view(s_.word).substr(r_.mark.size());
+    if (t_.watches_normalized_ && holds_token_byte(inner)) return false;
+    is_kept_ = !is_bare_;
+    if (r_.spaces == Spaces::kDropped) {
+      if (r_.needs_splitter || !is_one_word(inner)) {
+        append_words(inner);
+      } else if (!inner.empty()) {
+        append_word(t_.plain_.model(), s_.word, enough_, ids_);
+      }
+      return true;
+    }
+    if (r_.spaces == Spaces::kOne) {
+      // Spaces at its ends are one with those around it, but for the end of a text that keeps them.
+      const std::size_t size = inner.size();
+      while (inner.starts_with(' ')) inner.remove_prefix(1);
+      while (inner.ends_with(' ')) inner.remove_suffix(1);
+      if (inner.size() < size) {
+        if (!r_.strips_right || is_bare_) return false;
+        if (inner.empty()) return true;
+        s_.word = r_.mark + std::string(inner);
+        inner = std::string_view(s_.word).substr(r_.mark.size());
+      }
+    }
+    if (!has_clean_ends(inner)) {
+      // Where every space counts and none is stripped it has words of its own all the same.
+      if (r_.spaces == Spaces::kOne || r_.strips_left || r_.strips_right) return false;
+      is_kept_ = false;
+      append_words(is_at_start_ ? inner : s_.word);
+    } else if (is_bare_) {
+      append_words(inner);
+    } else if (is_one_word(inner)) {
+      append_word(t_.plain_.model(), s_.word, enough_, ids_);
+    } else {
+      append_words(s_.word);
+    }
+    return true;
+  }
+
+  // Cuts what may be several words.
+  void append_words(std::string_view text) {
+    t_.plain_.splitter().split(text, is_at_start_, s_.words);
+    for (std::size_t i = 0; i < s_.words.size() && ids_.size() < enough_; ++i) {
+      append_word(t_.plain_.model(), s_.words[i], enough_, ids_);
+    }
+  }
+
+  // Not empty, and neither a mark nor white space at its ends, which could be stripped or counted.
+  bool has_clean_ends(std::string_view inner) const {
+    if (inner.empty() || inner.starts_with(r_.mark) || inner.ends_with(r_.mark)) return false;
+    const char* p = inner.data();
+    const char* const end = p + inner.size();
+    if (has_any(decode_utf8(p, end), kWhitespace)) return false;
+    p = end - 1;
+    while (p != inner.data() && is_continuation(*p)) --p;
+    return !has_any(decode_utf8(p, end), kWhitespace);
+  }
+
+  // Whether nothing in `inner` ends a word.
+  bool is_one_word(std::string_view inner) const {
+    const char* const end = inner.data() + inner.size();
+    for (const char* p = inner.data(); p != end; ++p) {
+      const auto b = static_cast<unsigned char>(*p);
+      if (b > ' ' && b < 0xC2) continue;
+      if (b <= ' ' && (b == ' ' || r_.cuts_whitespace)) return false;
+      if (!r_.mark.empty() && std::string_view(p, end).starts_with(r_.mark)) return false;
+      // First bytes of all white space beyond ASCII; the commonest of them begins every kana, too.
+      if (!r_.cuts_whitespace || b > 0xE3 || (b == 0xE3 && end - p > 1 && p[1] != '\x80')) continue;
+      if (b == 0xC2 || b == 0xE1 || b == 0xE2 || b == 0xE3) return false;
+    }
+    return true;
+  }
+
+  bool holds_token_byte(std::string_view inner) const {
+    return std::ranges::any_of(inner, [&](char c) {
+      return t_.plain_.normalized_tokens().is_first_byte(static_cast<unsigned char>(c));
+    });
+  }
+
+  bool any_needs_plain_path(std::string_view text, std::string_view stretch) const {
+    for (std::size_t word = 0; word * 64 < stretch.size(); ++word) {
+      for (std::uint64_t bits = s_.triggers[word]; bits != 0; bits &= bits - 1) {
+        const std::size_t at = word * 64 + static_cast<std::size_t>(__builtin_ctzll(bits));
+        if (at < stretch.size() && needs_plain_path(text, stretch.data() + at)) return true;
+      }
+    }
+    return false;
+  }
+
+  // Whether a byte that is a trigger is an odd one, or an added token begins there.
+  bool needs_plain_path(std::string_view text, const char* here) const {
+    return r_.bytes[static_cast<unsigned char>(*here)] == SpaceRules::Byte::kOdd ||
+           t_.plain_.raw_tokens().begins_at(here, text.data() + text.size());
+  }
+
+  const SpacePath& t_;
+  const SpaceRules& r_;
+  Scratch& s_;
+  IdBuffer& ids_;
+  TextIds text_ids_;
+  std::size_t enough_ = 0;
+  std::size_t gap_ = 0;      // separators since the last segment
+  bool is_first_ = true;     // no segment of this text has come yet
+  bool is_at_start_ = true;  // the current segment begins its text
+  bool is_bare_ = false;     // ... and has no mark
+  bool is_kept_ = false;     // the ids of the current segment may be remembered
+};
+
+void SpacePath::encode(std::span<const std::string_view> texts, Truncation truncation,
+                       IdBuffer& ids, std::vector<std::size_t>& ends) const {
+  const auto scratch = idle_.borrow([] { return std::make_unique<Scratch>(); });
+  Run run(*this, truncation, *scratch, ids, ends);
+  for (const std::string_view text : texts) run.add(text);
+}
+
+}  // namespace
+
+std::unique_ptr<FastPath> make_space_path(const TokenizerSettings& settings, const PlainPath& plain,
+                                          const kernels::Kernels& kernels) {
+  auto rules = space_rules_of(settings);
+  if (!rules) return nullptr;
+  return std::make_unique<SpacePath>(std::move(*rules), plain, kernels);
+}
+
+}  // namespace vecsmith

@@ -1,0 +1,176 @@
+#include "space_rules.hpp"
+
+#include <algorithm>
+#include <string_view>
+#include <variant>
+
+#include "vecsmith/splitter.hpp"
+#include "vecsmith/unicode.hpp"
+
+// Which tokenizers these are, and why their texts may be cut.
+//
+// A step that maps characters, their marks and their neighbours (a character map, NFKC, lower case)
+// sees a space as the end of everything: nothing composes with it, and it ends a grapheme cluster
+// but for marks and prepended signs, which the path looks at. Steps that change spaces themselves
+// are few: Strip, and Replace of a run of spaces by one. Everything else is left to the plain path.
+//
+// What an ASCII byte becomes is not derived but asked: it is normalised, alone and between letters.
+
+namespace vecsmith {
+
+namespace {
+
+constexpr std::string_view kSpaceBytes = "\t\n\v\f\r ";
+// Whether a regular expression is one of those that find runs of spaces.
+bool joins_spaces(std::string_view regex) {
+  constexpr std::string_view kKnown[] = {" {2,}", " +", R"(\s{2,})", R"(\s+)"};
+  return std::ranges::find(kKnown, regex) != std::end(kKnown);
+}
+
+bool holds_space(std::string_view text) {
+  const char* p = text.data();
+  const char* const end = p + text.size();
+  while (p != end) {
+    if (has_any(decode_utf8(p, end), kWhitespace)) return true;
+  }
+  return false;
+}
+
+std::string utf8_of(char32_t c) {
+  std::string text;
+  append_utf8(text, c);
+  return text;
+}
+
+// Reads the steps of the normalizer one by one; false from the first that does not fit.
+class NormalizerReader {
+ public:
+  NormalizerReader(SpaceRules& rules, bool joins_runs) : rules_(rules), joins_runs_(joins_runs) {}
+
+  bool read(const NormalizerSettings& steps) {
+    return std::ranges::all_of(steps, [&](const NormalizerStep& step) {
+      return std::visit([&](const auto& s) { return take(s); }, step);
+    });
+  }
+
+  bool has_joined_runs() const { return has_joined_; }
+
+ private:
+  bool take(const normalizers::Strip& step) {
+    rules_.strips_left |= step.left;
+    rules_.strips_right |= step.right;
+    has_stripped_ = true;
+    return true;
+  }
+
+  bool take(const normalizers::Prepend& /*step*/) { return false; }
+
+  bool take(const normalizers::Replace& step) {
+    if (!step.pattern.is_regex()) {
+      const bool is_inner =
+          !holds_space(step.pattern.text()) &&
+          (rules_.mark.empty() || step.pattern.text().find(rules_.mark) == std::string::npos);
+      return is_inner && take_inner(step);
+    }
+    const bool is_space = step.content == " " || (joins_runs_ && step.content == rules_.mark);
+    if (!is_space || !joins_spaces(step.pattern.text())) return false;
+    has_joined_ = true;
+    rules_.inner.emplace_back(step);
+    return true;
+  }
+
+  template <typename Step>
+  bool take(const Step& step) {
+    return take_inner(step);
+  }
+
+  // A step that could make spaces must not come behind one that has dealt with them.
+  template <typename Step>
+  bool take_inner(const Step& step) {
+    if (joins_runs_ && (has_joined_ || has_stripped_)) return false;
+    rules_.inner.emplace_back(step);
+    return true;
+  }
+
+  SpaceRules& rules_;
+  bool joins_runs_;  // words keep their spaces, so it matters how many there are
+  bool has_joined_ = false;
+  bool has_stripped_ = false;
+};
+
+// Steps that end words at white space, or whose words begin with a mark for the space before them.
+bool read_splitter(const SplitterSettings& steps, SpaceRules& rules) {
+  if (steps.empty()) return false;
+  if (const auto* const mark = std::get_if<splitters::Metaspace>(steps.data())) {
+    rules.spaces = SpaceRules::Spaces::kCounted;
+    rules.mark = utf8_of(mark->replacement);
+    rules.marks_first = mark->prepend != splitters::Metaspace::Prepend::kNever;
+    return mark->split && steps.size() == 1 && mark->replacement != U' ';
+  }
+  rules.spaces = SpaceRules::Spaces::kDropped;
+  const bool drops = std::holds_alternative<splitters::WhitespaceSplit>(steps[0]) ||
+                     std::holds_alternative<splitters::Whitespace>(steps[0]) ||
+                     std::holds_alternative<splitters::Bert>(steps[0]);
+  rules.cuts_whitespace = true;
+  rules.needs_splitter = !std::holds_alternative<splitters::WhitespaceSplit>(steps[0]);
+  for (std::size_t i = 1; i < steps.size(); ++i) {
+    if (std::holds_alternative<splitters::ByteLevel>(steps[i])) return false;
+    const auto* const mark = std::get_if<splitters::Metaspace>(&steps[i]);
+    if (mark == nullptr) {
+      rules.needs_splitter = true;
+    } else if (mark->prepend == splitters::Metaspace::Prepend::kFirst ||
+               mark->replacement == U' ') {
+      return false;
+    } else {
+      rules.needs_splitter |= steps.size() > 2 || !mark->split;
+      rules.mark = mark->prepend == splitters::Metaspace::Prepend::kAlways
+                       ? utf8_of(mark->replacement)
+                       : std::string();
+      rules.needs_splitter |= rules.mark.empty();
+    }
+  }
+  return drops;
+}
+
+// What the inner steps make of a byte, alone and between two letters.
+SpaceRules::Byte byte_of(char byte, const SpaceRules& rules, const Normalizer& inner) {
+  const auto normalized = [&](const std::string& text) {
+    std::string out;
+    inner.append(text, out);
+    return out;
+  };
+  const std::string alone = normalized(std::string(1, byte));
+  const bool is_steady = normalized(std::string("a") + byte + "b") == "a" + alone + "b";
+  const bool is_control = byte < ' ' || byte == '\x7F';
+  const bool is_space_byte = kSpaceBytes.find(byte) != std::string_view::npos;
+  const bool is_dropped = rules.spaces == SpaceRules::Spaces::kDropped && !alone.empty() &&
+                          alone.find_first_not_of(kSpaceBytes) == std::string::npos;
+  if (alone == " " || is_dropped) {
+    // A line feed after a carriage return may be one space with it.
+    const bool counts = rules.spaces == SpaceRules::Spaces::kCounted && byte == '\r';
+    return is_space_byte && is_steady && !counts ? SpaceRules::Byte::kSeparator
+                                                 : SpaceRules::Byte::kOdd;
+  }
+  if (!is_control) return SpaceRules::Byte::kWord;
+  const bool stays = alone.size() == 1 && alone[0] == byte && is_steady;
+  return is_space_byte && stays ? SpaceRules::Byte::kWord : SpaceRules::Byte::kOdd;
+}
+
+}  // namespace
+
+std::optional<SpaceRules> space_rules_of(const TokenizerSettings& settings) {
+  using Spaces = SpaceRules::Spaces;
+  SpaceRules rules;
+  if (!read_splitter(settings.splitter, rules)) return std::nullopt;
+  NormalizerReader reader(rules, rules.spaces == Spaces::kCounted);
+  if (!reader.read(settings.normalizer)) return std::nullopt;
+  if (reader.has_joined_runs() && rules.spaces == Spaces::kCounted) rules.spaces = Spaces::kOne;
+  const Normalizer inner(rules.inner);
+  for (unsigned b = 0; b < 128; ++b) {
+    rules.bytes[b] = byte_of(static_cast<char>(b), rules, inner);
+  }
+  return rules.bytes[' '] == SpaceRules::Byte::kSeparator ? std::optional(std::move(rules))
+                                                          : std::nullopt;
+}
+
+}  // namespace vecsmith
