@@ -30,6 +30,7 @@ from vecsmith.formats.tokenizer_json import (
     UnigramModel,
     WordLevelModel,
     WordPieceModel,
+    forget_tokenizer,
     read_tokens,
 )
 
@@ -104,8 +105,9 @@ class Tokenizer:
         self._json = tokenizer_json
         settings = read_tokenizer(tokenizer_json)
         self._native, self._fallback_reason = _native_tokenizer(settings)
-        # the vocabulary is the engine's now
+        # the vocabulary is the engine's now, and may be large
         self._settings = replace(settings, native=None)
+        forget_tokenizer()
         self._fallback: Any = None if self._native else _hugging_face_tokenizer(tokenizer_json)
 
     def encode(self, text: str, add_special_tokens: bool = False) -> Encoding:

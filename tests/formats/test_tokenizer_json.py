@@ -155,6 +155,10 @@ def test_native_tokenizers_give_the_ids_of_hugging_face(name: str) -> None:
             {"normalizer": {"type": "NFC"}, "pre_tokenizer": AFTER_PUNCTUATION},
             "prepends to the first word after a normalizer and other pre-tokenizers",
         ),
+        (
+            {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}] * 300}},
+            "the normalizer has more than 256 steps",
+        ),
         ({"model": bpe(dropout=0.1)}, "leaves merges out at random (dropout 0.1)"),
         ({"model": bpe(end_of_word_suffix="</w>")}, "has the end_of_word_suffix '</w>'"),
         ({"model": bpe(unk_token="?")}, "the unknown token '?' is not in the model's vocabulary"),

@@ -44,7 +44,8 @@ def test_every_language_is_tokenised_as_by_the_tokenizers_package(
     found = trained(texts, family=family)
     theirs = tokenizers.Tokenizer.from_str(found.tokenizer_json)
     ours = Tokenizer(found.tokenizer_json)
-    assert found.report.is_native == ours.is_native == (family == "wordpiece")
+    assert found.report.is_native
+    assert ours.is_native
     assert found.report.n_tokens == ours.vocab_size <= 261  # byte-pair has 256 bytes at least
     for text in texts[:50]:
         assert ours.encode(text).ids == theirs.encode(text, add_special_tokens=False).ids

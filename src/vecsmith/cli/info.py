@@ -34,11 +34,8 @@ def info(
 
 
 def _facts(name: str, model: StaticModel) -> dict[str, Any]:
-    from vecsmith.formats.tokenizer_json import read_tokenizer
-
     checkpoint = model.checkpoint
     tokenizer = model.tokenizer
-    settings = read_tokenizer(checkpoint.tokenizer_json)
     ours = checkpoint.config.get("vecsmith")
     recipe = ours.get("recipe") if isinstance(ours, Mapping) else None
     config = {key: value for key, value in checkpoint.config.items() if key != "vecsmith"}
@@ -60,7 +57,7 @@ def _facts(name: str, model: StaticModel) -> dict[str, Any]:
         "max_length": checkpoint.max_length,
         "similarity": checkpoint.similarity,
         "tokenizer": {
-            "family": settings.family,
+            "family": tokenizer.family,
             "engine": "native" if tokenizer.is_native else "tokenizers",
             "fallback_reason": tokenizer.fallback_reason,
         },

@@ -5,6 +5,7 @@ for one; for everything else the settings say why that package has to do the wor
 """
 
 from vecsmith.formats.tokenizer_json.reading import (
+    forget_tokenizer,
     read_added_tokens,
     read_model_tokens,
     read_tokenizer,
@@ -35,6 +36,7 @@ __all__ = [
     "UnigramModel",
     "WordLevelModel",
     "WordPieceModel",
+    "forget_tokenizer",
     "read_added_tokens",
     "read_model_tokens",
     "read_tokenizer",

@@ -7,6 +7,7 @@ from typing import Any
 
 from vecsmith.errors import FormatError
 from vecsmith.formats.json_fields import array_of, flag, object_of, text_of
+from vecsmith.formats.tokenizer_json.settings import NotNative
 
 # More steps than any file has, and few enough for a text to pass through.
 _MAX_STEPS = 256
@@ -22,6 +23,10 @@ def steps_of(
         key: "normalizer" or "pre_tokenizer".
         members: What a sequence calls its steps.
         source: Name of the file in errors.
+
+    Raises:
+        FormatError: If a block is no object.
+        NotNative: If there are too many steps for the engine.
     """
     if root.get(key) is None:
         return []
@@ -36,7 +41,7 @@ def steps_of(
         else:
             waiting += reversed(list(_members(block, members, where=where)))
         if len(found) + len(waiting) > _MAX_STEPS:
-            raise FormatError(f"{source}: {key}: more than {_MAX_STEPS} steps, expected fewer")
+            raise NotNative(f"the {key} has more than {_MAX_STEPS} steps")
     return found
 
 

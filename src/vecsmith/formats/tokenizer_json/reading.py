@@ -90,6 +90,11 @@ def _read(file: _Text) -> TokenizerSettings:
     )
 
 
+def forget_tokenizer() -> None:
+    """Lets go of the vocabulary that `read_tokenizer` keeps for the next question."""
+    _read.cache_clear()
+
+
 def read_tokens(tokenizer_json: str, *, source: str = "tokenizer.json") -> dict[int, str]:
     """Text of each token id, added tokens included.
 
