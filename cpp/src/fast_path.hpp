@@ -34,6 +34,8 @@ std::unique_ptr<FastPath> make_word_path(const TokenizerSettings& settings, cons
                                          const kernels::Kernels& kernels);
 std::unique_ptr<FastPath> make_space_path(const TokenizerSettings& settings, const PlainPath& plain,
                                           const kernels::Kernels& kernels);
+std::unique_ptr<FastPath> make_byte_path(const TokenizerSettings& settings, const PlainPath& plain,
+                                         CpuLevel level);
 
 /// The ids of texts, one text after another: cuts each to its length and keeps where it ends.
 class TextIds {

@@ -32,8 +32,10 @@ class SlowPath : public FastPath {
 };
 
 std::unique_ptr<FastPath> make_path(const TokenizerSettings& settings, const PlainPath& plain,
-                                    const kernels::Kernels& kernels) {
+                                    CpuLevel level) {
+  const kernels::Kernels& kernels = kernels::kernels_of(level);
   if (auto path = make_word_path(settings, plain, kernels)) return path;
+  if (auto path = make_byte_path(settings, plain, level)) return path;
   if (auto path = make_space_path(settings, plain, kernels)) return path;
   return std::make_unique<SlowPath>(plain);
 }
@@ -41,8 +43,7 @@ std::unique_ptr<FastPath> make_path(const TokenizerSettings& settings, const Pla
 }  // namespace
 
 Tokenizer::Tokenizer(const TokenizerSettings& settings, CpuLevel level)
-    : plain_(std::make_unique<PlainPath>(settings)),
-      fast_(make_path(settings, *plain_, kernels::kernels_of(level))) {}
+    : plain_(std::make_unique<PlainPath>(settings)), fast_(make_path(settings, *plain_, level)) {}
 
 Tokenizer::~Tokenizer() = default;
 
