@@ -289,7 +289,11 @@ class WordPath::Run {
       start_over(index);
       return end;
     }
-    t_.append_segment(segment, text_ids_.enough(), s_, ids_);
+    const std::size_t before = ids_.size();
+    if (!append_characters(segment, text_ids_.enough())) {
+      ids_.set_size(before);
+      t_.append_segment(segment, text_ids_.enough(), s_, ids_);
+    }
     if (end == text.size() || ids_.size() >= text_ids_.enough()) text_ids_.finish();
     return end;
   }
@@ -339,7 +343,7 @@ class WordPath::Run {
     const std::size_t before = ids_.size();
     if (std::ranges::all_of(segment, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
       t_.wordpiece_.append(segment, segment.size(), ids_);  // the scan has lower-cased it
-    } else if (!append_characters(segment)) {
+    } else if (!append_characters(segment, Truncation::kAll)) {
       ids_.set_size(before);
       t_.append_segment(segment, Truncation::kAll, s_, ids_);
     }
@@ -358,8 +362,9 @@ class WordPath::Run {
   }
 
   // Appends the ids of a segment character by character: what stands alone is known at once, runs
-  // of letters between go back to the cache. False where a character needs its neighbours.
-  bool append_characters(std::string_view segment) {
+  // of letters between go back to the cache. False where a character needs its neighbours; may stop
+  // once there are `enough` ids. Of a word without end only as much is kept as could be known.
+  bool append_characters(std::string_view segment, std::size_t enough) {
     const BertCharacters& characters = t_.characters();
     BertCharacters::Letters word;
     const char* const end = segment.data() + segment.size();
@@ -369,7 +374,9 @@ class WordPath::Run {
       const char32_t c = decode_utf8(p, end);
       const BertCharacters::Kind kind = characters.add(c, s_.word, word);
       if (kind <= BertCharacters::kGone) {
-        if (static_cast<std::size_t>(p - run) > kLongSegment) return false;
+        if (word.n_bytes <= kLongSegment) continue;
+        if (word.n_chars <= t_.wordpiece_.max_chars()) return false;
+        word.n_bytes = 0;  // it is unknown already, whatever follows
         continue;
       }
       if (kind == BertCharacters::kOdd) return false;
@@ -377,6 +384,7 @@ class WordPath::Run {
       if (kind == BertCharacters::kAlone) append_alone(c, {here, p});
       word = {};
       run = p;
+      if (ids_.size() >= enough) return true;
     }
     if (run == segment.data()) {
       append_word(word);  // the cache has just been asked

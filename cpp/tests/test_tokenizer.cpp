@@ -60,7 +60,8 @@ TEST_CASE(words_marks_and_pieces_get_the_ids_of_the_vocabulary) {
   const Tokenizer tokenizer(settings);
   const auto id = [&](std::string_view token) {
     for (std::size_t i = 0; i < testing::wordpiece_of(settings).tokens.size(); ++i) {
-      if (testing::wordpiece_of(settings).tokens[i] == token) return testing::wordpiece_of(settings).ids[i];
+      if (testing::wordpiece_of(settings).tokens[i] == token)
+        return testing::wordpiece_of(settings).ids[i];
     }
     return 0xFFFFFFFFU;
   };
@@ -366,6 +367,21 @@ TEST_CASE(max_id_counts_added_tokens) {
 TEST_CASE(normalize_gives_the_text_that_words_are_made_of) {
   const Tokenizer tokenizer(some_settings());
   CHECK_EQ(tokenizer.normalize("\xC3\x89t\xC3\xA9 [PAD]"), "ete [pad]");
+}
+
+TEST_CASE(words_without_end_get_the_ids_of_the_specification) {
+  for (const normalizers::Bert& normalizer : all_normalizers()) {
+    const Pair pair(some_settings(normalizer, special_tokens()));
+    std::string marks;
+    for (std::size_t i = 0; i < 3000; ++i) marks += "\xCC\x81";
+    const std::string accented = "a" + marks + "b";
+    const std::string letters(5000, 'a');
+    // what follows a word that is unknown for its length is found all the same
+    const std::string mixed =
+        letters + "\xE4\xB8\x82" + marks + "cat" + letters + "\xE3\x80\x80the";
+    const std::string ordered = letters + "\xE0\xA3\x94\xE0\xA3\x96" + letters;
+    for (const std::string& text : {accented, letters, mixed, ordered, marks}) pair.check(text);
+  }
 }
 
 }  // namespace

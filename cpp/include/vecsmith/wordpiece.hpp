@@ -33,6 +33,9 @@ class WordPiece {
   /// Largest id this model emits.
   std::uint32_t max_id() const { return max_id_; }
 
+  /// Characters of the longest word that is not unknown for its length.
+  std::size_t max_chars() const { return max_chars_; }
+
  private:
   Trie words_;          // pieces that start a word
   Trie continuations_;  // pieces that go on, without their prefix
