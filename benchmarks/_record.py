@@ -26,6 +26,7 @@ __all__ = [
     "load_average",
     "machine",
     "paired",
+    "paired_when_ready",
     "versions",
     "write_record",
 ]
@@ -82,6 +83,26 @@ def paired(
         material: Makes the material of a round, given its number. It is made anew for each side,
             outside the timed part, so that nothing one side leaves in it helps the next.
     """
+
+    def ready(side: Callable[[Any], object]) -> Callable[[int], Callable[[], object]]:
+        def make(number: int) -> Callable[[], object]:
+            given = material(number)
+            return lambda: side(given)
+
+        return make
+
+    return paired_when_ready({name: ready(side) for name, side in sides.items()}, rounds=rounds)
+
+
+def paired_when_ready(
+    sides: Mapping[str, Callable[[int], Callable[[], object]]], *, rounds: int
+) -> PairedTimes:
+    """The same where each side has more to make ready than its material.
+
+    Args:
+        sides: By name; each, given the number of the round, makes ready and gives what is timed.
+        rounds: How many rounds.
+    """
     names = list(sides)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     processor: dict[str, list[float]] = {name: [] for name in names}
@@ -89,13 +110,13 @@ def paired(
     for number in range(rounds):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            given = material(number)
+            work = sides[name](number)
             gc.collect()
             start, processor_start = time.perf_counter(), time.process_time()
-            kept = sides[name](given)
+            kept = work()
             seconds[name].append(time.perf_counter() - start)
             processor[name].append(time.process_time() - processor_start)
-            del kept, given
+            del kept, work
         loads.append(load_average())
     return PairedTimes(seconds=seconds, processor_seconds=processor, load_averages=loads)
 
