@@ -24,6 +24,13 @@ constexpr std::uint8_t kClassMask = 0x1F;
 constexpr std::uint8_t kReplaced = 0x20;  // a key is a prefix of it, or it is one
 constexpr std::uint8_t kBegins = 0x40;    // it is a proper prefix of a key that a cluster can match
 
+// The entry of something that nothing joins.
+constexpr auto kNothing = static_cast<std::uint8_t>(GraphemeClass::kControl);
+
+constexpr GraphemeClass class_of(std::uint8_t entry) {
+  return static_cast<GraphemeClass>(entry & kClassMask);
+}
+
 // A cluster that is looked up whole has fewer bytes than this.
 constexpr std::size_t kLongCluster = 6;
 constexpr std::size_t kLongestKey = kLongCluster - 1;
@@ -100,12 +107,15 @@ const char* skip_printable(const char* p, const char* end) {
   return p;
 }
 
-// The classes that may go on in the cluster that a character of this entry begins or is in, if a
-// longer key begins with it; a bit for each.
-std::uint32_t followers_to_watch(std::uint8_t entry) {
-  if ((entry & kBegins) == 0) return 0;
-  return grapheme_followers(static_cast<GraphemeClass>(entry & kClassMask));
-}
+// For an entry without kReplaced, the classes that may go on in the cluster of such a character if
+// a longer key begins with it; a bit for each. A table, because a branch would be hard to foresee.
+constexpr std::array<std::uint32_t, 128> kWatched = [] {
+  std::array<std::uint32_t, 128> all{};
+  for (std::size_t i = 0; i < kGraphemeClasses; ++i) {
+    all[kBegins | i] = grapheme_followers(static_cast<GraphemeClass>(i));
+  }
+  return all;
+}();
 
 GraphemeClass class_at(const char* p, const char* end) {
   return grapheme_class(decode_utf8(p, end));
@@ -340,7 +350,7 @@ void Charsmap::append(std::string_view text, std::string& out) const {
 
 bool Charsmap::is_unchanged(std::string_view text) const {
   const char* const end = text.data() + text.size();
-  const Place change = next_change(text.data(), end);
+  const Change change = next_change(text.data(), end);
   return change.well_formed && change.at == end;
 }
 
@@ -353,10 +363,10 @@ bool Charsmap::append_well_formed(std::string_view text, std::string& out) const
   const char* copied = text.data();
   const char* const end = copied + text.size();
   while (true) {
-    const Place change = next_change(copied, end);
+    const Change change = next_change(copied, end);
     if (!change.well_formed) return false;
     if (change.at == end) break;
-    const char* const begin = cluster_begin(copied, change.at, end);
+    const char* const begin = change.joined ? cluster_begin(copied, change.at, end) : change.at;
     const char* const after = cluster_end(begin, end);
     if (after == nullptr) return false;
     out.append(copied, begin);
@@ -368,33 +378,33 @@ bool Charsmap::append_well_formed(std::string_view text, std::string& out) const
 }
 
 // The first character, from the boundary `p` on, that may belong to a cluster that changes.
-Charsmap::Place Charsmap::next_change(const char* p, const char* end) const {
+Charsmap::Change Charsmap::next_change(const char* p, const char* end) const {
   const std::uint8_t* const entries = entries_.data();
   const std::uint16_t* const page_of = page_of_.data();
   const std::uint8_t* const ascii = entries + page_of[0] * std::size_t{kPageSize};
   const bool keeps_printable = keeps_printable_;
-  std::uint32_t watched = 0;  // classes that would go on with the cluster before `p`
+  std::uint8_t last = kNothing;  // the entry of the character before `p`
   while (p != end) {
     const char* next = p;
-    char32_t c = byte(*next);
     std::uint8_t found = 0;
-    if (c < 0x80) {
-      found = ascii[c];
-      ++next;
+    if (byte(*p) < 0x80) {
+      found = ascii[byte(*next++)];
     } else {
-      c = decode_long(next, end);
-      if (c == kIllFormed) return {p, false};
+      const char32_t c = decode_long(next, end);
+      if (c == kIllFormed) return {p, false, false};
       found = entries[page_of[c >> kPageBits] * std::size_t{kPageSize} + (c & (kPageSize - 1))];
     }
-    if ((found & kReplaced) != 0 || (watched >> (found & kClassMask) & 1U) != 0) return {p, true};
-    p = next;
-    if (c < 0x80 && keeps_printable) {
-      p = skip_printable(p, end);
-      found = ascii[byte(p[-1])];
+    if (((found & kReplaced) | (kWatched[last] >> (found & kClassMask) & 1U)) != 0) {
+      return {p, may_join(class_of(last), class_of(found)), true};
     }
-    watched = followers_to_watch(found);
+    last = found;
+    if (keeps_printable && byte(*p) < 0x80 && next != end && is_printable(*next)) {
+      next = skip_printable(next, end);
+      last = ascii[byte(next[-1])];
+    }
+    p = next;
   }
-  return {end, true};
+  return {end, false, true};
 }
 
 void Charsmap::append_cluster(std::string_view cluster, std::string& out) const {
@@ -409,12 +419,12 @@ void Charsmap::append_cluster(std::string_view cluster, std::string& out) const 
 }
 
 // Appends the text for the shortest key that `chunk` begins with, and returns whether there is one.
-// The survey has seen every unit on the way.
+// The survey has seen every unit on the way. No chunk has a NUL, which is a cluster of its own and
+// never marked.
 bool Charsmap::append_match(std::string_view chunk, std::string& out) const {
   const std::uint32_t* const units = units_.data();
   std::size_t base = offset(units[0]);
   for (const char c : chunk) {
-    if (c == '\0') return false;
     const std::size_t node = base ^ byte(c);
     const std::uint32_t unit = units[node];
     if (label(unit) != byte(c)) return false;

@@ -103,6 +103,15 @@ TEST_CASE(a_nul_is_never_mapped_and_a_line_end_is_one_cluster) {
   CHECK_EQ(mapped(map, "\r\n\n\r"), "RNR");
 }
 
+TEST_CASE(a_nul_is_not_looked_up_even_where_the_array_has_something_for_it) {
+  const MadeCharsmap made(Replacements{{"a", "X"}});
+  std::vector<std::uint32_t> units = made.units();
+  const std::uint32_t to_the_text_of_a = 256 ^ 512;
+  units[256] = to_the_text_of_a << 10U | 1U << 8U;  // the child of the root for the byte 0
+  const Charsmap map(testing::charsmap_of(units, made.texts()));
+  CHECK_EQ(mapped(map, std::string_view("\0a", 2)), std::string_view("\0X", 2));
+}
+
 TEST_CASE(a_key_may_be_a_part_of_a_character_and_a_text_may_be_empty) {
   const Charsmap map = charsmap({{"\xE3\x81", "k"}, {"\xF0", ""}});
   CHECK_EQ(mapped(map, "\u3042\u3050\u30a2"), "kk\u30a2");

@@ -38,12 +38,13 @@ class Charsmap {
  private:
   class Survey;
 
-  struct Place {
-    const char* at = nullptr;
-    bool well_formed = true;
+  struct Change {
+    const char* at;    // a character that may change, or the end
+    bool joined;       // it may be in one cluster with the character before it
+    bool well_formed;  // false: the character is not
   };
 
-  Place next_change(const char* p, const char* end) const;
+  Change next_change(const char* p, const char* end) const;
   bool append_well_formed(std::string_view text, std::string& out) const;
   void append_cluster(std::string_view cluster, std::string& out) const;
   bool append_match(std::string_view chunk, std::string& out) const;
