@@ -110,6 +110,11 @@ class Forms:
             found.update(VOWELS, TRAILING)
         return found
 
+    def quiet_marks(self) -> set[int]:
+        """Marks that stay as they are in the forms that compose, and that join nothing."""
+        seconds = {ord(second) for _, second in self.pairs}
+        return {c for c in self.classes if c not in self.compatible and c not in seconds}
+
     def _class_of(self, c: str) -> int:
         return self.classes.get(ord(c), 0)
 
@@ -167,10 +172,11 @@ def tables(forms: Forms) -> dict[Path, str]:
 
 def render_sets(forms: Forms) -> str:
     """The C++ text of the sets: which block of bits is where, and the bits of each block."""
-    names = [*FORMS, *CHANGERS, "deleted by Nmt"]
+    names = [*FORMS, *CHANGERS, "deleted by Nmt", "quiet marks"]
     sets = [forms.members(step) for step in (*FORMS, *CHANGERS)]
     sets[names.index("Lowercase")] -= set(range(0x80))  # ASCII letters need no table
     sets.append({c for c, becomes in forms.changed["Nmt"].items() if becomes == ""})
+    sets.append(forms.quiet_marks())
     blocks: dict[tuple[int, ...], int] = {}
     numbers = [
         blocks.setdefault(

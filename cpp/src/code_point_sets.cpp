@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::uint32_t kBlockBits = 6;
 constexpr std::uint32_t kBlockSize = 1U << kBlockBits;
-constexpr std::size_t kSetCount = 8;
+constexpr std::size_t kSetCount = 9;
 
 struct BlockRun {
   std::uint8_t block;
@@ -145,8 +145,8 @@ bool contains(CodePointSet set, char32_t c) {
 
 const char* find_member(CodePointSet set, const char* p, const char* end) {
   using Find = const char* (*)(const char*, const char*);
-  static constexpr Find kFind[kSetCount] = {find<0>, find<1>, find<2>, find<3>,
-                                            find<4>, find<5>, find<6>, find<7>};
+  static constexpr Find kFind[kSetCount] = {find<0>, find<1>, find<2>, find<3>, find<4>,
+                                            find<5>, find<6>, find<7>, find<8>};
   return kFind[static_cast<std::size_t>(set)](p, end);
 }
 

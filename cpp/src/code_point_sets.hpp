@@ -23,6 +23,7 @@ enum class CodePointSet : std::uint8_t {
   kCased,       // Lowercase changes them; those of ASCII are left out
   kNmt,         // Nmt changes them
   kNmtDeleted,  // Nmt deletes them; what else it changes becomes a space
+  kQuietMarks,  // no starters; no form that composes changes them or joins them to anything
 };
 
 // True when `c` is in `set`; values above U+10FFFF are in none.

@@ -131,39 +131,90 @@ class Marks {
 
 constexpr char32_t code_point_of(std::uint32_t mark) { return mark & 0xFFFFFFU; }
 
+// Gathers the bytes of single characters: a string grows dearly by one at a time.
+class Writer {
+ public:
+  explicit Writer(std::string& out) : out_(out) {}
+
+  void put(char32_t c) {
+    if (used_ + 4 > chunk_.size()) flush();
+    const auto value = static_cast<std::uint32_t>(c);
+    if (value < 0x80) {
+      put_byte(value);
+    } else if (value < 0x800) {
+      put_byte(0xC0U | value >> 6);
+      put_byte(0x80U | (value & 0x3FU));
+    } else if (value < 0x10000) {
+      put_byte(0xE0U | value >> 12);
+      put_byte(0x80U | (value >> 6 & 0x3FU));
+      put_byte(0x80U | (value & 0x3FU));
+    } else {
+      put_byte(0xF0U | value >> 18);
+      put_byte(0x80U | (value >> 12 & 0x3FU));
+      put_byte(0x80U | (value >> 6 & 0x3FU));
+      put_byte(0x80U | (value & 0x3FU));
+    }
+  }
+
+  void put(const char* begin, const char* end) {
+    flush();
+    out_.append(begin, end);
+  }
+
+  void flush() {
+    out_.append(chunk_.data(), used_);
+    used_ = 0;
+  }
+
+ private:
+  void put_byte(std::uint32_t byte) { chunk_[used_++] = static_cast<char>(byte); }
+
+  std::string& out_;
+  std::size_t used_ = 0;
+  std::array<char, 256> chunk_;
+};
+
 // Takes decomposed code points one after another and writes them in canonical order.
 class Orderer {
  public:
-  explicit Orderer(std::string& out) : out_(out) {}
+  explicit Orderer(Writer& out) : out_(out) {}
 
   void take(char32_t c) {
     const std::uint8_t combining_class = vecsmith::combining_class(c);
     if (combining_class != 0) return marks_.add(c, combining_class);
+    take_starter(c);
+  }
+
+  void take_starter(char32_t c) {
     finish();
-    append_utf8(out_, c);
+    out_.put(c);
   }
 
   void finish() {
     if (marks_.empty()) return;
-    for (const std::uint32_t mark : marks_.ordered()) append_utf8(out_, code_point_of(mark));
+    for (const std::uint32_t mark : marks_.ordered()) out_.put(code_point_of(mark));
     marks_.clear();
   }
 
  private:
-  std::string& out_;
+  Writer& out_;
   Marks marks_;
 };
 
 // The same, and composes them: a starter waits for what may join it.
 class Composer {
  public:
-  explicit Composer(std::string& out) : out_(out) {}
+  explicit Composer(Writer& out) : out_(out) {}
 
   void take(char32_t c) {
     const std::uint8_t combining_class = vecsmith::combining_class(c);
     if (combining_class != 0) return marks_.add(c, combining_class);
-    const bool is_beside = join_marks();
-    if (starter_ != kNone && is_beside) {
+    take_starter(c);
+  }
+
+  void take_starter(char32_t c) {
+    join_marks();
+    if (starter_ != kNone && left_.empty()) {
       if (const std::optional<char32_t> composite = compose(starter_, c)) {
         starter_ = *composite;
         return;
@@ -181,11 +232,10 @@ class Composer {
  private:
   static constexpr char32_t kNone = kMaxCodePoint + 1;
 
-  // Composes the marks that waited with their starter; true when none is left between it and the
-  // next starter. A mark behind one that stayed is blocked unless its class is higher.
-  bool join_marks() {
-    if (marks_.empty()) return true;
-    left_.clear();
+  // Composes the marks that waited with their starter. One behind a mark that stayed is blocked
+  // unless its class is higher; one that stays lies between the starter and the next.
+  void join_marks() {
+    if (marks_.empty()) return;
     std::uint32_t last_class = 0;
     for (const std::uint32_t mark : marks_.ordered()) {
       const std::uint32_t mark_class = mark >> 24;
@@ -196,23 +246,22 @@ class Composer {
         }
       }
       last_class = mark_class;
-      append_utf8(left_, code_point_of(mark));
+      left_.push_back(code_point_of(mark));
     }
     marks_.clear();
-    return left_.empty();
   }
 
   void write() {
-    if (starter_ != kNone) append_utf8(out_, starter_);
+    if (starter_ != kNone) out_.put(starter_);
     starter_ = kNone;
-    out_ += left_;
+    for (const char32_t mark : left_) out_.put(mark);
     left_.clear();
   }
 
-  std::string& out_;
+  Writer& out_;
   char32_t starter_ = kNone;
   Marks marks_;
-  std::string left_;  // marks that the starter did not take
+  std::u32string left_;  // marks that the starter did not take
 };
 
 bool is_syllable(char32_t c) { return c - kFirstSyllable < kSyllables; }
@@ -227,9 +276,21 @@ CodePointSet set_of(NormalForm form) {
   return kSets[static_cast<std::size_t>(form)];
 }
 
+void take_syllable(char32_t c, Composer& sink) {
+  sink.take_starter(c);  // its parts would be composed again
+}
+
+void take_syllable(char32_t c, Orderer& sink) {
+  const char32_t index = c - kFirstSyllable;
+  sink.take_starter(kFirstLeading + index / (kVowels * kTrailings));
+  sink.take_starter(kFirstVowel + index / kTrailings % kVowels);
+  const char32_t trailing = index % kTrailings;
+  if (trailing != 0) sink.take_starter(kBeforeFirstTrailing + trailing);
+}
+
 template <typename Sink>
-void decompose_into(NormalForm form, char32_t c, Sink& sink) {
-  if (composes(form) && is_syllable(c)) return sink.take(c);  // it would be composed again
+void take_parts(NormalForm form, char32_t c, Sink& sink) {
+  if (is_syllable(c)) return take_syllable(c, sink);
   if (is_compatible(form)) {
     const std::u32string_view parts = decompose_compatibly(c);
     if (!parts.empty()) {
@@ -244,21 +305,45 @@ void decompose_into(NormalForm form, char32_t c, Sink& sink) {
 
 // Normalises from `p` to the first character behind `at` that begins anew, and returns its place.
 template <typename Sink>
-const char* append_run(NormalForm form, const char* p, const char* at, const char* end,
-                       std::string& out) {
+const char* take_run(NormalForm form, const char* p, const char* at, const char* end, Sink& sink) {
   const CodePointSet set = set_of(form);
-  Sink sink(out);
   while (p != end) {
     const char* const begin = p;
     const char32_t c = decode_utf8(p, end);
     if (begin > at && !contains(set, c)) {
-      sink.finish();
-      return begin;
+      p = begin;
+      break;
     }
-    decompose_into(form, c, sink);
+    take_parts(form, c, sink);
   }
   sink.finish();
-  return end;
+  return p;
+}
+
+// The class of a mark that stays as it is wherever it is in order, else 0. It takes nothing apart
+// and joins nothing: what is composed before it would be composed again, whatever its class.
+std::uint8_t quiet_class(NormalForm form, char32_t c) {
+  if (composes(form) && !contains(CodePointSet::kQuietMarks, c)) return 0;
+  if (is_compatible(form) && !decompose_compatibly(c).empty()) return 0;
+  return combining_class(c);
+}
+
+// The first place from `p` on that needs a run: members of the set that are marks in order do not.
+const char* find_run(NormalForm form, const char* p, const char* end) {
+  for (;;) {
+    const char* const at = find_member(set_of(form), p, end);
+    std::uint8_t last_class = 0;
+    for (p = at; p != end;) {
+      const char* behind = p;
+      const char32_t c = decode_utf8(behind, end);
+      if (!contains(set_of(form), c)) break;
+      const std::uint8_t mark_class = quiet_class(form, c);
+      if (mark_class == 0 || mark_class < last_class) return at;
+      last_class = mark_class;
+      p = behind;
+    }
+    if (p == end || p == at) return p;  // nothing is left, or ill-formed bytes are
+  }
 }
 
 // The beginning of the character before `p`; the text before it is well formed.
@@ -268,28 +353,45 @@ const char* previous(const char* p) {
   return p;
 }
 
+// Where what is copied before a run at `at` ends: a mark may join the one character before it.
+const char* begin_of_run(NormalForm form, const char* p, const char* at) {
+  return composes(form) && at != p ? previous(at) : at;
+}
+
+template <typename Sink>
+void append_in_runs(NormalForm form, const char* p, const char* at, const char* end,
+                    std::string& out) {
+  Writer writer(out);
+  Sink sink(writer);
+  while (at != end) {
+    const char* const begin = begin_of_run(form, p, at);
+    writer.put(p, begin);
+    p = take_run(form, begin, at, end, sink);
+    at = find_run(form, p, end);
+  }
+  writer.put(p, end);
+}
+
 }  // namespace
 
 void append_normal_form(NormalForm form, std::string_view text, std::string& out) {
-  const char* p = text.data();
-  const char* const end = p + text.size();
-  while (p != end) {
-    const char* const at = find_member(set_of(form), p, end);
-    const bool joins_previous = at != end && at != p && composes(form);
-    const char* const begin = joins_previous ? previous(at) : at;
-    out.append(p, begin);
-    if (at == end) return;
-    p = composes(form) ? append_run<Composer>(form, begin, at, end, out)
-                       : append_run<Orderer>(form, begin, at, end, out);
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const char* const at = find_run(form, begin, end);
+  if (at == end) {
+    out += text;
+  } else if (composes(form)) {
+    append_in_runs<Composer>(form, begin, at, end, out);
+  } else {
+    append_in_runs<Orderer>(form, begin, at, end, out);
   }
 }
 
 std::size_t normal_prefix(NormalForm form, std::string_view text) {
   const char* const begin = text.data();
   const char* const end = begin + text.size();
-  const char* at = find_member(set_of(form), begin, end);
-  if (at != end && at != begin && composes(form)) at = previous(at);
-  return static_cast<std::size_t>(at - begin);
+  const char* const at = find_run(form, begin, end);
+  return static_cast<std::size_t>((at == end ? at : begin_of_run(form, begin, at)) - begin);
 }
 
 std::u32string_view decompose_compatibly(char32_t c) {
