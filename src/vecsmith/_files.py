@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -85,14 +85,23 @@ def read_json(
     return parse_json(read_text(path, max_bytes=max_bytes), source=str(path), remedy=remedy)
 
 
-def parse_json(text: str, *, source: str, remedy: str = "fetch it again") -> Any:
+def parse_json(
+    text: str,
+    *,
+    source: str,
+    remedy: str = "fetch it again",
+    parse_float: Callable[[str], float] | None = None,
+) -> Any:
     """Value of JSON `text`; `source` names it in errors, `remedy` says what to do about it.
+
+    Numbers with a point or an exponent are what `parse_float` makes of them, else the nearest
+    float64.
 
     Raises:
         FormatError: If it is not JSON, or nested too deeply.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, parse_float=parse_float)
     except json.JSONDecodeError as error:
         raise FormatError(
             f"{source}: line {error.lineno} column {error.colno}: {error.msg.lower()}, "

@@ -6,31 +6,35 @@ holds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from vecsmith._files import parse_json
 from vecsmith.errors import FormatError
 
 
-def parse_value(text: str, *, source: str) -> Any:
-    """The JSON value that is `text`.
+def parse_value(
+    text: str, *, source: str, parse_float: Callable[[str], float] | None = None
+) -> Any:
+    """The JSON value that is `text`; `parse_float` reads its numbers, if given.
 
     Raises:
         FormatError: If it is not JSON, or a string in it is not Unicode text.
     """
-    value = parse_json(text, source=source)
+    value = parse_json(text, source=source, parse_float=parse_float)
     _check_text(text, value, source=source)
     return value
 
 
-def parse_object(text: str, *, source: str) -> Mapping[str, Any]:
-    """The JSON object that is `text`.
+def parse_object(
+    text: str, *, source: str, parse_float: Callable[[str], float] | None = None
+) -> Mapping[str, Any]:
+    """The JSON object that is `text`; `parse_float` reads its numbers, if given.
 
     Raises:
         FormatError: If it is not JSON, or not an object.
     """
-    value = parse_value(text, source=source)
+    value = parse_value(text, source=source, parse_float=parse_float)
     if not isinstance(value, dict):
         raise FormatError(f"{source}: holds {kind_of(value)}, expected an object")
     return value

@@ -22,6 +22,7 @@ from vecsmith.formats.tokenizer_json.models import (
     vocabulary_of,
 )
 from vecsmith.formats.tokenizer_json.normalizers import normalizer_of
+from vecsmith.formats.tokenizer_json.numbers import float_of
 from vecsmith.formats.tokenizer_json.settings import (
     AddedToken,
     Family,
@@ -62,7 +63,7 @@ def read_tokenizer(tokenizer_json: str, *, source: str = "tokenizer.json") -> To
 @lru_cache(maxsize=1)
 def _read(file: _Text) -> TokenizerSettings:
     source = file.source
-    root = parse_object(file.text, source=source)
+    root = parse_object(file.text, source=source, parse_float=float_of)
     version = root.get("version", "1.0")
     if version != "1.0":
         raise FormatError(f"{source}: version {version!r}, expected '1.0'")
