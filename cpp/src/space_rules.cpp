@@ -20,6 +20,8 @@ namespace vecsmith {
 
 namespace {
 
+// Marks of one byte are left to the plain path: words are looked through for longer ones alone.
+constexpr char32_t kFirstMark = 0x80;
 constexpr std::string_view kSpaceBytes = "\t\n\v\f\r ";
 // Whether a regular expression is one of those that find runs of spaces.
 bool joins_spaces(std::string_view regex) {
@@ -105,7 +107,7 @@ bool read_splitter(const SplitterSettings& steps, SpaceRules& rules) {
     rules.spaces = SpaceRules::Spaces::kCounted;
     rules.mark = utf8_of(mark->replacement);
     rules.marks_first = mark->prepend != splitters::Metaspace::Prepend::kNever;
-    return mark->split && steps.size() == 1 && mark->replacement != U' ';
+    return mark->split && steps.size() == 1 && mark->replacement >= kFirstMark;
   }
   rules.spaces = SpaceRules::Spaces::kDropped;
   const bool drops = std::holds_alternative<splitters::WhitespaceSplit>(steps[0]) ||
@@ -119,7 +121,7 @@ bool read_splitter(const SplitterSettings& steps, SpaceRules& rules) {
     if (mark == nullptr) {
       rules.needs_splitter = true;
     } else if (mark->prepend == splitters::Metaspace::Prepend::kFirst ||
-               mark->replacement == U' ') {
+               mark->replacement < kFirstMark) {
       return false;
     } else {
       rules.needs_splitter |= steps.size() > 2 || !mark->split;
