@@ -46,7 +46,7 @@ TEST_CASE(rows_are_copied_once_enough_tokens_are_counted_and_only_the_frequent_o
   CHECK(hot.addresses() == nullptr);
   hot.count(frequent_ids(random, 1000));
   CHECK(hot.addresses() == nullptr);
-  hot.count(frequent_ids(random, 200'000));
+  hot.count(frequent_ids(random, 900'000));
   const void* const* const addresses = hot.addresses();
   CHECK(addresses != nullptr);
   std::set<const void*> places;
@@ -67,7 +67,7 @@ TEST_CASE(vectors_keep_their_bits_while_rows_are_copied_under_several_threads) {
   Random random(2);
   const std::vector<float> rows = some_rows(random);
   const Pooler pooler(view_of(rows));
-  const std::vector<std::uint32_t> ids = frequent_ids(random, 60'000);
+  const std::vector<std::uint32_t> ids = frequent_ids(random, 90'000);
   std::vector<std::size_t> ends;
   for (std::size_t end = 10; end <= ids.size(); end += 10) ends.push_back(end);
   const auto vectors = [&] {
