@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from generate_unicode import CODE_POINTS, TOKENIZERS_VERSION, array
+from _unicode_probing import CODE_POINTS, TOKENIZERS_VERSION, array, check_version
 
 if TYPE_CHECKING:
     from tokenizers import pre_tokenizers
@@ -165,14 +165,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="generate the engine's character classes")
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     arguments = parser.parse_args()
+    check_version(parser)
 
-    import tokenizers
-
-    if tokenizers.__version__ != TOKENIZERS_VERSION:
-        parser.error(
-            f"tokenizers is {tokenizers.__version__}, the tables follow {TOKENIZERS_VERSION}: "
-            f"pip install tokenizers=={TOKENIZERS_VERSION}"
-        )
     text = render(probe_traits())
     if not arguments.check:
         TABLE_PATH.write_text(text, encoding="ascii")

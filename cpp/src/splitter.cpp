@@ -261,11 +261,11 @@ class Cutting {
   }
 
   static void skip_others(const CutWords& step, const char*& p, const char* end) {
-    const char* next = p;
-    do {
+    for (;;) {
       static_cast<void>(decode_utf8(p, end));
-      next = p;
-    } while (p != end && !step.spaces.consume(next, end) && !step.words.consume(next, end));
+      const char* next = p;
+      if (p == end || step.spaces.consume(next, end) || step.words.consume(next, end)) return;
+    }
   }
 
   void cut(const CutBytes& step, std::size_t /*last*/, std::string_view text, bool /*at_start*/) {
