@@ -13,7 +13,7 @@
 #include "kernels/byte_sets.hpp"
 #include "kernels/kernels.hpp"
 #include "scratch_pool.hpp"
-#include "vecsmith/unicode.hpp"
+#include "text_checks.hpp"
 #include "word_cache.hpp"
 
 // Text in the pieces of a byte-level model's regular expression.
@@ -37,29 +37,6 @@ constexpr std::size_t kKeptBytes = std::size_t{1} << 20;
 std::size_t whole_blocks(std::size_t n) { return (n + 63) / 64 * 64; }
 
 bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) == 0x80; }
-
-bool is_ascii(std::string_view text) {
-  std::uint64_t seen = 0;
-  std::size_t i = 0;
-  for (; i + 8 <= text.size(); i += 8) {
-    std::uint64_t bytes;
-    std::memcpy(&bytes, text.data() + i, 8);
-    seen |= bytes;
-  }
-  for (; i < text.size(); ++i) seen |= static_cast<unsigned char>(text[i]) & 0x80U;
-  return (seen & 0x8080808080808080U) == 0;
-}
-
-bool is_well_formed(std::string_view text) {
-  const char* p = text.data();
-  const char* const end = p + text.size();
-  while (p != end) {
-    const char* const here = p;
-    if (decode_utf8(p, end) != kReplacementCharacter) continue;
-    if (std::string_view(here, p) != "\xEF\xBF\xBD") return false;
-  }
-  return true;
-}
 
 // Steps that leave ASCII as it is.
 bool is_for_others(const NormalizerStep& step) {

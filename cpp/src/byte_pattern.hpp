@@ -57,7 +57,11 @@ class BytePattern {
  private:
   enum class Family { kGpt2, kLlama };
 
+  static constexpr unsigned kOthers = kernels::ByteSets::kSets;  // no letter, number or space
+
   BytePattern(Family family, std::size_t most_digits);
+
+  static bool is_newline(unsigned char byte) { return byte == '\n' || byte == '\r'; }
 
   unsigned kind_of(char32_t c) const { return kinds_[character_class(c)]; }
   bool mark_characters(const Stretch& s) const;

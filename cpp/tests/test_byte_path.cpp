@@ -155,9 +155,9 @@ std::vector<TokenizerSettings> all_settings() {
   settings.added_tokens[1].id = 8;
   settings.splitter = {splitters::ByteLevel{true, true}};
   all.push_back(settings);
-  settings.normalizer = {normalizers::Bert{false, false, false, true}};
+  settings.normalizer = {normalizers::Lowercase{}};
   all.push_back(settings);
-  settings.normalizer = {normalizers::Bert{true, false, false, false}};
+  settings.normalizer = {normalizers::Nfc{}};
   settings.splitter = {splitters::ByteLevel{false, true}};
   all.push_back(settings);
   settings.added_tokens.pop_back();
