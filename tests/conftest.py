@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import random
+import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,6 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Nothing under test may reach for the network; a cache that exists is still used.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# Nor keep anything in the user's cache
+_CACHE = tempfile.TemporaryDirectory(prefix="vecsmith-cache-")
+os.environ["VECSMITH_CACHE"] = _CACHE.name
 
 
 def pytest_report_header() -> list[str]:

@@ -1,6 +1,7 @@
 #include "vecsmith/encoder.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <stdexcept>
 #include <string>
 
@@ -11,9 +12,12 @@ namespace vecsmith {
 
 namespace {
 
-// Texts that a thread takes at a time: enough to hide what taking costs, few enough that the last
-// slices end together.
+// Texts, and bytes of texts, that a thread takes at a time: enough to hide what taking costs, few
+// enough that the last slices end together.
 constexpr std::size_t kSlice = 256;
+constexpr std::size_t kSliceBytes = std::size_t{1} << 16;
+// What a text costs beside its bytes: its vector.
+constexpr std::size_t kTextBytes = 64;
 // A thread is worth starting for this much text, about 0.2 ms of work.
 constexpr std::size_t kBytesPerThread = std::size_t{1} << 15;
 // The same in tokens, where there is nothing left but to add their rows.
@@ -40,12 +44,37 @@ struct Group {
 std::size_t useful_threads(std::span<const std::string_view> texts, std::size_t n_threads) {
   if (n_threads <= 1 || texts.size() <= 1) return 1;
   std::size_t n_bytes = 0;
-  for (const std::string_view text : texts) n_bytes += text.size() + 16;
+  for (const std::string_view text : texts) n_bytes += text.size() + kTextBytes;
   return std::clamp<std::size_t>(n_bytes / kBytesPerThread, 1, n_threads);
 }
 
 std::size_t slice_of(std::size_t n_items, std::size_t n_threads) {
   return std::clamp<std::size_t>(n_items / 4 / std::max<std::size_t>(n_threads, 1), 1, kSlice);
+}
+
+// A run of texts that one thread takes.
+struct Slice {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  std::size_t n_bytes = 0;
+};
+
+// Slices of about equal bytes, the longest first: what is taken last should be short.
+std::vector<Slice> slices_of(std::span<const std::string_view> texts, std::size_t n_threads) {
+  const std::size_t most = slice_of(texts.size(), n_threads);
+  std::vector<Slice> slices;
+  slices.reserve(texts.size() / most + 1);
+  Slice slice;
+  for (const std::string_view text : texts) {
+    slice.n_bytes += text.size() + kTextBytes;
+    ++slice.end;
+    if (slice.n_bytes < kSliceBytes && slice.end - slice.begin < most) continue;
+    slices.push_back(slice);
+    slice = {slice.end, slice.end, 0};
+  }
+  if (slice.end > slice.begin) slices.push_back(slice);
+  std::ranges::stable_sort(slices, std::ranges::greater{}, &Slice::n_bytes);
+  return slices;
 }
 
 }  // namespace
@@ -67,9 +96,11 @@ void Encoder::encode(std::span<const std::string_view> texts, Truncation truncat
                      const Pooling& pooling, std::size_t n_threads, float* out) const {
   n_threads = useful_threads(texts, n_threads);
   if (n_threads == 1) return encode_slice(texts, truncation, pooling, out);
-  const std::size_t slice = slice_of(texts.size(), n_threads);
-  parallel_for(texts.size(), slice, n_threads, [&](std::size_t begin, std::size_t end) {
-    encode_slice(texts.subspan(begin, end - begin), truncation, pooling, out + begin * pooling.dim);
+  const std::vector<Slice> slices = slices_of(texts, n_threads);
+  parallel_for(slices.size(), 1, n_threads, [&](std::size_t i, std::size_t) {
+    const Slice& slice = slices[i];
+    encode_slice(texts.subspan(slice.begin, slice.end - slice.begin), truncation, pooling,
+                 out + slice.begin * pooling.dim);
   });
 }
 

@@ -1,16 +1,17 @@
 #pragma once
 
+#include <array>
+#include <atomic>
+#include <cstddef>
 #include <memory>
-#include <mutex>
 #include <utility>
-#include <vector>
 
 namespace vecsmith {
 
 /// Working memory that calls borrow, one piece a call, and that is kept for the next call.
 ///
-/// Any number of threads may borrow at once. A lock that cannot be had at once is not waited for:
-/// after a fork its holder may not exist, and new memory costs less than a millisecond.
+/// Any number of threads may borrow at once, also in a forked child: there is no lock whose holder
+/// may not exist there. About as many pieces stay idle as were borrowed at once, kMostIdle at most.
 template <typename Scratch>
 class ScratchPool {
  public:
@@ -20,8 +21,14 @@ class ScratchPool {
         : pool_(pool), scratch_(std::move(scratch)) {}
     ~Lease() {
       scratch_->trim();
-      const std::unique_lock lock(pool_.lock_, std::try_to_lock);
-      if (lock) pool_.idle_.push_back(std::move(scratch_));
+      for (std::atomic<Scratch*>& place : pool_.idle_) {
+        Scratch* expected = nullptr;
+        if (place.load(std::memory_order_relaxed) == nullptr &&
+            place.compare_exchange_strong(expected, scratch_.get())) {
+          static_cast<void>(scratch_.release());
+          return;
+        }
+      }
     }
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
@@ -34,25 +41,31 @@ class ScratchPool {
     std::unique_ptr<Scratch> scratch_;
   };
 
+  static constexpr std::size_t kMostIdle = 64;
+
+  ScratchPool() = default;
+  ~ScratchPool() {
+    for (std::atomic<Scratch*>& place : idle_) std::unique_ptr<Scratch>(place.load()).reset();
+  }
+  ScratchPool(const ScratchPool&) = delete;
+  ScratchPool& operator=(const ScratchPool&) = delete;
+
   /// Borrows idle memory, or what `make()` gives where there is none. Scratch::trim() is called
   /// when it is given back: one very long text must not hold memory for ever.
   template <typename Make>
   Lease borrow(Make make) {
     std::unique_ptr<Scratch> scratch;
-    {
-      const std::unique_lock lock(lock_, std::try_to_lock);
-      if (lock && !idle_.empty()) {
-        scratch = std::move(idle_.back());
-        idle_.pop_back();
-      }
+    for (std::atomic<Scratch*>& place : idle_) {
+      if (place.load(std::memory_order_relaxed) == nullptr) continue;
+      scratch.reset(place.exchange(nullptr));
+      if (scratch) break;
     }
     if (!scratch) scratch = make();
     return {*this, std::move(scratch)};
   }
 
  private:
-  std::mutex lock_;
-  std::vector<std::unique_ptr<Scratch>> idle_;
+  std::array<std::atomic<Scratch*>, kMostIdle> idle_{};
 };
 
 }  // namespace vecsmith

@@ -36,9 +36,23 @@ def _read_umask() -> int:
 UMASK = _read_umask()
 
 
+def cache_folder() -> Path:
+    """The folder VECSMITH_CACHE, else the platform's cache of vecsmith; it need not exist."""
+    own = os.environ.get("VECSMITH_CACHE")
+    if own:
+        return Path(own).expanduser()
+    shared = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(shared).expanduser() / "vecsmith"
+
+
 @contextmanager
-def atomic_file(path: PathLike, mode: str = "wb", **open_options: Any) -> Iterator[IO[Any]]:
-    """Opens a temporary sibling of `path` that takes its name when the block ends well."""
+def atomic_file(
+    path: PathLike, mode: str = "wb", *, durable: bool = True, **open_options: Any
+) -> Iterator[IO[Any]]:
+    """Opens a temporary sibling of `path` that takes its name when the block ends well.
+
+    It is on the disk then, unless it need not be `durable`: what a cache loses is made again.
+    """
     path = Path(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
@@ -47,9 +61,11 @@ def atomic_file(path: PathLike, mode: str = "wb", **open_options: Any) -> Iterat
         with open(handle, mode, **open_options) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(name, path)
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
     except BaseException:
         with suppress(OSError):
             os.unlink(name)

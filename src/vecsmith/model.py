@@ -216,8 +216,9 @@ class StaticModel:
             dtype: "float32"; "float16"; or "int8", where each vector is scaled so that its largest
                 entry is 127 in size: use it with cosine similarity.
             out: Array to fill and return, [N, D] of `dtype`, C-contiguous.
-            n_threads: Threads to use; None for all cores. A tokenizer that is not native uses
-                those of the `tokenizers` package beside.
+            n_threads: Threads to use; None for the cores that no other call of this process uses,
+                one at least. A tokenizer that is not native uses those of the `tokenizers`
+                package beside.
             show_progress_bar: Whether to show one, if this is a terminal.
 
         Raises:
@@ -525,7 +526,8 @@ class StaticModel:
             dim=dim,
             normalize=self.normalize if normalize is None else normalize,
         )
-        n_threads = checked_threads(n_threads)
+        if n_threads is not None:
+            n_threads = checked_threads(n_threads)
         if isinstance(texts, str):
             rows = OutputRows.for_one(dim, dtype, out)
             with rows.take(1) as vectors:
@@ -567,7 +569,7 @@ class StaticModel:
             prompt="" if self._default_prompt is None else self.prompts[self._default_prompt],
             dim=dim,
             dtype=checked_dtype(dtype),
-            n_threads=checked_threads(n_threads),
+            n_threads=None if n_threads is None else checked_threads(n_threads),
         )
 
     def _length(self, max_length: MaxLength) -> int | None:

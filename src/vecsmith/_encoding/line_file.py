@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from vecsmith import _core
 from vecsmith._encoding.text_encoder import TextEncoder
+from vecsmith._encoding.threads import granted_threads
 from vecsmith._file_run import Block, FileRun
 from vecsmith._files import file_identity
 from vecsmith._npy_file import NpyFile
@@ -103,7 +104,8 @@ class LineJob:
         prompt: Text before every line.
         dim: Length of a row.
         dtype: Type of its numbers.
-        n_threads: Threads to use; a block of lines is the work of one.
+        n_threads: Threads to use, a block of lines is the work of one; None for the cores that no
+            other call uses.
     """
 
     encoder: TextEncoder
@@ -111,15 +113,21 @@ class LineJob:
     prompt: str
     dim: int
     dtype: OutputDtype
-    n_threads: int
+    n_threads: int | None
 
     def blocks(
         self, source: LineFile, file: NpyFile, position: dict[str, Any] | None
     ) -> Generator[Block]:
         """Writes the lines of `source` after `position` behind the rows of `file`."""
-        max_lines = min(max(_MAX_ROW_BYTES // (self.dim * file.dtype.itemsize), 64), _MAX_LINES)
         # a tokenizer that is not native has threads of its own
         n_threads = self.n_threads if self.encoder.is_native else 1
+        with granted_threads(n_threads) as granted:
+            yield from self._written(source, file, position, granted)
+
+    def _written(
+        self, source: LineFile, file: NpyFile, position: dict[str, Any] | None, n_threads: int
+    ) -> Generator[Block]:
+        max_lines = min(max(_MAX_ROW_BYTES // (self.dim * file.dtype.itemsize), 64), _MAX_LINES)
         buffers: SimpleQueue[NDArray[Any]] = SimpleQueue()
         for _ in range(n_threads):
             buffers.put(np.empty((max_lines, self.dim), file.dtype))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith import _core
+from vecsmith._encoding.threads import granted_threads
 from vecsmith._texts import Chunk, Utf8Texts, ViewTexts, strings_of
 from vecsmith._typing import FloatArray
 from vecsmith.formats import Checkpoint
@@ -30,14 +31,16 @@ class TextEncoder:
         self.dropped_id: int | None = tokenizer.unk_id if checkpoint.unknown == "drop" else None
         table = _native_table(checkpoint)
         self._native: _core.Encoder | None = None
+        self._pooler: _core.Pooler | None = None
         if tokenizer.native is not None:
             self._native = _core.Encoder(tokenizer.native, table, cpu_level())
-        elif tokenizer.n_ids > checkpoint.n_tokens:
+            return
+        self._pooler = _core.Pooler(table, cpu_level())
+        if tokenizer.n_ids > checkpoint.n_tokens:
             raise ValueError(
                 f"the tokenizer gives ids up to {tokenizer.n_ids - 1} "
                 f"but the table has {checkpoint.n_tokens} tokens"
             )
-        self._pooler = _core.Pooler(table, cpu_level())
 
     @property
     def is_native(self) -> bool:
@@ -58,23 +61,21 @@ class TextEncoder:
         return _core.EncodeSettings(max_length, keeps_end, dim, normalize, self.dropped_id)
 
     def write(
-        self, texts: Chunk, out: FloatArray, settings: _core.EncodeSettings, n_threads: int
+        self, texts: Chunk, out: FloatArray, settings: _core.EncodeSettings, n_threads: int | None
     ) -> None:
         """Writes the vectors of `texts` to `out`, shape [N, dim].
+
+        Args:
+            texts: Texts of one call.
+            out: Where to.
+            settings: What holds for every text.
+            n_threads: Threads to use; None for the cores that no other call uses.
 
         Raises:
             TypeError: If a text is not a str.
         """
-        if self._native is None:
-            strings = strings_of(texts)
-            ids, offsets = self._tokenizer.encode_batch(strings, max_length=settings.max_length)
-            self._pooler.pool(ids, offsets, out, settings, n_threads)
-        elif isinstance(texts, Utf8Texts):
-            self._native.encode_utf8(texts.bytes, texts.offsets, out, settings, n_threads)
-        elif isinstance(texts, ViewTexts):
-            self._native.encode_views(texts.views, texts.buffers, out, settings, n_threads)
-        else:
-            self._native.encode(texts, 0, len(texts), out, settings, n_threads)
+        with granted_threads(n_threads) as granted:
+            self._write(texts, out, settings, granted)
 
     def write_lines(
         self,
@@ -94,6 +95,21 @@ class TextEncoder:
             self.write([text], out[None, :], settings, 1)
         else:
             self._native.encode_one(text, out, settings)
+
+    def _write(
+        self, texts: Chunk, out: FloatArray, settings: _core.EncodeSettings, n_threads: int
+    ) -> None:
+        if self._native is None:
+            assert self._pooler is not None
+            strings = strings_of(texts)
+            ids, offsets = self._tokenizer.encode_batch(strings, max_length=settings.max_length)
+            self._pooler.pool(ids, offsets, out, settings, n_threads)
+        elif isinstance(texts, Utf8Texts):
+            self._native.encode_utf8(texts.bytes, texts.offsets, out, settings, n_threads)
+        elif isinstance(texts, ViewTexts):
+            self._native.encode_views(texts.views, texts.buffers, out, settings, n_threads)
+        else:
+            self._native.encode(texts, 0, len(texts), out, settings, n_threads)
 
 
 def _native_table(checkpoint: Checkpoint) -> _core.Table:

@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vecsmith._files import cache_folder
 from vecsmith._typing import Encoder, FloatArray, PathLike
 from vecsmith.errors import FormatError
 from vecsmith.evaluation.encoding import Role, distinct, encode_role
@@ -45,11 +46,7 @@ Advance = Callable[[int], object]
 
 def default_cache_folder() -> Path:
     """`embeddings` in the folder VECSMITH_CACHE, else in the platform's cache of vecsmith."""
-    own = os.environ.get("VECSMITH_CACHE")
-    if own:
-        return Path(own).expanduser() / "embeddings"
-    shared = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(shared).expanduser() / "vecsmith" / "embeddings"
+    return cache_folder() / "embeddings"
 
 
 class EmbeddingCache:

@@ -15,6 +15,11 @@ from typing import Any, TypeVar
 from vecsmith.errors import FormatError
 from vecsmith.formats.json_fields import object_of, parse_object
 from vecsmith.formats.tokenizer_json.added_tokens import added_tokens_of
+from vecsmith.formats.tokenizer_json.compiled import (
+    MIN_CHARACTERS,
+    keep_compiled,
+    load_compiled,
+)
 from vecsmith.formats.tokenizer_json.models import (
     family_of,
     native_model,
@@ -62,6 +67,16 @@ def read_tokenizer(tokenizer_json: str, *, source: str = "tokenizer.json") -> To
 # Opening a model asks twice: whether the tokenizer fits the table, and what its engine needs.
 @lru_cache(maxsize=1)
 def _read(file: _Text) -> TokenizerSettings:
+    if len(file.text) < MIN_CHARACTERS:
+        return _parsed(file)
+    settings = load_compiled(file.text)
+    if settings is None:
+        settings = _parsed(file)
+        keep_compiled(file.text, settings)
+    return settings
+
+
+def _parsed(file: _Text) -> TokenizerSettings:
     source = file.source
     root = parse_object(file.text, source=source, parse_float=float_of)
     version = root.get("version", "1.0")
