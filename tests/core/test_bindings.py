@@ -255,6 +255,27 @@ def test_tokens_and_ids_of_different_number_are_refused(tiny_tokenizer_json: str
         make_tokenizer(tiny_tokenizer_json, ids=np.array([0]))
 
 
+def test_steps_that_the_engine_cannot_take_are_refused_by_their_words() -> None:
+    settings = _core.TokenizerSettings()
+    with pytest.raises(ValueError, match=r"no matcher for the regular expression \(\?<=a\)b"):
+        settings.normalize_replace("(?<=a)b", True, "c")
+    with pytest.raises(ValueError, match="'Isolated', expected a name such as 'removed'"):
+        settings.split_punctuation("Isolated")
+    with pytest.raises(ValueError, match="'last', expected a name such as 'always'"):
+        settings.split_metaspace(0x2581, "last", True)
+    with pytest.raises(TypeError, match="incompatible"):
+        settings.model_bpe(
+            tokens=["a"],
+            ids=ids_of(0),
+            merges=np.zeros((0, 2), dtype=np.uint32),
+            unk_id=None,
+            byte_level=False,
+            byte_fallback=False,
+            fuse_unk=False,
+            ignore_merges=False,
+        )
+
+
 def test_what_is_no_str_is_named_by_its_place(tokenizer: _core.Tokenizer) -> None:
     encoder = encoder_of(
         tokenizer, np.zeros((tokenizer.max_id + 1, DIM), dtype=np.float32), None, None

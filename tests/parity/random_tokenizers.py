@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from tests.parity.families import (
+from tests.parity.family_settings import (
     BERT_WORDS,
     CLIP_WORDS,
     DEEPSEEK_3_WORDS,
@@ -73,7 +73,8 @@ def random_tokenizer(seed: int) -> str:
 def random_tokenizer_texts(seed: int, count: int) -> list[str]:
     """`count` strings over the alphabet of random tokenizers."""
     rng = random.Random(f"tokenizer texts {seed}")
-    return ["".join(rng.choices(ALPHABET, k=rng.choice((1, 2, 4, 9, 18)))) for _ in range(count)]
+    lengths = (1, 2, 4, 9, 18, 18, 60, 200)  # up to some blocks of the engine's
+    return ["".join(rng.choices(ALPHABET, k=rng.choice(lengths))) for _ in range(count)]
 
 
 def _random_normalizer(rng: random.Random) -> Block | None:
