@@ -39,7 +39,9 @@ check-native: $(VENV)/.dev
 	scripts/check-native
 
 bench: $(PEERS)/.made $(DISTIL_PEER)/.made
-	$(PEERS)/bin/python benchmarks/encode.py $(BENCH_ARGS)
+	$(PEERS)/bin/python benchmarks/encode.py --out benchmarks/results $(BENCH_ARGS)
+	$(PEERS)/bin/python benchmarks/roofline.py --out benchmarks/results $(BENCH_ROOFLINE_ARGS)
+	$(PEERS)/bin/python benchmarks/adversarial.py --out benchmarks/results $(BENCH_ADVERSARIAL_ARGS)
 	$(PEERS)/bin/python benchmarks/train_static.py --out benchmarks/results $(BENCH_TRAIN_ARGS)
 	$(PEERS)/bin/python benchmarks/distill.py --peer-python $(DISTIL_PEER)/bin/python $(BENCH_DISTILL_ARGS)
 

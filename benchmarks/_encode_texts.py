@@ -110,12 +110,12 @@ def _in_language(data: Path, language: str) -> Iterator[str]:
     ):
         for column in columns:
             yield from _column(data / path, column, language=language)
-    own = {
+    own: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         "ja": (("jsts/data.parquet", ("sentence1", "sentence2")),),
         "ko": (("nsmc/data.parquet", ("text",)), ("klue_nli/nli.parquet", ("premise",))),
     }
-    for path, columns in own.get(language, ()):
-        for column in columns:
+    for path, own_columns in own.get(language, ()):
+        for column in own_columns:
             yield from _column(data / path, column)
 
 

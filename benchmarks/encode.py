@@ -196,10 +196,13 @@ def _case(
             side: speed * 1e6 * len(material.timed) / n_timed for side, speed in speeds.items()
         },
         "times_faster": {
-            ours: {peer: _ratio(times, peer, ours, n_timed / n_share) for peer in PEERS}
+            ours: _ratios(times, ours, n_timed / n_share)
             for ours in (OURS, SEEN, AVX2)
+            if ours in times.seconds
         },
-        "two_threads": {
+        "two_threads": None
+        if TWO not in times.seconds
+        else {
             "wall": times.ratio(OURS, TWO),
             "processor_seconds": times.processor_ratio(TWO, OURS),
         },
@@ -207,15 +210,18 @@ def _case(
         "processor_seconds": times.processor_seconds,
         "load_averages": times.load_averages,
     }
-    ratios = row["times_faster"][OURS]
+    ratios = _ratios(times, OURS, n_timed / n_share)
     shown = ", ".join(f"{ratios[peer]['median']:.0f} x {peer}" for peer in PEERS)
     print(f"{model}: {kind.name}: {speeds[OURS]:.0f} MB/s, {shown}", flush=True)
     return row
 
 
-def _ratio(times: PairedTimes, slow: str, fast: str, share: float) -> dict[str, float]:
-    """How many times faster a byte is encoded; the peer had one `share`th of the bytes."""
-    return {name: value * share for name, value in times.ratio(slow, fast).items()}
+def _ratios(times: PairedTimes, ours: str, share: float) -> dict[str, dict[str, float]]:
+    """How many times faster a byte is encoded; the peers had one `share`th of the bytes."""
+    return {
+        peer: {name: value * share for name, value in times.ratio(peer, ours).items()}
+        for peer in PEERS
+    }
 
 
 # ---- what is timed -----------------------------------------------------------------------------
@@ -347,12 +353,11 @@ def _print_tables(measured: Sequence[Mapping[str, Any]]) -> None:
             f"{row['texts_per_second'][OURS]:,.0f}",
             *(_shown(ours[peer]) for peer in PEERS),
             f"{row['times_faster'][SEEN][MODEL2VEC]['median']:.0f}",
-            f"{row['megabytes_per_second'][AVX2] / row['megabytes_per_second'][OURS]:.2f}",
+            f"{row['megabytes_per_second'].get(AVX2, 0) / row['megabytes_per_second'][OURS]:.2f}",
         ]
         name = f"{row['model']}: {row['kind']}"
         print(f"{name:46}" + "".join(f"{cell:>14}" for cell in cells))
-        if "two_threads" in row:
-            two = row["two_threads"]
+        if (two := row["two_threads"]) is not None:
             print(
                 f"{'':46}  two threads: {two['wall']['median']:.2f} times as fast, "
                 f"{two['processor_seconds']['median']:.2f} of the processor seconds, "

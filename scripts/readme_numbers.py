@@ -1,7 +1,7 @@
-"""Writes the measured table of README.md from the records in benchmarks/results.
+"""Writes the measured tables of README.md and docs/performance.md from benchmarks/results.
 
-python scripts/readme_numbers.py           # rewrites the table
-python scripts/readme_numbers.py --check   # exits with 1 if it is not what the records say
+python scripts/readme_numbers.py           # rewrites the tables
+python scripts/readme_numbers.py --check   # exits with 1 if one is not what the records say
 """
 
 from __future__ import annotations
@@ -9,20 +9,18 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from _performance_tables import blocks, short_table, shown
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-BLOCK = re.compile(r"(<!-- numbers: [^>]*-->\n).*?(<!-- /numbers -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- numbers: ([^ >]*) -->\n).*?(<!-- /numbers -->)", re.DOTALL)
 GROUPS = ("STS", "RET", "CLS")
-ONE, ALL = "vecsmith, 1 thread", "vecsmith, all threads"
-PEERS = {
-    "model2vec": "model2vec {model2vec}",
-    "sentence-transformers": "sentence-transformers {sentence-transformers} static",
-    "tokenizers alone": "Hugging Face tokenizers {tokenizers}, ids only",
-}
-
 SHOWN = {
     "all-MiniLM-L6-v2": "the teacher, all-MiniLM-L6-v2",
     "vecsmith texts + pairs": "**vecsmith, 449,000 texts and 120,000 pairs**",
@@ -35,60 +33,48 @@ SHOWN = {
 
 
 def main() -> int:
-    """Rewrites the table, or compares it; the exit code."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    new = BLOCK.sub(lambda found: found[1] + numbers() + found[2], text)
-    if "--check" in sys.argv[1:]:
-        if new != text:
-            print("README.md: its table is not the records', run scripts/readme_numbers.py")
-        return int(new != text)
-    readme.write_text(new, encoding="utf-8")
-    return 0
+    """Rewrites the tables, or compares them; the exit code."""
+    wrong = 0
+    for path, make in ((ROOT / "README.md", numbers), (ROOT / "docs" / "performance.md", tables)):
+        text = path.read_text(encoding="utf-8")
+        new = _filled(text, make)
+        if "--check" not in sys.argv[1:]:
+            path.write_text(new, encoding="utf-8")
+            _draw()
+        elif new != text:
+            print(f"{path.name}: a table is not the records', run scripts/readme_numbers.py")
+            wrong = 1
+    return wrong
 
 
-def numbers() -> str:
-    """Markdown of the tables."""
-    parts = [speed(record("encode")), quality(record("scoreboard"))]
+def _filled(text: str, make: Callable[[str], str]) -> str:
+    return BLOCK.sub(lambda found: found[1] + make(found[2]) + found[3], text)
+
+
+def _draw() -> None:
+    sys.path.insert(0, str(ROOT))
+    from benchmarks._encode_picture import save_picture
+
+    cases = record("encode")["cases"]
+    save_picture(cases, [shown(case) for case in cases], ROOT / "docs" / "performance.png")
+
+
+def numbers(name: str) -> str:
+    """Markdown of the README's tables."""
+    parts = [short_table(record("encode")), quality(record("scoreboard"))]
     if (RESULTS / "train_static.json").is_file():
         parts.append(f"\n{training()}")
     return "\n".join(parts) + "\n"
 
 
+def tables(name: str) -> str:
+    """Markdown of one table of docs/performance.md."""
+    return blocks([name], {key: record(key) for key in ("encode", "roofline", "adversarial")})[name]
+
+
 def record(name: str) -> Any:
     """A benchmark's committed record."""
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def speed(found: dict[str, Any]) -> str:
-    """Texts per second beside the peers."""
-    kinds = {kind["name"]: kind for kind in found["kinds"]}
-    paragraphs, strings = kinds["English paragraphs"], kinds["short English strings"]
-    lines = [
-        "| English paragraphs, unseen, one float32 folder of 256 dims | texts/s | vecsmith on all "
-        "threads is faster by | on one thread by | in processor time by | short strings/s |",
-        "|---|--:|--:|--:|--:|--:|",
-    ]
-    for side in (ONE, ALL):
-        rates = [thousands(kind["texts_per_second"][side]) for kind in (paragraphs, strings)]
-        lines.append(f"| **{side}** | **{rates[0]}** | | | | **{rates[1]}** |")
-    for side, label in PEERS.items():
-        cells = [
-            thousands(paragraphs["texts_per_second"][side]),
-            times(paragraphs["times_faster"][ALL][side]),
-            times(paragraphs["times_faster"][ONE][side]),
-            times(paragraphs["times_less_processor_time"][ONE][side]),
-            thousands(strings["texts_per_second"][side]),
-        ]
-        lines.append(f"| {label.format(**found['versions'])}, its default | {' | '.join(cells)} |")
-    machine = found["machine"]
-    lines.append(
-        f"\n{machine['cpu']}, {machine['cores_usable']} cores, Python {machine['python']}, "
-        f"load average {machine['load_average']:.1f}, median (min-max) of "
-        f"{found['settings']['rounds']} rounds; the peers tokenize on every core by default. "
-        "[Record](benchmarks/results/encode.json).\n"
-    )
-    return "\n".join(lines)
 
 
 def quality(found: dict[str, Any]) -> str:
@@ -157,12 +143,6 @@ def times(ratio: dict[str, float]) -> str:
     low, high = f"{ratio['min']:.{digits}f}", f"{ratio['max']:.{digits}f}"
     found = f"{ratio['median']:.{digits}f}x"
     return found if ratio["min"] == ratio["max"] else f"{found} ({low}-{high})"
-
-
-def thousands(x: float) -> str:
-    """A rate to three digits with thousands separated."""
-    digits = max(0, len(str(int(x))) - 3)
-    return f"{round(x / 10**digits) * 10**digits:,}"
 
 
 if __name__ == "__main__":
