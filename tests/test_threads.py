@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def test_calls_at_once_use_as_many_threads_as_cores_and_give_the_same_bits(
     model = StaticModel(tiny_checkpoint)
     texts = ["the cat sat on the mat and played"] * 6000
     expected = model.encode(texts, n_threads=1)
-    most = []
+    most: list[int] = []
     monkeypatch.setattr(model._encoder, "_write", _watching(model._encoder._write, most))
     results = [np.empty_like(expected) for _ in range(6)]
     callers = [
@@ -72,8 +72,8 @@ def test_calls_at_once_use_as_many_threads_as_cores_and_give_the_same_bits(
     assert max(most) <= 4 + len(callers) - 1
 
 
-def _watching(write, most):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    def watched(*args):  # type: ignore[no-untyped-def]  # noqa: ANN002, ANN202
+def _watching(write: Callable[..., object], most: list[int]) -> Callable[..., object]:
+    def watched(*args: object) -> object:
         most.append(threads._n_busy)
         return write(*args)
 

@@ -71,7 +71,7 @@ def test_a_tables_arrays_live_as_long_as_what_pools_with_it() -> None:
     assert all(array() is not None for array in kept)
     out = np.zeros((1, 40), dtype=np.float32)
     ids, offsets = np.array([2], dtype=np.uint32), np.array([0, 1], dtype=np.int64)
-    pooler.pool(ids, offsets, out, 40, False, None, 1)
+    pooler.pool(ids, offsets, out, _core.EncodeSettings(None, False, 40, False, None), 1)
     np.testing.assert_array_equal(out[0], [1] * 16 + [2] * 16 + [1] * 8)
     del pooler
     gc.collect()

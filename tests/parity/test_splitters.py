@@ -16,7 +16,7 @@ from tokenizers import pre_tokenizers
 
 from tests.parity import hostile_text as hostile
 from tests.parity.comparison import compare
-from tests.parity.families import Block, literal, metaspace, regex
+from tests.parity.family_settings import Block, literal, metaspace, regex
 from vecsmith.tokenizer import Tokenizer
 
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
