@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vecsmith import StaticModel
+from vecsmith._outputs import columns_of
 from vecsmith.compression import with_dtype
 from vecsmith.formats import Checkpoint
 from vecsmith.model import ENCODING_VERSION
@@ -156,6 +157,34 @@ def test_float16_vectors_are_the_float32_ones_rounded(model: StaticModel) -> Non
     np.testing.assert_array_equal(rounded, model.encode(TEXTS).astype(np.float16))
 
 
+@pytest.mark.parametrize("dim", [1, 7, 8, 9, DIM])
+def test_binary_vectors_are_those_of_sentence_transformers(
+    model: StaticModel, plain_model: StaticModel, dim: int
+) -> None:
+    for each in (model, plain_model):
+        exact = each.encode(TEXTS, truncate_dim=dim)
+        # quantize_embeddings of sentence-transformers, row by row; its own way needs whole bytes
+        packed = np.packbits(exact > 0, axis=1)
+        unsigned = each.encode(TEXTS, truncate_dim=dim, dtype="ubinary")
+        signed = each.encode(TEXTS, truncate_dim=dim, dtype="binary")
+        assert (unsigned.dtype, signed.dtype) == (np.uint8, np.int8)
+        np.testing.assert_array_equal(unsigned, packed)
+        np.testing.assert_array_equal(signed, (packed.astype(int) - 128).astype(np.int8))
+        np.testing.assert_array_equal(
+            each.encode(TEXTS[0], truncate_dim=dim, dtype="binary"), signed[0]
+        )
+
+
+def test_quantize_embeddings_gives_our_binary_vectors(model: StaticModel) -> None:
+    quantization = pytest.importorskip("sentence_transformers.quantization")
+    exact = model.encode(TEXTS)
+    for dtype in ("binary", "ubinary"):
+        theirs = quantization.quantize_embeddings(exact, precision=dtype)
+        ours = model.encode(TEXTS, dtype=dtype)
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_int8_vectors_are_scaled_so_that_the_largest_entry_is_127(
     model: StaticModel, plain_model: StaticModel
 ) -> None:
@@ -180,16 +209,17 @@ def test_int8_vectors_of_the_smallest_numbers_are_no_nan(tiny_checkpoint: Checkp
     assert model.encode("cat", dtype="int8").tolist()[:3] == [127, -127, 0]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8", "binary", "ubinary"])
 def test_out_is_filled_and_given_back(model: StaticModel, dtype: Any) -> None:
-    out = np.full((len(TEXTS), DIM), 7, dtype=dtype)
+    width, number = columns_of(DIM, dtype)
+    out = np.full((len(TEXTS), width), 7, dtype=number)
     assert model.encode(TEXTS, dtype=dtype, out=out) is out
     np.testing.assert_array_equal(out, model.encode(TEXTS, dtype=dtype))
-    out = np.full((len(TEXTS), DIM), 7, dtype=dtype)
+    out = np.full((len(TEXTS), width), 7, dtype=number)
     assert model.encode(iter(TEXTS), dtype=dtype, out=out, batch_size=1) is out
     np.testing.assert_array_equal(out, model.encode(TEXTS, dtype=dtype))
-    for shape in ((DIM,), (1, DIM)):
-        one = np.full(shape, 7, dtype=dtype)
+    for shape in ((width,), (1, width)):
+        one = np.full(shape, 7, dtype=number)
         assert model.encode("cat", dtype=dtype, out=one) is one
         np.testing.assert_array_equal(one.reshape(-1), model.encode("cat", dtype=dtype))
 
@@ -678,7 +708,7 @@ def test_the_version_of_encoding_is_raised_when_vectors_change(
     # where this fails, vectors have changed: raise ENCODING_VERSION, then write down the new ones
     checkpoint = replace(tiny_checkpoint, normalize=True)
     vectors = StaticModel(checkpoint).encode(["The cat sat!", "hello, WORLD hello zzz", "¿날씨?"])
-    assert ENCODING_VERSION == 1
+    assert ENCODING_VERSION == 2
     expected = [
         [0.21969464, -0.06343725, 0.17610924, -0.07397393],
         [-0.44732234, 0.16380335, 0.4609343, -0.13360068],

@@ -93,19 +93,19 @@ Encoder::Encoder(const Tokenizer& tokenizer, const TableView& table, CpuLevel le
 Encoder::~Encoder() = default;
 
 void Encoder::encode(std::span<const std::string_view> texts, Truncation truncation,
-                     const Pooling& pooling, std::size_t n_threads, float* out) const {
+                     const Pooling& pooling, std::size_t n_threads, void* out) const {
   n_threads = useful_threads(texts, n_threads);
   if (n_threads == 1) return encode_slice(texts, truncation, pooling, out);
   const std::vector<Slice> slices = slices_of(texts, n_threads);
   parallel_for(slices.size(), 1, n_threads, [&](std::size_t i, std::size_t) {
     const Slice& slice = slices[i];
     encode_slice(texts.subspan(slice.begin, slice.end - slice.begin), truncation, pooling,
-                 out + slice.begin * pooling.dim);
+                 static_cast<std::byte*>(out) + slice.begin * pooling.n_bytes());
   });
 }
 
 void Encoder::encode_slice(std::span<const std::string_view> texts, Truncation truncation,
-                           const Pooling& pooling, float* out) const {
+                           const Pooling& pooling, void* out) const {
   if (texts.empty()) return;
   const auto group = scratches_->borrow([] { return std::make_unique<Group>(); });
   for (std::size_t begin = 0; begin < texts.size();) {
@@ -118,14 +118,14 @@ void Encoder::encode_slice(std::span<const std::string_view> texts, Truncation t
     group->ends.clear();
     tokenizer_.encode(texts.subspan(begin, end - begin), truncation, group->ids, group->ends);
     pooler_.pool(group->ids.slice(0, group->ids.size()), group->ends, pooling, group->pooling, out);
-    out += (end - begin) * pooling.dim;
+    out = static_cast<std::byte*>(out) + (end - begin) * pooling.n_bytes();
     begin = end;
   }
 }
 
 void pool_all(const Pooler& pooler, std::span<const std::uint32_t> ids,
               std::span<const std::int64_t> offsets, const Pooling& pooling, std::size_t n_threads,
-              float* out) {
+              void* out) {
   const std::size_t n_tokens = pooler.table().n_tokens;
   for (const std::uint32_t id : ids) {
     if (id >= n_tokens) {
@@ -153,7 +153,7 @@ void pool_all(const Pooler& pooler, std::span<const std::uint32_t> ids,
                    ends.push_back(static_cast<std::size_t>(offsets[i + 1]) - first);
                  }
                  pooler.pool(ids.subspan(first, last - first), ends, pooling, scratch,
-                             out + begin * pooling.dim);
+                             static_cast<std::byte*>(out) + begin * pooling.n_bytes());
                });
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "hot_rows.hpp"
 #include "kernels/kernels.hpp"
@@ -42,22 +43,47 @@ Pooler::Pooler(const TableView& table, CpuLevel level)
 Pooler::~Pooler() = default;
 
 void Pooler::pool(std::span<const std::uint32_t> ids, std::span<const std::size_t> ends,
-                  const Pooling& pooling, Scratch& scratch, float* out) const {
+                  const Pooling& pooling, Scratch& scratch, void* out) const {
   Rows rows = find_rows(ids, ends, pooling.dropped_id, scratch);
-  const std::size_t dim = pooling.dim;
+  const bool is_narrow = pooling.output != OutputType::kFloat32;
+  if (is_narrow) scratch.vector.resize(pooling.dim);
+  auto* to = static_cast<std::byte*>(out);
   std::size_t first = 0;
   for (const std::size_t last : scratch.ends) {
     const std::size_t n = last - first;
-    sum(rows, n, dim, out);
-    if (pooling.normalize) {
-      if (!kernels_.normalize(out, dim)) normalize_carefully(out, dim);
-    } else if (n > 1) {
-      const auto count = static_cast<float>(n);
-      for (std::size_t j = 0; j < dim; ++j) out[j] /= count;
+    if (is_narrow) {
+      mean(rows, n, pooling, scratch.vector.data());
+      write(scratch.vector.data(), pooling, to);
+    } else {
+      mean(rows, n, pooling, reinterpret_cast<float*>(to));
     }
     rows = rows.from(n);
     first = last;
-    out += dim;
+    to += pooling.n_bytes();
+  }
+}
+
+void Pooler::mean(Rows rows, std::size_t n, const Pooling& pooling, float* out) const {
+  const std::size_t dim = pooling.dim;
+  sum(rows, n, dim, out);
+  if (n > 1) kernels_.divide(out, dim, static_cast<float>(n));
+  if (pooling.normalize && !kernels_.normalize(out, dim)) normalize_carefully(out, dim);
+}
+
+void Pooler::write(const float* vector, const Pooling& pooling, void* out) const {
+  const std::size_t dim = pooling.dim;
+  switch (pooling.output) {
+    case OutputType::kFloat32:
+      std::memcpy(out, vector, dim * sizeof(float));
+      return;
+    case OutputType::kFloat16:
+      return kernels_.round_f16(vector, dim, static_cast<std::uint16_t*>(out));
+    case OutputType::kInt8:
+      return kernels_.round_i8(vector, dim, static_cast<std::int8_t*>(out));
+    case OutputType::kBits:
+      return kernels_.round_bits(vector, dim, 0, static_cast<std::uint8_t*>(out));
+    case OutputType::kSignedBits:  // less 128 is the other highest bit
+      return kernels_.round_bits(vector, dim, 0x80, static_cast<std::uint8_t*>(out));
   }
 }
 

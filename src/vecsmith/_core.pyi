@@ -101,7 +101,7 @@ class Table:
 class EncodeSettings:
     """What holds for every text of an encoding."""
 
-    def __init__(self, max_length: int | None, keep_end: bool, dim: int, normalize: bool, dropped_id: int | None) -> None: ...
+    def __init__(self, max_length: int | None, keep_end: bool, dim: int, normalize: bool, dropped_id: int | None, output: str = 'float32') -> None: ...
 
     @property
     def max_length(self) -> int | None: ...
@@ -111,7 +111,7 @@ class Pooler:
 
     def __init__(self, table: Table, cpu_level: str = '') -> None: ...
 
-    def pool(self, ids: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None:
+    def pool(self, ids: Annotated[NDArray[numpy.uint32], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray, dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None:
         """
         Writes one vector to `out` for each pair of neighbouring offsets into `ids`.
         """
@@ -122,28 +122,26 @@ class Encoder:
     def __init__(self, tokenizer: Tokenizer, table: Table, cpu_level: str = '') -> None: ...
 
     def encode_one(self, text: object, out: object, settings: EncodeSettings) -> None:
-        """
-        Writes the vector of one text to `out`, which has float32 for each dimension.
-        """
+        """Writes the vector of one text to `out`, an array of one row."""
 
-    def encode(self, texts: list, begin: int, end: int, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None:
+    def encode(self, texts: list, begin: int, end: int, out: Annotated[NDArray, dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None:
         """
         Writes the vectors of texts[begin:end] to `out`; the list must be the caller's own.
         """
 
     @overload
-    def encode_utf8(self, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None: ...
+    def encode_utf8(self, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int32], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray, dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None: ...
 
     @overload
-    def encode_utf8(self, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None:
+    def encode_utf8(self, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], offsets: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], out: Annotated[NDArray, dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None:
         """
         Writes one vector to `out` for each pair of neighbouring offsets into `bytes`.
         """
 
-    def encode_views(self, views: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)], buffers: Sequence[Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]], out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None:
+    def encode_views(self, views: Annotated[NDArray[numpy.uint8], dict(shape=(None, None), order='C', device='cpu', writable=False)], buffers: Sequence[Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)]], out: Annotated[NDArray, dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None:
         """Writes one vector to `out` for each of Arrow's string views."""
 
-    def encode_lines(self, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], begin: int, end: int, out: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None:
+    def encode_lines(self, bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], begin: int, end: int, out: Annotated[NDArray, dict(shape=(None, None), order='C', device='cpu')], settings: EncodeSettings, n_threads: int) -> None:
         """Writes one vector to `out` for each line of bytes[begin:end]."""
 
 def run_of_lines(bytes: Annotated[NDArray[numpy.uint8], dict(shape=(None,), order='C', device='cpu', writable=False)], begin: int, max_lines: int, max_bytes: int) -> tuple:

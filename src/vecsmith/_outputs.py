@@ -11,8 +11,19 @@ from numpy.typing import NDArray
 
 from vecsmith._typing import FloatArray
 
-OutputDtype = Literal["float32", "float16", "int8"]
+OutputDtype = Literal["float32", "float16", "int8", "binary", "ubinary"]
 Vectors = NDArray[Any]
+
+
+def columns_of(dim: int, dtype: OutputDtype) -> tuple[int, np.dtype[Any]]:
+    """How many numbers of which type a vector of `dim` dimensions is.
+
+    A byte of "binary" and "ubinary" holds eight dimensions; the names and the bytes are those of
+    sentence-transformers, which counts the first from -128.
+    """
+    if dtype not in ("binary", "ubinary"):
+        return dim, np.dtype(dtype)
+    return (dim + 7) // 8, np.dtype(np.int8 if dtype == "binary" else np.uint8)
 
 
 class OutputRows:
@@ -26,21 +37,22 @@ class OutputRows:
         Args:
             n_texts: How many rows there will be, or None.
             dim: Length of a row.
-            dtype: Type of the rows; int8 rows are scaled so that the largest entry is 127.
-            out: The caller's array, [n_texts, dim] of `dtype`, or None for a new one.
+            dtype: Type of the rows; int8 rows are scaled so that the largest entry is 127, rows of
+                "binary" and "ubinary" hold a bit for each entry.
+            out: The caller's array, of `n_texts` rows as `columns_of` says, or None for a new one.
 
         Raises:
             ValueError: If `dtype` is unknown or `out` does not fit.
         """
         dtype = checked_dtype(dtype)
         self._n_texts = n_texts
-        self._dtype = dtype
         self._done = 0
         self._is_callers = out is not None
+        n_columns, number = columns_of(dim, dtype)
         if out is None:
-            out = np.empty((0 if n_texts is None else n_texts, dim), dtype=dtype)
+            out = np.empty((0 if n_texts is None else n_texts, n_columns), dtype=number)
         else:
-            _check_out(out, n_texts, dim, dtype)
+            _check_out(out, n_texts, n_columns, number)
         self._out = out
 
     @classmethod
@@ -51,18 +63,12 @@ class OutputRows:
         return cls(1, dim, dtype, out)
 
     @contextmanager
-    def take(self, n: int) -> Iterator[FloatArray]:
-        """The float32 array to write the next `n` rows to; they count when the block ends well."""
+    def take(self, n: int) -> Iterator[Vectors]:
+        """The array to write the next `n` rows to; they count when the block ends well."""
         begin, end = self._done, self._done + n
         if end > len(self._out):
             self._grow(end)
-        target = self._out[begin:end]
-        if self._dtype == "float32":
-            yield target
-        else:
-            vectors = np.empty(target.shape, dtype=np.float32)
-            yield vectors
-            target[:] = vectors if self._dtype == "float16" else int8_codes(vectors)[0]
+        yield self._out[begin:end]
         self._done = end
 
     def finish(self) -> Vectors:
@@ -102,13 +108,13 @@ def _name_of(dtype: Any) -> Any:
     return np.dtype(dtype).name if is_numpys else dtype
 
 
-def _check_out(out: Vectors, n_texts: int | None, dim: int, dtype: OutputDtype) -> None:
+def _check_out(out: Vectors, n_texts: int | None, dim: int, dtype: np.dtype[Any]) -> None:
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out is of type {type(out).__name__}, expected a numpy array")
     n_rows = "N" if n_texts is None else n_texts
     expected = f"expected [{n_rows}, {dim}] of {dtype}, C-contiguous and writable"
     fits = out.ndim == 2 and out.shape[1] == dim and n_texts in (None, len(out))
-    if not fits or out.dtype != np.dtype(dtype):
+    if not fits or out.dtype != dtype:
         raise ValueError(f"out is {list(out.shape)} of {out.dtype}, {expected}")
     if not out.flags.c_contiguous or not out.flags.writeable:
         state = "read-only" if out.flags.c_contiguous else "not C-contiguous"

@@ -43,7 +43,7 @@ from vecsmith.tokenizer import Tokenizer, checked_threads
 _BATCHES_PER_CALL: Final = 4
 # To be raised with every change of the engine or of this file after which the same model gives
 # other vectors: it is part of the fingerprint, so figures kept from before go out of use.
-ENCODING_VERSION: Final = 1
+ENCODING_VERSION: Final = 2
 
 
 class _ModelDefault:
@@ -213,9 +213,12 @@ class StaticModel:
             truncate_dim: Prefix length D; None for all of the model's dimensions.
             normalize: Whether to scale to unit length, after the prefix is cut; None for what the
                 model says.
-            dtype: "float32"; "float16"; or "int8", where each vector is scaled so that its largest
-                entry is 127 in size: use it with cosine similarity.
-            out: Array to fill and return, [N, D] of `dtype`, C-contiguous.
+            dtype: "float32"; "float16"; "int8", where each vector is scaled so that its largest
+                entry is 127 in size: use it with cosine similarity; or "ubinary" or "binary", a bit
+                for each entry above zero, eight in a uint8 or, less 128, in an int8, as
+                sentence-transformers packs them: use them with the Hamming distance.
+            out: Array to fill and return, [N, D] of `dtype` or [N, ceil(D / 8)] bytes,
+                C-contiguous.
             n_threads: Threads to use; None for the cores that no other call of this process uses,
                 one at least. A tokenizer that is not native uses those of the `tokenizers`
                 package beside.
@@ -521,10 +524,12 @@ class StaticModel:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected at least 1")
         dim = _checked_dim(truncate_dim, self._dim)
+        dtype = checked_dtype(dtype)
         settings = self._encoder.settings(
             max_length=self._length(max_length),
             dim=dim,
             normalize=self.normalize if normalize is None else normalize,
+            dtype=dtype,
         )
         if n_threads is not None:
             n_threads = checked_threads(n_threads)
@@ -559,16 +564,18 @@ class StaticModel:
         n_threads: int | None = None,
     ) -> LineJob:
         dim = _checked_dim(truncate_dim, self._dim)
+        dtype = checked_dtype(dtype)
         return LineJob(
             encoder=self._encoder,
             settings=self._encoder.settings(
                 max_length=self._length(max_length),
                 dim=dim,
                 normalize=self.normalize if normalize is None else normalize,
+                dtype=dtype,
             ),
             prompt="" if self._default_prompt is None else self.prompts[self._default_prompt],
             dim=dim,
-            dtype=checked_dtype(dtype),
+            dtype=dtype,
             n_threads=None if n_threads is None else checked_threads(n_threads),
         )
 

@@ -1,4 +1,4 @@
-"""Vectors are numpy's means of the reference library's tokens, bit for bit before scaling."""
+"""Vectors are numpy's means of the reference library's tokens, and its unit vectors, bit for bit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ import pytest
 from tests.parity import hostile_text as hostile
 from tests.parity.comparison import compare
 from tests.parity.tokenizers_under_test import teacher_folder, wide_vocabulary, wordpiece_json
-from tests.parity.vectors import VectorCase, case_checkpoint, compare_vectors, vector_cases
+from tests.parity.vectors import (
+    VectorCase,
+    case_checkpoint,
+    compare_vectors,
+    unit_vectors,
+    vector_cases,
+)
 from vecsmith.formats.checkpoint import Checkpoint
 from vecsmith.model import StaticModel
 from vecsmith.tokenizer import Tokenizer, cpu_level
@@ -21,6 +27,22 @@ def test_means_are_those_of_numpy_bit_for_bit(case: VectorCase) -> None:
     texts = hostile.generated_texts(seed=case.dim, count=150)
     tally = compare_vectors(case, [*texts, "", " ", "[UNK]", "the the the", "a" * 300])
     assert tally.differences == 0, "\n".join(tally.examples)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_unit_vectors_are_those_of_numpy_bit_for_bit_at_every_width(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for dim in [*range(1 + seed, 300, 4), 384, 511, 768, 1000, 1024, 2049]:
+        size = 10.0 ** rng.uniform(-8, 12)
+        table = (rng.standard_normal((40, dim)) * size).astype(np.float32)
+        table[rng.random(table.shape) < 0.01] = 0
+        words = [f"w{i}" for i in range(39)]
+        model = StaticModel(
+            Checkpoint(table=table, tokenizer_json=wordpiece_json(["[UNK]", *words]))
+        )
+        texts = [" ".join(rng.choice(words, n)) for n in (1, 2, 3, 7, 100)]
+        expected = unit_vectors(model.encode(texts, normalize=False))
+        np.testing.assert_array_equal(model.encode(texts), expected)
 
 
 def test_a_mean_over_many_tokens_is_still_numpys() -> None:

@@ -24,26 +24,26 @@ class Encoder {
   Encoder(const Encoder&) = delete;
   Encoder& operator=(const Encoder&) = delete;
 
-  /// Writes the vector of texts[i] to out + i * pooling.dim.
+  /// Writes the vector of texts[i] to `out` + i * pooling.n_bytes().
   void encode(std::span<const std::string_view> texts, Truncation truncation,
-              const Pooling& pooling, std::size_t n_threads, float* out) const;
+              const Pooling& pooling, std::size_t n_threads, void* out) const;
 
  private:
   struct Scratches;
 
   void encode_slice(std::span<const std::string_view> texts, Truncation truncation,
-                    const Pooling& pooling, float* out) const;
+                    const Pooling& pooling, void* out) const;
 
   const Tokenizer& tokenizer_;
   Pooler pooler_;
   std::unique_ptr<Scratches> scratches_;
 };
 
-/// Writes the vector of ids[ends[i-1] .. ends[i]) to out + i * pooling.dim, for ids that come from
-/// elsewhere. Throws std::out_of_range for an id that the table has no row for.
+/// Writes the vector of ids[ends[i-1] .. ends[i]) to `out` + i * pooling.n_bytes(), for ids that
+/// come from elsewhere. Throws std::out_of_range for an id that the table has no row for.
 void pool_all(const Pooler& pooler, std::span<const std::uint32_t> ids,
               std::span<const std::int64_t> offsets, const Pooling& pooling, std::size_t n_threads,
-              float* out);
+              void* out);
 
 /// Ids of `texts` by as many threads: one flat list and, for each text, where it ends.
 struct TokenLists {

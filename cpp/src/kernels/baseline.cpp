@@ -45,6 +45,22 @@ inline Floats load(const std::int8_t* row) {
 
 #include "sum.inc"
 
+inline Floats quotient(Floats x, Floats by, Floats) { return x / by; }
+
+std::uint16_t half_of(float x);
+
+inline void store_halves(Floats x, std::uint16_t* out) {
+  for (std::size_t k = 0; k < kLanes; ++k) out[k] = half_of(x[k]);
+}
+
+inline unsigned positive(const float* x) {
+  unsigned bits = 0;
+  for (unsigned k = 0; k < 8; ++k) bits |= unsigned{x[k] > 0.0F} << (7 - k);
+  return bits;
+}
+
+#include "finish.inc"
+
 class Int4Decoder {
  public:
   explicit Int4Decoder(const std::int8_t* levels) {
@@ -106,9 +122,19 @@ Masks Classifier::classify(unsigned char* block) const {
 
 }  // namespace
 
-const Kernels kBaselineKernels{
-    scan,       probe_words, find_words, gather<float>, gather<std::uint16_t>, gather<std::int8_t>,
-    sum<float>, sum_int4,    normalize};
+const Kernels kBaselineKernels{scan,
+                               probe_words,
+                               find_words,
+                               gather<float>,
+                               gather<std::uint16_t>,
+                               gather<std::int8_t>,
+                               sum<float>,
+                               sum_int4,
+                               divide,
+                               normalize,
+                               round_f16,
+                               round_i8,
+                               round_bits};
 
 const Kernels& kernels_of(CpuLevel level) {
 #ifdef VECSMITH_NEON

@@ -81,8 +81,17 @@ struct Kernels {
   void (*sum_i4)(const Int4Rows& table, const std::uint32_t* rows, const float* weights,
                  std::size_t n, std::size_t n_readable, std::size_t dim, float* out);
 
-  /// Scales `x` to unit length; false, and nothing done, where its float32 square is out of range.
+  /// Divides each entry, rounding once. `by` is from 2^-40 to 2^50.
+  void (*divide)(float* x, std::size_t n, float by);
+
+  /// Scales `x` to unit length with the bits of numpy's x / sqrt(sum(x * x)); false, and nothing
+  /// done, where its float32 square is out of range.
   bool (*normalize)(float* x, std::size_t n);
+
+  /// What an output type makes of a vector, see OutputType.
+  void (*round_f16)(const float* x, std::size_t n, std::uint16_t* out);
+  void (*round_i8)(const float* x, std::size_t n, std::int8_t* out);
+  void (*round_bits)(const float* x, std::size_t n, std::uint8_t flip, std::uint8_t* out);
 };
 
 extern const Kernels kBaselineKernels;

@@ -37,6 +37,22 @@ constexpr std::size_t kAccumulators = 16;
 
 #include "sum.inc"
 
+inline Floats quotient(Floats x, Floats by, Floats) { return x / by; }
+
+inline void store_halves(Floats x, std::uint16_t* out) {
+  vst1_u16(out, vreinterpret_u16_f16(vcvt_f16_f32(float32x4_t(x))));
+}
+
+inline unsigned positive(const float* x) {
+  const uint32x4_t places = {8, 4, 2, 1};
+  const auto above = [places](float32x4_t columns) {
+    return unsigned{vaddvq_u32(vandq_u32(vcgtzq_f32(columns), places))};
+  };
+  return above(vld1q_f32(x)) << 4U | above(vld1q_f32(x + 4));
+}
+
+#include "finish.inc"
+
 class Int4Decoder {
  public:
   explicit Int4Decoder(const std::int8_t* levels) : levels_(vld1q_s8(levels)) {}
@@ -125,9 +141,19 @@ Masks Classifier::classify(unsigned char* block) const {
 
 }  // namespace
 
-const Kernels kNeonKernels{
-    scan,       probe_words, find_words, gather<float>, gather<std::uint16_t>, gather<std::int8_t>,
-    sum<float>, sum_int4,    normalize};
+const Kernels kNeonKernels{scan,
+                           probe_words,
+                           find_words,
+                           gather<float>,
+                           gather<std::uint16_t>,
+                           gather<std::int8_t>,
+                           sum<float>,
+                           sum_int4,
+                           divide,
+                           normalize,
+                           round_f16,
+                           round_i8,
+                           round_bits};
 
 }  // namespace vecsmith::kernels
 

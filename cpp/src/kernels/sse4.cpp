@@ -52,6 +52,25 @@ constexpr std::size_t kAccumulators<std::uint16_t, kWeighted> = 8;
 
 #include "sum.inc"
 
+inline Floats quotient(Floats x, Floats by, Floats) { return x / by; }
+
+std::uint16_t half_of(float x);
+
+inline void store_halves(Floats x, std::uint16_t* out) {
+  for (std::size_t k = 0; k < kLanes; ++k) out[k] = half_of(x[k]);
+}
+
+inline unsigned positive(const float* x) {
+  const auto above = [x](std::size_t j) {  // the last column lowest
+    const __m128 columns = _mm_loadu_ps(x + j);
+    const __m128 turned = _mm_shuffle_ps(columns, columns, _MM_SHUFFLE(0, 1, 2, 3));
+    return static_cast<unsigned>(_mm_movemask_ps(_mm_cmpgt_ps(turned, _mm_setzero_ps())));
+  };
+  return above(0) << 4U | above(4);
+}
+
+#include "finish.inc"
+
 class Int4Decoder {
  public:
   explicit Int4Decoder(const std::int8_t* levels)
@@ -145,9 +164,19 @@ Masks Classifier::classify(unsigned char* block) const {
 
 }  // namespace
 
-const Kernels kSse4Kernels{
-    scan,       probe_words, find_words, gather<float>, gather<std::uint16_t>, gather<std::int8_t>,
-    sum<float>, sum_int4,    normalize};
+const Kernels kSse4Kernels{scan,
+                           probe_words,
+                           find_words,
+                           gather<float>,
+                           gather<std::uint16_t>,
+                           gather<std::int8_t>,
+                           sum<float>,
+                           sum_int4,
+                           divide,
+                           normalize,
+                           round_f16,
+                           round_i8,
+                           round_bits};
 
 }  // namespace vecsmith::kernels
 

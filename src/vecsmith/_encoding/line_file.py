@@ -25,9 +25,8 @@ from vecsmith._encoding.threads import granted_threads
 from vecsmith._file_run import Block, FileRun
 from vecsmith._files import file_identity
 from vecsmith._npy_file import NpyFile
-from vecsmith._outputs import OutputDtype, OutputRows
+from vecsmith._outputs import OutputDtype, OutputRows, Vectors, columns_of
 from vecsmith._resume import PartialFolder
-from vecsmith._typing import FloatArray
 from vecsmith.errors import FormatError
 
 # Lines and rows of a block stay in the second level cache of the core that works at it.
@@ -102,8 +101,8 @@ class LineJob:
         encoder: What makes vectors of lines.
         settings: What holds for every line.
         prompt: Text before every line.
-        dim: Length of a row.
-        dtype: Type of its numbers.
+        dim: Prefix length of a vector.
+        dtype: What it is written as.
         n_threads: Threads to use, a block of lines is the work of one; None for the cores that no
             other call uses.
     """
@@ -127,10 +126,11 @@ class LineJob:
     def _written(
         self, source: LineFile, file: NpyFile, position: dict[str, Any] | None, n_threads: int
     ) -> Generator[Block]:
-        max_lines = min(max(_MAX_ROW_BYTES // (self.dim * file.dtype.itemsize), 64), _MAX_LINES)
+        n_columns, number = columns_of(self.dim, self.dtype)
+        max_lines = min(max(_MAX_ROW_BYTES // (n_columns * number.itemsize), 64), _MAX_LINES)
         buffers: SimpleQueue[NDArray[Any]] = SimpleQueue()
         for _ in range(n_threads):
-            buffers.put(np.empty((max_lines, self.dim), file.dtype))
+            buffers.put(np.empty((max_lines, n_columns), number))
 
         def write(stretch: _Stretch) -> Block:
             buffer = buffers.get()
@@ -149,7 +149,7 @@ class LineJob:
             file.rows += block.n_rows
             yield block
 
-    def _encode(self, source: LineFile, stretch: _Stretch, vectors: FloatArray) -> None:
+    def _encode(self, source: LineFile, stretch: _Stretch, vectors: Vectors) -> None:
         begin, end = stretch.begin, stretch.end
         if self.encoder.is_native and not self.prompt:
             self.encoder.write_lines(source.data, begin, end, vectors, self.settings)
@@ -206,8 +206,8 @@ def write_line_vectors(
         if restart:
             partial.clear()
         run = FileRun(source, partial, work, restart="restart=True")
-        dtype = np.dtype(job.dtype)
-        file = NpyFile(partial.path, dim=job.dim, dtype=dtype, rows=run.done.rows)
+        n_columns, number = columns_of(job.dim, job.dtype)
+        file = NpyFile(partial.path, dim=n_columns, dtype=number, rows=run.done.rows)
         blocks = job.blocks(source, file, run.done.position)
         run.finish(
             file, blocks, label=f"encoding {source.name}", show_progress_bar=show_progress_bar

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from vecsmith import _core
 from vecsmith._encoding.threads import granted_threads
+from vecsmith._outputs import OutputDtype, Vectors
 from vecsmith._texts import Chunk, Utf8Texts, ViewTexts, strings_of
-from vecsmith._typing import FloatArray
 from vecsmith.formats import Checkpoint
 from vecsmith.formats.int4_table import Int4Table
 from vecsmith.tokenizer import Tokenizer, cpu_level
@@ -48,7 +48,12 @@ class TextEncoder:
         return self._native is not None
 
     def settings(
-        self, *, max_length: int | None, dim: int, normalize: bool
+        self,
+        *,
+        max_length: int | None,
+        dim: int,
+        normalize: bool,
+        dtype: OutputDtype = "float32",
     ) -> _core.EncodeSettings:
         """What holds for every text of an encoding.
 
@@ -56,14 +61,15 @@ class TextEncoder:
             max_length: Tokens of a text that count, None for all.
             dim: Prefix length.
             normalize: Whether to scale to unit length.
+            dtype: What vectors are written as.
         """
         keeps_end = self._tokenizer.keeps_end
-        return _core.EncodeSettings(max_length, keeps_end, dim, normalize, self.dropped_id)
+        return _core.EncodeSettings(max_length, keeps_end, dim, normalize, self.dropped_id, dtype)
 
     def write(
-        self, texts: Chunk, out: FloatArray, settings: _core.EncodeSettings, n_threads: int | None
+        self, texts: Chunk, out: Vectors, settings: _core.EncodeSettings, n_threads: int | None
     ) -> None:
-        """Writes the vectors of `texts` to `out`, shape [N, dim].
+        """Writes the vectors of `texts` to `out`, as many rows of what `settings` says.
 
         Args:
             texts: Texts of one call.
@@ -82,15 +88,15 @@ class TextEncoder:
         data: NDArray[np.uint8],
         begin: int,
         end: int,
-        out: FloatArray,
+        out: Vectors,
         settings: _core.EncodeSettings,
     ) -> None:
         """Writes the vectors of the lines of data[begin:end], UTF-8, to `out`; natively alone."""
         assert self._native is not None
         self._native.encode_lines(data, begin, end, out, settings, 1)
 
-    def write_one(self, text: str, out: FloatArray, settings: _core.EncodeSettings) -> None:
-        """Writes the vector of `text` to `out`, shape [dim]."""
+    def write_one(self, text: str, out: Vectors, settings: _core.EncodeSettings) -> None:
+        """Writes the vector of `text` to `out`, one row."""
         if self._native is None:
             self.write([text], out[None, :], settings, 1)
         else:
