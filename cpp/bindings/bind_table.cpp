@@ -72,6 +72,35 @@ BoundTable::BoundTable(Codes codes, Scales scales, Levels levels, std::size_t di
   attach(std::move(weights), std::move(mapping));
 }
 
+BoundTable::BoundTable(Halves halves, std::optional<Weights> weights, std::optional<Ids> mapping)
+    : halves_(std::move(halves)) {
+  view_ = {
+      .rows = halves_->data(),
+      .type = vecsmith::RowType::kBfloat16,
+      .n_rows = halves_->shape(0),
+      .dim = halves_->shape(1),
+  };
+  attach(std::move(weights), std::move(mapping));
+}
+
+BoundTable::BoundTable(Shorts codes, Weights scales, std::optional<Weights> weights,
+                       std::optional<Ids> mapping)
+    : shorts_(std::move(codes)), column_scales_(std::move(scales)) {
+  if (column_scales_->shape(0) != shorts_->shape(1)) {
+    throw std::invalid_argument(std::to_string(column_scales_->shape(0)) + " scales for codes " +
+                                shape_of(shorts_->shape(0), shorts_->shape(1)) +
+                                ", expected one for each column");
+  }
+  view_ = {
+      .rows = shorts_->data(),
+      .type = vecsmith::RowType::kInt16,
+      .n_rows = shorts_->shape(0),
+      .dim = shorts_->shape(1),
+      .column_scales = column_scales_->data(),
+  };
+  attach(std::move(weights), std::move(mapping));
+}
+
 void BoundTable::attach(std::optional<Weights> weights, std::optional<Ids> mapping) {
   weights_ = std::move(weights);
   mapping_ = std::move(mapping);
@@ -97,6 +126,23 @@ void bind_table(nb::module_& m) {
       .def(nb::init<BoundTable::Rows, std::optional<BoundTable::Weights>,
                     std::optional<BoundTable::Ids>>(),
            "rows"_a.noconvert(), "weights"_a.noconvert().none(), "mapping"_a.noconvert().none())
+      .def_static(
+          "bfloat16",
+          [](BoundTable::Halves rows, std::optional<BoundTable::Weights> weights,
+             std::optional<BoundTable::Ids> mapping) {
+            return BoundTable(std::move(rows), std::move(weights), std::move(mapping));
+          },
+          "rows"_a.noconvert(), "weights"_a.noconvert().none(), "mapping"_a.noconvert().none(),
+          "A table of bfloat16 numbers, given as their bits.")
+      .def_static(
+          "int16",
+          [](BoundTable::Shorts codes, BoundTable::Weights scales,
+             std::optional<BoundTable::Weights> weights, std::optional<BoundTable::Ids> mapping) {
+            return BoundTable(std::move(codes), std::move(scales), std::move(weights),
+                              std::move(mapping));
+          },
+          "codes"_a.noconvert(), "scales"_a.noconvert(), "weights"_a.noconvert().none(),
+          "mapping"_a.noconvert().none(), "A table of 16-bit codes with a scale for each column.")
       .def_static(
           "int4",
           [](BoundTable::Codes codes, BoundTable::Scales scales, BoundTable::Levels levels,

@@ -26,11 +26,22 @@ class BoundTable {
   using Ids = nanobind::ndarray<const std::uint32_t, nanobind::ndim<1>, nanobind::c_contig,
                                 nanobind::device::cpu>;
 
+  using Halves = nanobind::ndarray<const std::uint16_t, nanobind::ndim<2>, nanobind::c_contig,
+                                   nanobind::device::cpu>;
+  using Shorts = nanobind::ndarray<const std::int16_t, nanobind::ndim<2>, nanobind::c_contig,
+                                   nanobind::device::cpu>;
+
   /// Rows of float32, float16 or int8; throws type_error for others.
   BoundTable(Rows rows, std::optional<Weights> weights, std::optional<Ids> mapping);
   /// Rows of four bits a column, see TableView; throws std::invalid_argument where sizes differ.
   BoundTable(Codes codes, Scales scales, Levels levels, std::size_t dim,
              std::optional<Weights> weights, std::optional<Ids> mapping);
+
+  /// Rows of bfloat16, as their bits.
+  BoundTable(Halves halves, std::optional<Weights> weights, std::optional<Ids> mapping);
+  /// Rows of codes of 16 bits, with a scale for each column; throws as above.
+  BoundTable(Shorts codes, Weights scales, std::optional<Weights> weights,
+             std::optional<Ids> mapping);
 
   const vecsmith::TableView& view() const { return view_; }
 
@@ -38,6 +49,9 @@ class BoundTable {
   void attach(std::optional<Weights> weights, std::optional<Ids> mapping);
 
   std::optional<Rows> rows_;
+  std::optional<Halves> halves_;
+  std::optional<Shorts> shorts_;
+  std::optional<Weights> column_scales_;
   std::optional<Codes> codes_;
   std::optional<Scales> scales_;
   std::optional<Levels> levels_;

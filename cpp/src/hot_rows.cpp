@@ -15,25 +15,11 @@ constexpr std::size_t kMostBytes = std::size_t{32} << 20;
 // Tokens to choose by: about a megabyte of text, some milliseconds of work, and as many to copy.
 constexpr std::size_t kEnough = std::size_t{1} << 18;
 
-std::size_t bytes_of_row(const TableView& table) {
-  switch (table.type) {
-    case RowType::kFloat32:
-      return 4 * table.dim;
-    case RowType::kFloat16:
-      return 2 * table.dim;
-    case RowType::kInt8:
-      return table.dim;
-    case RowType::kInt4:
-      break;
-  }
-  return 0;
-}
-
 }  // namespace
 
 void HotRows::Free::operator()(void* memory) const { std::free(memory); }
 
-HotRows::HotRows(const TableView& table) : table_(table), row_bytes_(bytes_of_row(table)) {
+HotRows::HotRows(const TableView& table) : table_(table), row_bytes_(number_bytes(table.type) * table.dim) {
   is_done_ = row_bytes_ == 0 || row_bytes_ > kMostBytes;
 }
 

@@ -12,6 +12,7 @@ namespace vecsmith {
 namespace {
 
 constexpr std::size_t kLongText = std::size_t{1} << 16;  // tokens; above, sums are gathered
+static_assert(kLongText <= kernels::kMostCodes);
 
 // Scales to unit length where float32 squares overflow or vanish.
 void normalize_carefully(float* x, std::size_t n) {
@@ -27,10 +28,6 @@ void fill_rows(std::span<const std::uint32_t> ids, RowOf row_of, std::vector<Row
   rows.resize(ids.size());
   Row* const out = rows.data();
   for (std::size_t i = 0; i < ids.size(); ++i) out[i] = row_of(ids[i]);
-}
-
-std::size_t element_bytes(RowType type) {
-  return type == RowType::kFloat32 ? 4 : type == RowType::kFloat16 ? 2 : 1;
 }
 
 }  // namespace
@@ -66,6 +63,9 @@ void Pooler::pool(std::span<const std::uint32_t> ids, std::span<const std::size_
 void Pooler::mean(Rows rows, std::size_t n, const Pooling& pooling, float* out) const {
   const std::size_t dim = pooling.dim;
   sum(rows, n, dim, out);
+  if (table_.type == RowType::kInt16) {
+    for (std::size_t j = 0; j < dim; ++j) out[j] *= table_.column_scales[j];
+  }
   if (n > 1) kernels_.divide(out, dim, static_cast<float>(n));
   if (pooling.normalize && !kernels_.normalize(out, dim)) normalize_carefully(out, dim);
 }
@@ -123,7 +123,7 @@ Pooler::Rows Pooler::find_rows(std::span<const std::uint32_t> ids,
         ids, [=](std::uint32_t id) { return hot[id]; }, scratch.addresses);
   } else {
     const auto* const table = static_cast<const std::byte*>(table_.rows);
-    const std::size_t stride = table_.dim * element_bytes(table_.type);
+    const std::size_t stride = table_.dim * number_bytes(table_.type);
     fill_rows(
         ids, [&](std::uint32_t id) -> const void* { return table + row_of(id) * stride; },
         scratch.addresses);
@@ -151,6 +151,10 @@ void Pooler::sum_stretch(Rows rows, std::size_t n, std::size_t dim, float* out) 
       return kernels_.gather_f32(rows.addresses, rows.weights, n, rows.n_readable, dim, out);
     case RowType::kFloat16:
       return kernels_.gather_f16(rows.addresses, rows.weights, n, rows.n_readable, dim, out);
+    case RowType::kBfloat16:
+      return kernels_.gather_bf16(rows.addresses, rows.weights, n, rows.n_readable, dim, out);
+    case RowType::kInt16:
+      return kernels_.gather_i16(rows.addresses, rows.weights, n, rows.n_readable, dim, out);
     case RowType::kInt8:
       return kernels_.gather_i8(rows.addresses, rows.weights, n, rows.n_readable, dim, out);
     case RowType::kInt4: {

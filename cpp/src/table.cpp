@@ -10,6 +10,9 @@ void check(const TableView& table) {
   if (table.type == RowType::kInt4 && (table.scales == nullptr || table.levels == nullptr)) {
     throw std::invalid_argument("int4 rows without scales or levels, expected both");
   }
+  if (table.type == RowType::kInt16 && table.column_scales == nullptr) {
+    throw std::invalid_argument("int16 rows without the scales of their columns, expected them");
+  }
   if (table.mapping == nullptr && table.n_tokens != table.n_rows) {
     throw std::invalid_argument(std::to_string(table.n_tokens) + " token weights for " +
                                 std::to_string(table.n_rows) + " rows, expected one for each");

@@ -21,12 +21,13 @@ using namespace vecsmith;
 using testing::GuardedBytes;
 using testing::Random;
 
-constexpr RowType kTypes[] = {RowType::kFloat32, RowType::kFloat16, RowType::kInt8, RowType::kInt4};
+constexpr RowType kTypes[] = {RowType::kFloat32, RowType::kFloat16, RowType::kBfloat16,
+                              RowType::kInt8, RowType::kInt4};
 
 // Bytes of a row.
 std::size_t size_of(RowType type, std::size_t dim) {
   if (type == RowType::kInt4) return int4_groups(dim) * kInt4GroupBytes;
-  return (type == RowType::kFloat32 ? 4 : type == RowType::kFloat16 ? 2 : 1) * dim;
+  return number_bytes(type) * dim;
 }
 
 // A half as IEEE 754 defines it.
@@ -81,6 +82,12 @@ struct Table {
                                                (random.one_in(4) ? 0x3FFU : 0x7FFFU));
         if (random.one_in(2)) half |= 0x8000U;
         std::memcpy(bytes.data() + 2 * i, &half, 2);
+      } else if (type == RowType::kBfloat16) {
+        // of moderate sizes and both signs, subnormal ones among them
+        const auto exponent = static_cast<unsigned>(random.one_in(9) ? 0 : 110 + random.below(30));
+        const auto half =
+            static_cast<std::uint16_t>(random.below(2) << 15U | exponent << 7U | random.below(128));
+        std::memcpy(bytes.data() + 2 * i, &half, 2);
       } else {
         bytes.data()[i] = static_cast<unsigned char>(random.below(256));
       }
@@ -123,7 +130,7 @@ struct Table {
       return static_cast<float>(static_cast<std::int8_t>(bytes.data()[i]));
     std::uint16_t half = 0;
     std::memcpy(&half, bytes.data() + 2 * i, 2);
-    return float_of_half(half);
+    return type == RowType::kBfloat16 ? float_of_bfloat16(half) : float_of_half(half);
   }
 
   TableView view() {
@@ -279,6 +286,28 @@ TEST_CASE(every_half_value_is_converted_right_at_every_level) {
         const bool right = std::isnan(expected) ? std::isnan(out[i]) : out[i] == expected;
         if (!right) CHECK_EQ(out[i], expected);
       }
+    }
+  }
+}
+
+TEST_CASE(every_bfloat16_is_the_upper_half_of_a_float_at_every_level) {
+  std::vector<std::uint16_t> halves(65536);
+  for (std::size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<std::uint16_t>(i);
+  const TableView table{.rows = halves.data(),
+                        .type = RowType::kBfloat16,
+                        .n_rows = 1,
+                        .dim = halves.size(),
+                        .n_tokens = 1};
+  const std::vector<std::uint32_t> ids = {0};
+  const std::vector<std::size_t> ends = {1};
+  for (const CpuLevel level : testing::cpu_levels()) {
+    std::vector<float> out(halves.size());
+    Pooler::Scratch scratch;
+    Pooler(table, level).pool(ids, ends, {table.dim, false}, scratch, out.data());
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      const auto expected = std::bit_cast<float>(static_cast<std::uint32_t>(i) << 16U);
+      const bool right = std::isnan(expected) ? std::isnan(out[i]) : out[i] == expected;
+      if (!right) CHECK_EQ(out[i], expected);
     }
   }
 }

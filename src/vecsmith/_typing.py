@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PathLike = str | os.PathLike[str]
-TableDtype = Literal["float32", "float16", "int8", "int4"]
+TableDtype = Literal["float32", "float16", "bfloat16", "int16", "int8", "int4"]
 FloatArray = NDArray[np.float32]
 
 

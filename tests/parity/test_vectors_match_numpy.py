@@ -1,4 +1,4 @@
-"""Vectors are numpy's means of the reference library's tokens, and its unit vectors, bit for bit."""
+"""Vectors are numpy's means of the reference library's tokens, unit length or not, bit for bit."""
 
 from __future__ import annotations
 

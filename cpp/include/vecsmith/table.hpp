@@ -5,7 +5,7 @@
 
 namespace vecsmith {
 
-enum class RowType { kFloat32, kFloat16, kInt8, kInt4 };
+enum class RowType { kFloat32, kFloat16, kInt8, kInt4, kBfloat16, kInt16 };
 
 /// Columns of a kInt4 row that share a scale.
 inline constexpr std::size_t kInt4Group = 32;
@@ -37,7 +37,27 @@ struct TableView {
   /// Only for kInt4, where column j of a row is levels[its code] * scales[row][j / kInt4Group].
   const std::uint16_t* scales = nullptr;  ///< bfloat16, row-major [n_rows, int4_groups(dim)]
   const std::int8_t* levels = nullptr;    ///< kInt4Levels of them
+
+  /// Only for kInt16, where column j of a row is its code times column_scales[j]; `dim` of them.
+  const float* column_scales = nullptr;
 };
+
+/// Bytes of a number of a row; of kInt4, whose rows are not arrays of numbers, 0.
+constexpr std::size_t number_bytes(RowType type) {
+  switch (type) {
+    case RowType::kFloat32:
+      return 4;
+    case RowType::kFloat16:
+    case RowType::kBfloat16:
+    case RowType::kInt16:
+      return 2;
+    case RowType::kInt8:
+      return 1;
+    case RowType::kInt4:
+      break;
+  }
+  return 0;
+}
 
 /// Checks that the parts fit each other; throws std::invalid_argument with the values if not.
 void check(const TableView& table);

@@ -11,6 +11,9 @@ namespace vecsmith::kernels {
 namespace {
 
 using Floats = float __attribute__((vector_size(32)));
+using Wholes = std::int32_t __attribute__((vector_size(32)));
+
+#include "elements.inc"
 
 // Sixteen registers: of float32 rows all can be sums, so that 256 columns go by twice; others are
 // converted or weighted in some of them, and 256 columns go by three times.
@@ -30,9 +33,19 @@ inline Floats load(const std::int8_t* row) {
   return Floats(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)));
 }
 
-inline float load_one(const float* x) { return *x; }
 inline float load_one(const std::uint16_t* half) { return _cvtsh_ss(*half); }
-inline float load_one(const std::int8_t* x) { return static_cast<float>(*x); }
+inline Floats load(const Bfloat16* row) {
+  const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row));
+  return Floats(_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16)));
+}
+
+inline Wholes load_whole(const std::int16_t* row) {
+  return Wholes(_mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(row))));
+}
+
+inline Floats load(const std::int16_t* row) {
+  return Floats(_mm256_cvtepi32_ps(__m256i(load_whole(row))));
+}
 
 #include "sum.inc"
 
@@ -178,7 +191,9 @@ const Kernels kAvx2Kernels{scan,
                            find_words,
                            gather<float>,
                            gather<std::uint16_t>,
+                           gather<Bfloat16>,
                            gather<std::int8_t>,
+                           gather<std::int16_t>,
                            sum<float>,
                            sum_int4,
                            divide,

@@ -16,6 +16,9 @@ namespace vecsmith::kernels {
 namespace {
 
 using Floats = float __attribute__((vector_size(64)));
+using Wholes = std::int32_t __attribute__((vector_size(64)));
+
+#include "elements.inc"
 template <typename Element, bool kWeighted>
 constexpr std::size_t kAccumulators = 16;
 
@@ -30,9 +33,19 @@ inline Floats load(const std::int8_t* row) {
   return Floats(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)));
 }
 
-inline float load_one(const float* x) { return *x; }
 inline float load_one(const std::uint16_t* half) { return _cvtsh_ss(*half); }
-inline float load_one(const std::int8_t* x) { return static_cast<float>(*x); }
+inline Floats load(const Bfloat16* row) {
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row));
+  return Floats(_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16)));
+}
+
+inline Wholes load_whole(const std::int16_t* row) {
+  return Wholes(_mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row))));
+}
+
+inline Floats load(const std::int16_t* row) {
+  return Floats(_mm512_cvtepi32_ps(__m512i(load_whole(row))));
+}
 
 #include "sum.inc"
 
@@ -151,7 +164,9 @@ const Kernels kAvx512Kernels{scan,
                              find_words,
                              gather<float>,
                              gather<std::uint16_t>,
+                             gather<Bfloat16>,
                              gather<std::int8_t>,
+                             gather<std::int16_t>,
                              sum<float>,
                              sum_int4,
                              divide,

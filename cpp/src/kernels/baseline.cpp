@@ -8,6 +8,9 @@ namespace vecsmith::kernels {
 namespace {
 
 using Floats = float __attribute__((vector_size(16)));
+using Wholes = std::int32_t __attribute__((vector_size(16)));
+
+#include "elements.inc"
 template <typename Element, bool kWeighted>
 constexpr std::size_t kAccumulators = 8;
 
@@ -16,8 +19,6 @@ inline Floats load(const float* row) {
   __builtin_memcpy(&x, row, sizeof x);
   return x;
 }
-
-inline float load_one(const float* x) { return *x; }
 
 // Scaling by a power of two is exact and also makes subnormals right.
 inline float load_one(const std::uint16_t* half) {
@@ -33,8 +34,6 @@ inline float load_one(const std::uint16_t* half) {
   return (*half & 0x8000U) != 0 ? -x : x;
 }
 
-inline float load_one(const std::int8_t* x) { return static_cast<float>(*x); }
-
 inline Floats load(const std::uint16_t* row) {
   return Floats{load_one(row), load_one(row + 1), load_one(row + 2), load_one(row + 3)};
 }
@@ -42,6 +41,16 @@ inline Floats load(const std::uint16_t* row) {
 inline Floats load(const std::int8_t* row) {
   return Floats{load_one(row), load_one(row + 1), load_one(row + 2), load_one(row + 3)};
 }
+
+inline Floats load(const Bfloat16* row) {
+  return Floats{load_one(row), load_one(row + 1), load_one(row + 2), load_one(row + 3)};
+}
+
+inline Floats load(const std::int16_t* row) {
+  return Floats{load_one(row), load_one(row + 1), load_one(row + 2), load_one(row + 3)};
+}
+
+inline Wholes load_whole(const std::int16_t* row) { return Wholes{row[0], row[1], row[2], row[3]}; }
 
 #include "sum.inc"
 
@@ -127,7 +136,9 @@ const Kernels kBaselineKernels{scan,
                                find_words,
                                gather<float>,
                                gather<std::uint16_t>,
+                               gather<Bfloat16>,
                                gather<std::int8_t>,
+                               gather<std::int16_t>,
                                sum<float>,
                                sum_int4,
                                divide,

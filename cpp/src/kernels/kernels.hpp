@@ -36,6 +36,11 @@ inline constexpr std::size_t kScanSlack = 64;
 /// Longest text that can be scanned; offsets are 16 bits.
 inline constexpr std::size_t kMaxScan = 32768;
 
+/// A number of a kBfloat16 row: a type of its own, since std::uint16_t stands for halves.
+struct Bfloat16 {
+  std::uint16_t bits;
+};
+
 /// Rows of four bits a column, see TableView.
 struct Int4Rows {
   const std::uint8_t* codes;
@@ -43,6 +48,9 @@ struct Int4Rows {
   const std::int8_t* levels;
   std::size_t n_groups;  ///< of a row
 };
+
+/// Codes of 16 bits whose sum is sure to fit 32.
+inline constexpr std::size_t kMostCodes = std::size_t{1} << 16;
 
 struct Kernels {
   /// Cuts `text` of `n` bytes into words and punctuation marks, and lower-cases it in place.
@@ -69,7 +77,11 @@ struct Kernels {
   /// `dim` elements; the first `n_readable` >= `n` of them are rows that will be asked for next.
   using Gather = void (*)(const void* const* rows, const float* weights, std::size_t n,
                           std::size_t n_readable, std::size_t dim, float* out);
-  Gather gather_f32, gather_f16, gather_i8;
+  Gather gather_f32, gather_f16, gather_bf16, gather_i8;
+
+  /// The same of codes, without their columns' scales. Without weights the sum is whole, in 32 bits
+  /// and in any order, and rounded once at its end: at most kMostCodes rows.
+  Gather gather_i16;
 
   /// The same where row i begins at table + rows[i] * stride. `dim` <= `stride`.
   void (*sum_f32)(const float* table, std::size_t stride, const std::uint32_t* rows,

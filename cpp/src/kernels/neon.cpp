@@ -11,6 +11,9 @@ namespace vecsmith::kernels {
 namespace {
 
 using Floats = float __attribute__((vector_size(16)));
+using Wholes = std::int32_t __attribute__((vector_size(16)));
+
+#include "elements.inc"
 
 inline Floats load(const float* row) { return Floats(vld1q_f32(row)); }
 
@@ -25,15 +28,24 @@ inline Floats load(const std::int8_t* row) {
   return Floats(vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide))));
 }
 
-inline float load_one(const float* x) { return *x; }
 inline float load_one(const std::uint16_t* half) {
   return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(*half))), 0);
 }
-inline float load_one(const std::int8_t* x) { return static_cast<float>(*x); }
-
 // Of 32 registers; a row of 256 columns goes by four times.
 template <typename Element, bool kWeighted>
 constexpr std::size_t kAccumulators = 16;
+
+inline Floats load(const Bfloat16* row) {
+  std::uint16_t halves[4];
+  __builtin_memcpy(halves, row, sizeof halves);
+  return Floats(vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(halves), 16)));
+}
+
+inline Wholes load_whole(const std::int16_t* row) { return Wholes(vmovl_s16(vld1_s16(row))); }
+
+inline Floats load(const std::int16_t* row) {
+  return Floats(vcvtq_f32_s32(int32x4_t(load_whole(row))));
+}
 
 #include "sum.inc"
 
@@ -146,7 +158,9 @@ const Kernels kNeonKernels{scan,
                            find_words,
                            gather<float>,
                            gather<std::uint16_t>,
+                           gather<Bfloat16>,
                            gather<std::int8_t>,
+                           gather<std::int16_t>,
                            sum<float>,
                            sum_int4,
                            divide,

@@ -11,6 +11,9 @@ namespace vecsmith::kernels {
 namespace {
 
 using Floats = float __attribute__((vector_size(16)));
+using Wholes = std::int32_t __attribute__((vector_size(16)));
+
+#include "elements.inc"
 
 inline Floats load(const float* row) { return Floats(_mm_loadu_ps(row)); }
 
@@ -36,12 +39,9 @@ inline Floats load(const std::int8_t* row) {
   return Floats(_mm_cvtepi32_ps(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(four))));
 }
 
-inline float load_one(const float* x) { return *x; }
 inline float load_one(const std::uint16_t* half) {
   return _mm_cvtss_f32(float_of_half(_mm_cvtsi32_si128(*half)));
 }
-inline float load_one(const std::int8_t* x) { return static_cast<float>(*x); }
-
 // Sixteen registers: of float32 rows all can be sums, others are converted in some of them.
 template <typename Element, bool kWeighted>
 constexpr std::size_t kAccumulators = 12;
@@ -49,6 +49,19 @@ template <>
 constexpr std::size_t kAccumulators<float, false> = 16;
 template <bool kWeighted>
 constexpr std::size_t kAccumulators<std::uint16_t, kWeighted> = 8;
+
+inline Floats load(const Bfloat16* row) {
+  const __m128i halves = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row));
+  return Floats(_mm_castsi128_ps(_mm_slli_epi32(_mm_cvtepu16_epi32(halves), 16)));
+}
+
+inline Wholes load_whole(const std::int16_t* row) {
+  return Wholes(_mm_cvtepi16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(row))));
+}
+
+inline Floats load(const std::int16_t* row) {
+  return Floats(_mm_cvtepi32_ps(__m128i(load_whole(row))));
+}
 
 #include "sum.inc"
 
@@ -169,7 +182,9 @@ const Kernels kSse4Kernels{scan,
                            find_words,
                            gather<float>,
                            gather<std::uint16_t>,
+                           gather<Bfloat16>,
                            gather<std::int8_t>,
+                           gather<std::int16_t>,
                            sum<float>,
                            sum_int4,
                            divide,

@@ -14,6 +14,7 @@ from vecsmith._outputs import OutputDtype, Vectors
 from vecsmith._texts import Chunk, Utf8Texts, ViewTexts, strings_of
 from vecsmith.formats import Checkpoint
 from vecsmith.formats.int4_table import Int4Table
+from vecsmith.formats.short_tables import Bfloat16Table, Int16Table
 from vecsmith.tokenizer import Tokenizer, cpu_level
 
 
@@ -103,7 +104,7 @@ class TextEncoder:
             self._native.encode_one(text, out, settings)
 
     def _write(
-        self, texts: Chunk, out: FloatArray, settings: _core.EncodeSettings, n_threads: int
+        self, texts: Chunk, out: Vectors, settings: _core.EncodeSettings, n_threads: int
     ) -> None:
         if self._native is None:
             assert self._pooler is not None
@@ -120,7 +121,12 @@ class TextEncoder:
 
 def _native_table(checkpoint: Checkpoint) -> _core.Table:
     table, weights, mapping = checkpoint.table, checkpoint.weights, checkpoint.mapping
+    if isinstance(table, Bfloat16Table):
+        return _core.Table.bfloat16(np.ascontiguousarray(table.bits), weights, mapping)
+    if isinstance(table, Int16Table):
+        codes = np.ascontiguousarray(table.codes)
+        return _core.Table.int16(codes, np.ascontiguousarray(table.scales), weights, mapping)
     if not isinstance(table, Int4Table):
         return _core.Table(np.ascontiguousarray(table), weights, mapping)
-    codes, scales, levels = (np.ascontiguousarray(part) for part in table.parts)
-    return _core.Table.int4(codes, scales, levels, table.dim, weights, mapping)
+    packed, scales, levels = (np.ascontiguousarray(part) for part in table.parts)
+    return _core.Table.int4(packed, scales, levels, table.dim, weights, mapping)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _MAX_ROWS = 2**15
 _MAX_CHUNK_VECTOR_BYTES = 64 * 2**20
 
-OutputDtype = Literal["float32", "float16", "int8"]
+OutputDtype = Literal["float32", "float16", "int8", "binary", "ubinary"]
 InputFormat = Literal["txt", "jsonl", "csv", "tsv", "parquet"]
 
 
@@ -246,16 +246,16 @@ class _Writer:
     def __init__(
         self, model: StaticModel, source: TextFile, partial: PartialFolder, settings: _Settings
     ) -> None:
-        import numpy as np
+        from vecsmith._outputs import columns_of
 
         self.model = model
         self.source = source
         self.folder = partial.path
         self.settings = settings
         self.dim = settings.dim or model.dim
-        self.dtype = np.dtype(settings.dtype)
+        self.n_columns, self.dtype = columns_of(self.dim, settings.dtype)
         self.max_rows = max(
-            1, min(_MAX_ROWS, _MAX_CHUNK_VECTOR_BYTES // (self.dim * self.dtype.itemsize))
+            1, min(_MAX_ROWS, _MAX_CHUNK_VECTOR_BYTES // (self.n_columns * self.dtype.itemsize))
         )
 
     def open(self, kind: str, done: Done) -> VectorFile:
@@ -264,10 +264,10 @@ class _Writer:
         from vecsmith.cli._vectors import ParquetFile
 
         if kind == ".npy":
-            return NpyFile(self.folder, dim=self.dim, dtype=self.dtype, rows=done.rows)
+            return NpyFile(self.folder, dim=self.n_columns, dtype=self.dtype, rows=done.rows)
         return ParquetFile(
             self.folder,
-            dim=self.dim,
+            dim=self.n_columns,
             dtype=self.dtype,
             rows=done.rows,
             n_parts=done.parts,
@@ -293,7 +293,7 @@ class _Writer:
         from vecsmith.cli._texts import read_chunks
 
         options = self.settings.encode_options()
-        buffer = np.empty((self.max_rows, self.dim), self.dtype)
+        buffer = np.empty((self.max_rows, self.n_columns), self.dtype)
         chunks = read_chunks(
             self.source,
             column=self.settings.column,

@@ -18,8 +18,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vecsmith.formats.checkpoint import Checkpoint
-from vecsmith.formats.int4_table import Int4Table
+from vecsmith.formats.checkpoint import Checkpoint, PackedTable
 from vecsmith.formats.token_subset import TokenInventory, read_inventory, subset_tokens
 
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")  # what byte fallback spells with
@@ -85,7 +84,7 @@ def _with_rows(checkpoint: Checkpoint, ids: NDArray[np.int64]) -> Checkpoint:
         rows, places = np.unique(checkpoint.mapping[ids], return_inverse=True)
         mapping = places.reshape(-1).astype(np.uint32)
     table = checkpoint.table
-    kept = table.rows(rows) if isinstance(table, Int4Table) else table[rows]
+    kept = table.rows(rows) if isinstance(table, PackedTable) else table[rows]
     return replace(checkpoint, table=kept, weights=weights, mapping=mapping)
 
 

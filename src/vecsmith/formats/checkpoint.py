@@ -11,8 +11,15 @@ from numpy.typing import NDArray
 
 from vecsmith._typing import FloatArray, TableDtype
 from vecsmith.formats.int4_table import Int4Table
+from vecsmith.formats.short_tables import Bfloat16Table, Int16Table
 
-Table = NDArray[Any] | Int4Table
+PackedTable = Int4Table | Int16Table | Bfloat16Table
+Table = NDArray[Any] | PackedTable
+_PACKED: dict[type, TableDtype] = {
+    Int4Table: "int4",
+    Int16Table: "int16",
+    Bfloat16Table: "bfloat16",
+}
 UnknownPolicy = Literal["drop", "keep"]
 
 
@@ -25,7 +32,7 @@ class Checkpoint:
 
     Attributes:
         table: Rows, shape [R, D]: an array, C-contiguous, float32, float16 or int8, that may be
-            memory-mapped and read-only; or an `Int4Table`.
+            memory-mapped and read-only; or a `PackedTable`.
         tokenizer_json: Text of a Hugging Face `tokenizer.json`.
         weights: Factor of each token id, float32, shape [V], or None.
         mapping: Row of each token id, uint32, shape [V], every value < R, or None.
@@ -73,20 +80,20 @@ class Checkpoint:
     @property
     def table_dtype(self) -> TableDtype:
         """Type of the table's numbers."""
-        if isinstance(self.table, Int4Table):
-            return "int4"
+        if isinstance(self.table, PackedTable):
+            return _PACKED[type(self.table)]
         name: TableDtype = self.table.dtype.name  # type: ignore[assignment]  # readers check it
         return name
 
     @property
     def rows(self) -> NDArray[Any]:
-        """The table as an array, shape [R, D]: as it is, or decoded to float32 where it is int4."""
-        return self.table[:] if isinstance(self.table, Int4Table) else self.table
+        """The table as an array, shape [R, D]: as it is, or decoded to float32 if packed."""
+        return self.table[:] if isinstance(self.table, PackedTable) else self.table
 
     @property
     def arrays(self) -> tuple[NDArray[Any] | None, ...]:
         """All arrays that vectors depend on: those of the table, then `weights` and `mapping`."""
-        parts = self.table.parts if isinstance(self.table, Int4Table) else (self.table,)
+        parts = self.table.parts if isinstance(self.table, PackedTable) else (self.table,)
         return (*parts, self.weights, self.mapping)
 
     @property
@@ -112,6 +119,6 @@ class Checkpoint:
             raise ValueError(f"dim is {dim}, expected 1 to {self.dim}")
         if dim == self.dim:
             return self
-        if isinstance(self.table, Int4Table):
+        if isinstance(self.table, PackedTable):
             return replace(self, table=self.table.prefix(dim))
         return replace(self, table=np.ascontiguousarray(self.table[:, :dim]))

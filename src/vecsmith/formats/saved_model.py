@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vecsmith._typing import PathLike
-from vecsmith.formats.checkpoint import Checkpoint
+from vecsmith.formats.checkpoint import Checkpoint, PackedTable
 from vecsmith.formats.folder import atomic_folder, check_target
 from vecsmith.formats.int4_table import Int4Table
 from vecsmith.formats.layout import (
@@ -49,6 +49,7 @@ from vecsmith.formats.model2vec import INT4_FORMAT, PORTABLE_FORMAT
 from vecsmith.formats.model_card import render_card
 from vecsmith.formats.safetensors import TensorStream, row_blocks, write_tensors
 from vecsmith.formats.sentence_transformers import NORMALIZE, STATIC_EMBEDDING
+from vecsmith.formats.short_tables import Bfloat16Table, Int16Table
 from vecsmith.formats.table import check_lengths
 from vecsmith.formats.tokenizer_json import TokenizerSettings, read_tokenizer, stored_tokenizer
 
@@ -106,6 +107,11 @@ def write_checkpoint(folder: PathLike, checkpoint: Checkpoint, *, card: str | No
             model_name=name if isinstance(name, str) and name else Path(folder).absolute().name,
             notes=differences(checkpoint, settings),
         )
+    if isinstance(checkpoint.table, (Bfloat16Table, Int16Table)):
+        raise ValueError(
+            f"the table is {checkpoint.table_dtype}, which is for memory alone: open the model "
+            "without that dtype, or round it to float32, float16, int8 or int4, and save that"
+        )
     is_int4 = isinstance(checkpoint.table, Int4Table)
     tensors = int4_tensors(checkpoint) if is_int4 else portable_tensors(checkpoint, settings)
     texts = {
@@ -153,8 +159,9 @@ def portable_tensors(
 ) -> dict[str, NDArray[Any] | TensorStream]:
     """Tensors of model.safetensors that all three libraries read alike, widest type first."""
     table, weights, mapping = checkpoint.table, checkpoint.weights, checkpoint.mapping
-    if isinstance(table, Int4Table):
-        raise TypeError("the table is int4, expected one of the types that all libraries read")
+    if isinstance(table, PackedTable):
+        found = checkpoint.table_dtype
+        raise TypeError(f"the table is {found}, expected one of the types that all libraries read")
     unk_id = settings.unk_id if checkpoint.unknown == "drop" else None
     if mapping is None and settings.n_tokens != len(table):
         table = table[: settings.n_ids]  # rows behind the last id are never asked for
@@ -218,7 +225,7 @@ def differences(checkpoint: Checkpoint, settings: TokenizerSettings) -> list[str
         )
         if settings.truncation_direction == "left":
             notes.append("Long texts keep their end; in model2vec they keep their beginning.")
-    if checkpoint.table.dtype == np.float16:
+    if checkpoint.table_dtype == "float16":
         notes.append(
             "The table is float16: model2vec gives vectors of float16, the others float32."
         )
