@@ -7,7 +7,10 @@
 #include <stdexcept>
 #include <string>
 
+#include "bpe_checks.hpp"
+#include "character_numbers.hpp"
 #include "merges.hpp"
+#include "symbol_row.hpp"
 #include "vecsmith/unicode.hpp"
 #include "word_table.hpp"
 
@@ -26,97 +29,20 @@ constexpr std::uint32_t kNone = Merges::kNone;
 // Where a symbol begins that is not the first of its character.
 constexpr std::size_t kInside = static_cast<std::size_t>(-1);
 
-// Symbols of a window, and those that one character may add.
+// Symbols of a window. Most words are cut well enough by windows that are quickly merged.
+constexpr std::size_t kSmallWindow = Merges::kShort;
 constexpr std::size_t kWindow = 1024;
-constexpr std::size_t kPerCharacter = 8;
-// Symbols that one byte may give.
+// Symbols that one byte may give: it may be spelled as a character of two bytes, or be ill-formed
+// and read as U+FFFD, which has three.
 constexpr std::size_t kMostOfByte = 3;
+// Bytes of a word that is merged in one go.
+constexpr std::size_t kShortWord = Merges::kShort;
 
-std::string utf8_of(char32_t c) {
-  const auto byte = [](char32_t bits) {
-    return static_cast<char>(static_cast<unsigned char>(bits));
-  };
-  if (c < 0x80) return {byte(c)};
-  if (c < 0x800) return {byte(0xC0 | c >> 6), byte(0x80 | (c & 0x3F))};
-  if (c < 0x10000) {
-    return {byte(0xE0 | c >> 12), byte(0x80 | (c >> 6 & 0x3F)), byte(0x80 | (c & 0x3F))};
-  }
-  return {byte(0xF0 | c >> 18), byte(0x80 | (c >> 12 & 0x3F)), byte(0x80 | (c >> 6 & 0x3F)),
-          byte(0x80 | (c & 0x3F))};
-}
-
-// GPT-2's alphabet: bytes that print stand for themselves, the others for what follows U+00FF.
-std::array<char32_t, 256> byte_alphabet() {
-  std::array<char32_t, 256> characters{};
-  char32_t next = 0x100;
-  for (char32_t b = 0; b < 256; ++b) {
-    const bool prints = (b >= '!' && b <= '~') || (b >= 0xA1 && b <= 0xAC) || b >= 0xAE;
-    characters[b] = prints ? b : next++;
-  }
-  return characters;
-}
-
-// The character that a token is, or kMaxCodePoint + 1.
-char32_t only_character(std::string_view token) {
-  const char* p = token.data();
-  const char* const end = p + token.size();
-  if (p == end) return kMaxCodePoint + 1;
-  const char32_t c = decode_utf8(p, end);
-  return p == end ? c : kMaxCodePoint + 1;
-}
-
-std::string fallback_token(unsigned byte) {
-  constexpr std::string_view kHex = "0123456789ABCDEF";
-  return {'<', '0', 'x', kHex[byte >> 4U], kHex[byte & 15U], '>'};
-}
-
-// Numbers of some code points: pages of 256, shared where nothing is on them.
-class CharacterNumbers {
- public:
-  CharacterNumbers() : pages_((kMaxCodePoint >> 8) + 1), numbers_(256, kNone) {}
-
-  std::uint32_t operator[](char32_t c) const {
-    return numbers_[pages_[c >> 8] * 256U + (c & 255U)];
-  }
-
-  void set(char32_t c, std::uint32_t number) {
-    if (pages_[c >> 8] == 0) {
-      pages_[c >> 8] = static_cast<std::uint16_t>(numbers_.size() / 256);
-      numbers_.resize(numbers_.size() + 256, kNone);
-    }
-    numbers_[pages_[c >> 8] * 256U + (c & 255U)] = number;
-  }
-
- private:
-  std::vector<std::uint16_t> pages_;
-  std::vector<std::uint32_t> numbers_;
-};
-
-// A row of symbols and where in the word each begins.
-struct Row {
-  std::span<std::uint32_t> symbols;
-  std::span<std::size_t> begins;
-  std::size_t n = 0;
-  std::size_t end = 0;  // where in the word the row ends
-
-  void push(std::uint32_t symbol, std::size_t begin) {
-    symbols[n] = symbol;
-    begins[n++] = begin;
-  }
-};
-
-struct Window {
-  std::uint32_t symbols[kWindow + kPerCharacter];
-  std::size_t begins[kWindow + kPerCharacter];
-};
-
+// What merging a window takes beside its row.
 struct WindowSpace {
-  std::uint32_t ranks[kWindow + kPerCharacter];
-  std::uint32_t before[kWindow + kPerCharacter];
-  std::uint32_t after[kWindow + kPerCharacter];
-  std::uint64_t heap[2 * (kWindow + kPerCharacter)];
-
-  Merges::Space view() { return {ranks, before, after, heap}; }
+  std::uint32_t before[kWindow + kMostOfCharacter];
+  std::uint32_t after[kWindow + kMostOfCharacter];
+  std::uint64_t heap[2 * (kWindow + kMostOfCharacter)];
 };
 
 }  // namespace
@@ -137,14 +63,21 @@ class Bpe::Rules {
 
   void find_bytes(const BpeSettings& settings);
   void find_characters(const BpeSettings& settings);
+  void rank_bytes(const BpeSettings& settings);
   void find_words(const BpeSettings& settings);
   Start start_of(const char*& p, const char* end) const;
-  void read(std::string_view word, std::size_t at, Row& row) const;
+  void read(std::string_view word, std::size_t at, SymbolRow& row) const;
+  void read_bytes(std::string_view word, std::size_t at, SymbolRow& row) const;
+  void read_any(std::string_view word, std::size_t at, SymbolRow& row) const {
+    byte_symbols_.empty() ? read(word, at, row) : read_bytes(word, at, row);
+  }
   void append_short(std::string_view word, IdBuffer& ids) const;
-  void append_windows(std::string_view word, IdBuffer& ids, std::size_t enough) const;
+  void append_short_bytes(std::string_view word, IdBuffer& ids) const;
+  bool append_windows(std::string_view word, std::size_t window, IdBuffer& ids,
+                      std::size_t enough) const;
   void append_whole(std::string_view word, IdBuffer& ids) const;
   void emit(std::span<const std::uint32_t> symbols, IdBuffer& ids) const;
-  bool is_cut(const Row& row, std::size_t i) const {
+  bool is_cut(const SymbolRow& row, std::size_t i) const {
     return row.begins[i] != kInside && !(fuse_unk_ && row.symbols[i] == unk_);
   }
 
@@ -153,67 +86,23 @@ class Bpe::Rules {
   std::uint32_t unk_ = kNone;       // symbol of unknown characters; kNone: they are left out
   bool byte_level_;
   bool fuse_unk_;
-  bool all_bytes_known_ = false;  // every byte is one symbol
+  bool ignores_merges_;
   bool may_be_cut_ = true;
   std::array<Start, 256> bytes_{};
   std::array<std::uint32_t, 256> fallback_{};
   CharacterNumbers characters_;
+  // Where each byte is one symbol: these, and how soon two bytes merge. Else empty.
+  std::vector<std::uint32_t> byte_symbols_;
+  std::vector<std::int32_t> byte_ranks_;
   WordTable words_;  // whole tokens, where they go first
 };
-
-namespace {
-
-std::string quoted(std::string_view text) { return "'" + std::string(text) + "'"; }
-
-void check_merges(const BpeSettings& settings) {
-  const std::size_t n = settings.tokens.size();
-  for (const BpeSettings::Merge& merge : settings.merges) {
-    const std::uint32_t largest = std::max({merge.left, merge.right, merge.merged});
-    if (largest >= n) {
-      throw std::invalid_argument("found a merge with token " + std::to_string(largest) +
-                                  ", expected less than " + std::to_string(n));
-    }
-    const std::string& left = settings.tokens[merge.left];
-    const std::string& right = settings.tokens[merge.right];
-    const std::string_view merged = settings.tokens[merge.merged];
-    const bool is_sum = merged.size() == left.size() + right.size() && merged.starts_with(left) &&
-                        merged.ends_with(right);
-    if (left.empty() || right.empty() || !is_sum) {
-      throw std::invalid_argument("found a merge of " + quoted(left) + " and " + quoted(right) +
-                                  " into " + quoted(merged) +
-                                  ", expected one into the text of both");
-    }
-  }
-}
-
-const BpeSettings& checked(const BpeSettings& settings) {
-  const std::size_t n = settings.tokens.size();
-  if (n != settings.ids.size()) {
-    throw std::invalid_argument(std::to_string(n) + " tokens but " +
-                                std::to_string(settings.ids.size()) + " ids");
-  }
-  if (n + 1 >= Merges::kLimit) {
-    throw std::invalid_argument("found " + std::to_string(n) + " tokens, expected fewer than " +
-                                std::to_string(Merges::kLimit - 1));
-  }
-  std::vector<std::uint32_t> ids = settings.ids;
-  std::ranges::sort(ids);
-  const auto twice = std::ranges::adjacent_find(ids);
-  if (twice != ids.end()) {
-    throw std::invalid_argument("found two tokens with id " + std::to_string(*twice) +
-                                ", expected one");
-  }
-  check_merges(settings);
-  return settings;
-}
-
-}  // namespace
 
 Bpe::Rules::Rules(const BpeSettings& settings)
     : merges_(settings.merges),
       ids_(settings.ids),
       byte_level_(settings.byte_level),
-      fuse_unk_(settings.fuse_unk) {
+      fuse_unk_(settings.fuse_unk),
+      ignores_merges_(settings.ignore_merges) {
   if (settings.unk_id) {
     const auto known = std::ranges::find(ids_, *settings.unk_id);
     unk_ = static_cast<std::uint32_t>(known - ids_.begin());
@@ -221,7 +110,7 @@ Bpe::Rules::Rules(const BpeSettings& settings)
   }
   find_bytes(settings);
   find_characters(settings);
-  if (settings.ignore_merges) find_words(settings);
+  if (ignores_merges_) find_words(settings);
 }
 
 // The tokens that stand for single bytes of characters without a token.
@@ -247,12 +136,29 @@ void Bpe::Rules::find_characters(const BpeSettings& settings) {
   }
   if (!byte_level_) return;
   const std::array<char32_t, 256> alphabet = byte_alphabet();
-  all_bytes_known_ = true;
   for (std::size_t b = 0; b < 256; ++b) {
-    const std::string character = utf8_of(alphabet[b]);
+    std::string character;
+    append_utf8(character, alphabet[b]);
     const char* p = character.data();
     bytes_[b] = start_of(p, p + character.size());
-    all_bytes_known_ = all_bytes_known_ && bytes_[b].n == 1;
+  }
+  if (std::ranges::all_of(bytes_, [](const Start& start) { return start.n == 1; })) {
+    rank_bytes(settings);
+  }
+}
+
+void Bpe::Rules::rank_bytes(const BpeSettings& settings) {
+  std::vector<std::size_t> byte_of(ids_.size(), 256);
+  for (std::size_t b = 0; b < 256; ++b) {
+    byte_symbols_.push_back(bytes_[b].symbols[0]);
+    byte_of[byte_symbols_.back()] = b;
+  }
+  byte_ranks_.assign(256U * 256U, Merges::kNever);
+  for (std::size_t rank = 0; rank < settings.merges.size(); ++rank) {
+    const std::size_t left = byte_of[settings.merges[rank].left];
+    const std::size_t right = byte_of[settings.merges[rank].right];
+    if (left < 256 && right < 256)
+      byte_ranks_[256 * left + right] = static_cast<std::int32_t>(rank);
   }
 }
 
@@ -295,10 +201,10 @@ Bpe::Rules::Start Bpe::Rules::start_of(const char*& p, const char* end) const {
 }
 
 // Symbols of `word` from `at` on, as many as the row has room for.
-void Bpe::Rules::read(std::string_view word, std::size_t at, Row& row) const {
+void Bpe::Rules::read(std::string_view word, std::size_t at, SymbolRow& row) const {
   const char* const end = word.data() + word.size();
   const char* p = word.data() + at;
-  const std::size_t room = row.symbols.size() - kPerCharacter;
+  const std::size_t room = row.symbols.size() - kMostOfCharacter;
   std::size_t unknown = kInside;  // where unknown characters begin that are not in the row yet
   row.n = 0;
   while (p != end && row.n < room) {
@@ -322,54 +228,93 @@ void Bpe::Rules::read(std::string_view word, std::size_t at, Row& row) const {
     for (std::size_t i = 0; i < start.n; ++i) row.push(start.symbols[i], i == 0 ? here : kInside);
   }
   if (unknown != kInside) row.push(unk_, unknown);
+  for (std::size_t i = 0; i + 1 < row.n; ++i) {
+    row.ranks[i] = merges_.rank(row.symbols[i], row.symbols[i + 1]);
+  }
   row.end = static_cast<std::size_t>(p - word.data());
+}
+
+// The same where each byte is a symbol.
+void Bpe::Rules::read_bytes(std::string_view word, std::size_t at, SymbolRow& row) const {
+  const auto* const bytes = reinterpret_cast<const unsigned char*>(word.data()) + at;
+  row.n = std::min(word.size() - at, row.symbols.size() - kMostOfCharacter);
+  row.end = at + row.n;
+  for (std::size_t i = 0; i < row.n; ++i) {
+    row.symbols[i] = byte_symbols_[bytes[i]];
+    row.begins[i] = at + i;
+  }
+  for (std::size_t i = 0; i + 1 < row.n; ++i) {
+    row.ranks[i] = byte_ranks_[256U * bytes[i] + bytes[i + 1]];
+  }
 }
 
 void Bpe::Rules::append(std::string_view word, IdBuffer& ids, std::size_t enough) const {
   if (word.empty()) return;
-  if (const std::uint32_t known = words_.find(word); known != WordTable::kNone) {
-    return ids.push_back(ids_[known]);
+  if (ignores_merges_) {
+    const std::uint32_t known = words_.find(word);
+    if (known != WordTable::kNone) return ids.push_back(ids_[known]);
   }
-  if (word.size() <= Merges::kShort) return append_short(word, ids);
-  if (may_be_cut_) return append_windows(word, ids, enough);
+  if (word.size() <= kShortWord) return append_short(word, ids);
+  const std::size_t before = ids.size();
+  for (const std::size_t window : {kSmallWindow, kWindow}) {
+    if (!may_be_cut_) break;
+    if (append_windows(word, window, ids, enough)) return;
+    ids.set_size(before);
+  }
   append_whole(word, ids);
 }
 
 void Bpe::Rules::append_short(std::string_view word, IdBuffer& ids) const {
-  std::uint32_t symbols[Merges::kShort];
-  if (all_bytes_known_) {
-    for (std::size_t i = 0; i < word.size(); ++i) {
-      symbols[i] = bytes_[static_cast<unsigned char>(word[i])].symbols[0];
-    }
-    return emit({symbols, merges_.merge_short(symbols, word.size())}, ids);
-  }
-  // A byte may be spelled as a character of two, or read as U+FFFD, which has three.
-  std::uint32_t read_symbols[kMostOfByte * Merges::kShort + kPerCharacter];
-  std::size_t begins[kMostOfByte * Merges::kShort + kPerCharacter];
-  Row row{read_symbols, begins};
-  read(word, 0, row);
+  if (!byte_symbols_.empty()) return append_short_bytes(word, ids);
+  RowSpace<kMostOfByte * kShortWord> space;
+  SymbolRow row = space.row(kMostOfByte * kShortWord);
+  read_any(word, 0, row);
   if (row.n > Merges::kShort) return append_whole(word, ids);
-  emit({read_symbols, merges_.merge_short(read_symbols, row.n)}, ids);
+  merges_.merge_short(row.symbols.data(), row.ranks.data(), row.n);
+  emit(row.symbols.first(row.n), ids);
 }
 
-void Bpe::Rules::append_windows(std::string_view word, IdBuffer& ids, std::size_t enough) const {
-  Window windows[2];
+// The same where each byte is a symbol; most words come here.
+void Bpe::Rules::append_short_bytes(std::string_view word, IdBuffer& ids) const {
+  std::uint32_t symbols[kShortWord];
+  std::int32_t ranks[kShortWord];
+  const auto* const bytes = reinterpret_cast<const unsigned char*>(word.data());
+  const std::size_t n = word.size();
+  for (std::size_t i = 0; i < n; ++i) symbols[i] = byte_symbols_[bytes[i]];
+  for (std::size_t i = 0; i + 1 < n; ++i) ranks[i] = byte_ranks_[256U * bytes[i] + bytes[i + 1]];
+  merges_.merge_short(symbols, ranks, n);
+  emit({symbols, n}, ids);
+}
+
+// Appends the ids of a word from windows of so many symbols; false where no place is sure, which
+// takes tokens about as long as a window.
+bool Bpe::Rules::append_windows(std::string_view word, std::size_t window, IdBuffer& ids,
+                                std::size_t enough) const {
+  RowSpace<kWindow> rows[2];
   WindowSpace space;
-  Row row{windows[0].symbols, windows[0].begins};
-  Row next{windows[1].symbols, windows[1].begins};
-  const auto fill = [&](Row& into, std::size_t at) {
-    read(word, at, into);
-    into.n = merges_.merge_long(into.symbols.data(), into.begins.data(), into.n, space.view());
+  const bool is_small = window == kSmallWindow;
+  const std::size_t room = window - kMostOfCharacter;
+  SymbolRow row = rows[0].row(room);
+  SymbolRow next = rows[1].row(room);
+  const auto fill = [&](SymbolRow& into, std::size_t at) {
+    read_any(word, at, into);
+    if (is_small) {
+      merges_.merge_short(into.symbols.data(), into.ranks.data(), into.n);
+    } else {
+      const Merges::Space view{into.ranks.data(), space.before, space.after, space.heap};
+      merges_.merge_long(into.symbols.data(), into.n, view);
+    }
+    into.drop_gone();
   };
-  const std::size_t before = ids.size();
   std::size_t first = 0;  // token of `row` that goes on from where the ids end
   fill(row, 0);
   while (row.end != word.size()) {
-    std::size_t i = row.n - row.n / 8;
+    std::size_t i = row.n - row.n / (is_small ? 4 : 8);
     while (i > first && (i == row.n || !is_cut(row, i))) --i;
+    if (i == first) return false;
+    fill(next, row.begins[i]);
     std::size_t j = 0;
-    if (i > first) fill(next, row.begins[i]);
-    while (i > first && i < row.n && j < next.n) {
+    while (i < row.n && j < next.n) {
       const bool is_same = row.begins[i] == next.begins[j] && row.symbols[i] == next.symbols[j];
       if (is_same && is_cut(row, i)) break;
       // A part of a character has no place of its own; it lies behind the part before it.
@@ -377,43 +322,49 @@ void Bpe::Rules::append_windows(std::string_view word, IdBuffer& ids, std::size_
                             (next.begins[j] != kInside && row.begins[i] <= next.begins[j]);
       ++(row_lags ? i : j);
     }
-    if (i == first || i == row.n || j == next.n) {
-      // No place is sure; that takes tokens about as long as a window.
-      ids.set_size(before);
-      return append_whole(word, ids);
-    }
+    if (i == row.n || j == next.n) return false;
     emit(row.symbols.subspan(first, i - first), ids);
-    if (ids.size() >= enough) return;
+    if (ids.size() >= enough) return true;
     std::swap(row, next);
     first = j;
   }
   emit(row.symbols.subspan(first, row.n - first), ids);
+  return true;
 }
 
 void Bpe::Rules::append_whole(std::string_view word, IdBuffer& ids) const {
-  const std::size_t most = kMostOfByte * word.size();
+  const std::size_t most = kMostOfByte * word.size() + kMostOfCharacter;
   if (most >= kNone) {
     throw std::invalid_argument("found a word of " + std::to_string(word.size()) +
                                 " bytes, expected less than 1 GB");
   }
-  std::vector<std::uint32_t> symbols(most + kPerCharacter);
-  std::vector<std::size_t> begins(most + kPerCharacter);
-  Row row{symbols, begins};
-  read(word, 0, row);
-  std::vector<std::uint32_t> ranks(row.n), before(row.n), after(row.n);
+  std::vector<std::uint32_t> symbols(most);
+  std::vector<std::size_t> begins(most);
+  std::vector<std::int32_t> ranks(most);
+  SymbolRow row{symbols, begins, ranks};
+  read_any(word, 0, row);
+  std::vector<std::uint32_t> before(row.n);
+  std::vector<std::uint32_t> after(row.n);
   std::vector<std::uint64_t> heap(2 * row.n);
-  const Merges::Space space{ranks.data(), before.data(), after.data(), heap.data()};
-  emit({symbols.data(), merges_.merge_long(symbols.data(), begins.data(), row.n, space)}, ids);
+  merges_.merge_long(symbols.data(), row.n,
+                     {ranks.data(), before.data(), after.data(), heap.data()});
+  emit(row.symbols.first(row.n), ids);
 }
 
+// Appends the ids of symbols, those that are gone left out.
 void Bpe::Rules::emit(std::span<const std::uint32_t> symbols, IdBuffer& ids) const {
   ids.reserve_more(symbols.size());
-  std::uint32_t* const out = ids.data() + ids.size();
-  for (std::size_t i = 0; i < symbols.size(); ++i) out[i] = ids_[symbols[i]];
-  ids.set_size(ids.size() + symbols.size());
+  std::uint32_t* out = ids.data() + ids.size();
+  for (const std::uint32_t symbol : symbols) {
+    // Which are gone cannot be predicted, so all are written.
+    *out = ids_[symbol != kNone ? symbol : 0];
+    out += symbol != kNone ? 1 : 0;
+  }
+  ids.set_size(static_cast<std::size_t>(out - ids.data()));
 }
 
-Bpe::Bpe(const BpeSettings& settings) : rules_(std::make_unique<const Rules>(checked(settings))) {
+Bpe::Bpe(const BpeSettings& settings)
+    : rules_(std::make_unique<const Rules>(checked_bpe(settings))) {
   for (const std::uint32_t id : settings.ids) max_id_ = std::max(max_id_, id);
   if (settings.unk_id) max_id_ = std::max(max_id_, *settings.unk_id);
 }

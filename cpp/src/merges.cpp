@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -68,50 +67,68 @@ bool Merges::put(std::uint64_t pair, std::uint64_t rank) {
   return false;
 }
 
-std::size_t Merges::merge_short(std::uint32_t* symbols, std::size_t n) const {
-  std::uint32_t ranks[kShort];
-  if (n == 0) return 0;
-  for (std::size_t i = 0; i + 1 < n; ++i) ranks[i] = rank(symbols[i], symbols[i + 1]);
-  ranks[n - 1] = kNone;
+void Merges::merge_short(std::uint32_t* symbols, std::int32_t* ranks, std::size_t n) const {
+  // A rank and its place are one number, so the least of them is the pair that merges next, and
+  // finding it takes no branch. Symbols keep their places; those that are gone are passed over.
+  constexpr unsigned kPlaceBits = 6;
+  static_assert(kShort == 1U << kPlaceBits && kBits + kPlaceBits < 31);
+  if (n < 2) return;
+  std::uint8_t before[kShort + 1];
+  std::uint8_t after[kShort + 1];
+  std::int32_t* const keys = ranks;
+  const auto key_of = [](std::int32_t rank, std::size_t place) {
+    return rank == kNever
+               ? kNever
+               : static_cast<std::int32_t>(rank << kPlaceBits) | static_cast<std::int32_t>(place);
+  };
+  for (std::size_t i = 0; i < n; ++i) {
+    before[i] = static_cast<std::uint8_t>(i - 1);
+    after[i] = static_cast<std::uint8_t>(i + 1);
+    keys[i] = key_of(i + 1 < n ? ranks[i] : kNever, i);
+  }
+  const std::size_t whole = (n + 7) / 8 * 8;
+  for (std::size_t i = n; i < whole; ++i) keys[i] = kNever;
   while (true) {
-    std::uint32_t best = ranks[0];
-    std::size_t at = 0;
-    for (std::size_t i = 1; i < n; ++i) {
-      const bool is_better = ranks[i] < best;
-      best = is_better ? ranks[i] : best;
-      at = is_better ? i : at;
+    std::int32_t best = kNever;
+    for (std::size_t i = 0; i < whole; ++i) best = keys[i] < best ? keys[i] : best;
+    if (best == kNever) return;
+    const std::size_t at = static_cast<std::size_t>(best) % kShort;
+    const std::size_t gone = after[at];
+    const std::size_t next = after[gone];
+    symbols[at] = merged_[static_cast<std::size_t>(best >> kPlaceBits)];
+    symbols[gone] = kNone;
+    keys[gone] = kNever;
+    after[at] = static_cast<std::uint8_t>(next);
+    before[next] = static_cast<std::uint8_t>(at);
+    keys[at] = next < n ? key_of(rank(symbols[at], symbols[next]), at) : kNever;
+    if (at > 0) {
+      const std::size_t last = before[at];
+      keys[last] = key_of(rank(symbols[last], symbols[at]), last);
     }
-    if (best == kNone) return n;
-    symbols[at] = merged_[best];
-    const std::size_t behind = n - at - 2;
-    std::memmove(symbols + at + 1, symbols + at + 2, behind * sizeof *symbols);
-    std::memmove(ranks + at + 1, ranks + at + 2, behind * sizeof *ranks);
-    --n;
-    ranks[at] = at + 1 < n ? rank(symbols[at], symbols[at + 1]) : kNone;
-    if (at > 0) ranks[at - 1] = rank(symbols[at - 1], symbols[at]);
   }
 }
 
-std::size_t Merges::merge_long(std::uint32_t* symbols, std::size_t* begins, std::size_t n,
-                               const Space& space) const {
-  std::uint32_t* const ranks = space.ranks;
+void Merges::merge_long(std::uint32_t* symbols, std::size_t n, const Space& space) const {
+  std::int32_t* const ranks = space.ranks;
   std::uint64_t* const heap = space.heap;
   const auto size = static_cast<std::uint32_t>(n);
   std::size_t waiting = 0;
   const auto soonest_last = std::greater<>{};
-  const auto entry_of = [&](std::uint32_t at) { return (std::uint64_t{ranks[at]} << 32) | at; };
+  const auto entry_of = [&](std::uint32_t at) {
+    return (static_cast<std::uint64_t>(ranks[at]) << 32) | at;
+  };
   for (std::uint32_t i = 0; i < size; ++i) {
-    ranks[i] = i + 1 < size ? rank(symbols[i], symbols[i + 1]) : kNone;
+    if (i + 1 == size) ranks[i] = kNever;
     space.before[i] = i == 0 ? kNone : i - 1;
     space.after[i] = i + 1;
-    if (ranks[i] != kNone) heap[waiting++] = entry_of(i);
+    if (ranks[i] != kNever) heap[waiting++] = entry_of(i);
   }
   std::make_heap(heap, heap + waiting, soonest_last);
   // A merge takes one entry and leaves two at most, so 2 n entries are enough.
   const auto find_rank = [&](std::uint32_t at) {
     const std::uint32_t next = space.after[at];
-    ranks[at] = next < size ? rank(symbols[at], symbols[next]) : kNone;
-    if (ranks[at] == kNone) return;
+    ranks[at] = next < size ? rank(symbols[at], symbols[next]) : kNever;
+    if (ranks[at] == kNever) return;
     heap[waiting++] = entry_of(at);
     std::push_heap(heap, heap + waiting, soonest_last);
   };
@@ -119,23 +136,16 @@ std::size_t Merges::merge_long(std::uint32_t* symbols, std::size_t* begins, std:
     std::pop_heap(heap, heap + waiting, soonest_last);
     const std::uint64_t entry = heap[--waiting];
     const auto at = static_cast<std::uint32_t>(entry);
-    if (ranks[at] != entry >> 32) continue;  // another merge was faster
+    if (static_cast<std::uint64_t>(ranks[at]) != entry >> 32) continue;  // another merge was faster
     const std::uint32_t next = space.after[at];
-    symbols[at] = merged_[ranks[at]];
+    symbols[at] = merged_[static_cast<std::size_t>(ranks[at])];
     symbols[next] = kNone;
-    ranks[next] = kNone;
+    ranks[next] = kNever;
     space.after[at] = space.after[next];
     if (space.after[at] < size) space.before[space.after[at]] = at;
     find_rank(at);
     if (space.before[at] != kNone) find_rank(space.before[at]);
   }
-  std::size_t left = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    if (symbols[i] == kNone) continue;
-    symbols[left] = symbols[i];
-    begins[left++] = begins[i];
-  }
-  return left;
 }
 
 }  // namespace vecsmith

@@ -14,6 +14,7 @@ namespace vecsmith {
 class Merges {
  public:
   static constexpr std::uint32_t kNone = 0xFFFFFFFFU;
+  static constexpr std::int32_t kNever = 0x7FFFFFFF;  ///< rank of a pair that does not merge
   /// Symbols and merges are numbered in so many bits, so that a pair and its rank are one word.
   static constexpr unsigned kBits = 21;
   static constexpr std::size_t kLimit = std::size_t{1} << kBits;
@@ -23,30 +24,33 @@ class Merges {
   /// Throws std::invalid_argument for more merges than kLimit. Symbols must be below kLimit.
   explicit Merges(std::span<const BpeSettings::Merge> merges);
 
-  /// How soon a pair merges: 0 before all others, kNone never.
-  std::uint32_t rank(std::uint32_t left, std::uint32_t right) const {
+  /// How soon a pair merges: 0 before all others.
+  std::int32_t rank(std::uint32_t left, std::uint32_t right) const {
     const std::uint64_t pair = pair_of(left, right);
     const std::uint64_t* const slots = slots_.data();
     for (std::size_t i = home_of(pair);; i = (i + 1) & mask_) {
       const std::uint64_t slot = slots[i];
-      if (slot == 0) return kNone;
-      if (slot >> (kBits + 1) == pair) return static_cast<std::uint32_t>(slot >> 1) & (kLimit - 1);
+      if (slot == 0) return kNever;
+      if (slot >> (kBits + 1) == pair) {
+        return static_cast<std::int32_t>(slot >> 1 & (kLimit - 1));
+      }
     }
   }
 
-  /// Merges a row of at most kShort symbols in place; returns how many are left.
-  std::size_t merge_short(std::uint32_t* symbols, std::size_t n) const;
+  /// Merges a row of at most kShort symbols; those that are gone become kNone. `ranks` holds the
+  /// rank of each symbol with the next one; it has room for kShort and is used up.
+  void merge_short(std::uint32_t* symbols, std::int32_t* ranks, std::size_t n) const;
 
-  /// Working memory for a row of `n` symbols: 2 n in `heap`, n in each of the others.
+  /// Working memory for a row of `n` symbols: 2 n in `heap`, n in each of the others. `ranks` holds
+  /// the rank of each symbol with the next one.
   struct Space {
-    std::uint32_t *ranks, *before, *after;
+    std::int32_t* ranks;
+    std::uint32_t *before, *after;
     std::uint64_t* heap;
   };
 
-  /// The same of a row of any length below 2^32 - 1; `begins` holds where each symbol begins in the
-  /// text and is compacted alike.
-  std::size_t merge_long(std::uint32_t* symbols, std::size_t* begins, std::size_t n,
-                         const Space& space) const;
+  /// The same of a row of any length below 2^32 - 1.
+  void merge_long(std::uint32_t* symbols, std::size_t n, const Space& space) const;
 
  private:
   static std::uint64_t pair_of(std::uint32_t left, std::uint32_t right) {
