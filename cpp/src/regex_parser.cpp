@@ -134,6 +134,8 @@ class Parser {
     char32_t before = 0;  // the letter before, where case is ignored
     while (p_ != end_ && !is_next('|') && !is_next(')')) {
       const char* const begin = p_;
+      // Behind such a beginning the library overlooks matches, as of (?=\W).*m inside a line.
+      if (whole.code.empty() && begins_with_a_look()) throw Unknown();
       append(whole, item(depth, ignores_case));
       const bool is_letter = p_ - begin == 1 && is_ascii_letter(static_cast<unsigned char>(*begin));
       const char32_t letter = is_letter ? static_cast<unsigned char>(*begin) | 0x20U : 0U;
@@ -141,6 +143,11 @@ class Parser {
       before = letter;
     }
     return whole;
+  }
+
+  [[nodiscard]] bool begins_with_a_look() const {
+    const std::string_view rest(p_, end_);
+    return is_next('$') || rest.starts_with("(?!") || rest.starts_with("(?=");
   }
 
   Part item(std::size_t depth, bool ignores_case) {

@@ -80,8 +80,9 @@ TEST_CASE(what_could_mean_something_else_is_not_known) {
         "a+?",     "(a",        "a)",         "[a",          "[]",      "[]a]",
         "[a-d-f]", "[b-a]",     "[\\w-z]",    "[[:alpha:]]", "\\b",     "\\x41",
         "\\pL",    "\\p{Latin", "\\p{Greek}", "(?i:ss)",     "(?i:fi)", "(?i:(?=s).+)",
-        "(?:$)?a", "(?i:[^a])", "(?<=a)b",    "(?i)a",       "\\",      "(?:ab)+",
-        "(a)\\1",  "\\h",       "\\R",        "\xFF",        "[^"}) {
+        "(?:$)?a", "(?i:[^a])", "(?<=a)b",    "(?=\\W).*m",  "b|$a",    "(?i)a",
+        "\\",      "(?:ab)+",   "(a)\\1",     "\\h",         "\\R",     "\xFF",
+        "[^"}) {
     if (is_known(regex)) CHECK_EQ(regex, "not known");
   }
 }
