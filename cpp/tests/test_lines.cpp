@@ -21,7 +21,7 @@ std::vector<std::string_view> lines_of(std::string_view text) {
 
 TEST_CASE(a_line_ends_in_a_newline_or_with_the_text) {
   using Lines = std::vector<std::string_view>;
-  CHECK(lines_of("") == Lines{});
+  CHECK(lines_of("").empty());
   CHECK(lines_of("\n") == Lines{""});
   CHECK(lines_of("a") == Lines{"a"});
   CHECK((lines_of("a\nb\r\n\r\n\nc") == Lines{"a", "b", "", "", "c"}));
