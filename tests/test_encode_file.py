@@ -215,9 +215,37 @@ def test_files_that_are_no_text_and_targets_that_cannot_be_are_refused(
     (tmp_path / "d.npy").mkdir()
     with pytest.raises(ValueError, match="is a folder"):
         model.encode_file(text, tmp_path / "d.npy")
+    with pytest.raises(ValueError, match=r"v has no ending, expected \.npy"):
+        model.encode_file(text, tmp_path / "v")
+    with pytest.raises(ValueError, match=r"d\.npy is a folder, expected a file of lines"):
+        model.encode_file(tmp_path / "d.npy", out)
     text.rename(tmp_path / "t.npy")
     with pytest.raises(ValueError, match="is the input itself"):
         model.encode_file(tmp_path / "t.npy", tmp_path / "t.npy")
+
+
+@pytest.mark.parametrize("kind", [".csv", ".TSV", ".json", ".jsonl", ".parquet"])
+def test_tables_are_refused_by_name_whatever_they_hold(
+    tmp_path: Path, model: StaticModel, kind: str
+) -> None:
+    path = tmp_path / f"t{kind}"
+    path.write_bytes(b"the cat\n")
+    with pytest.raises(ValueError, match=f"ends in '{kind.lower()}', expected a file with a text"):
+        model.encode_file(path, tmp_path / "v.npy")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_errors_name_the_output_and_nothing_hidden(tmp_path: Path, model: StaticModel) -> None:
+    path, out = tmp_path / "t.txt", tmp_path / f"{'v' * 248}.npy"  # and too long with .part
+    path.write_bytes(b"the cat\n")
+    with pytest.raises(OSError, match=f"'{out}'$"):
+        model.encode_file(path, out)
+    hidden = tmp_path / ".v.npy.part"
+    hidden.mkdir()
+    (hidden / "journal.json").write_text("{")
+    with pytest.raises(FormatError, match=f"^{tmp_path}/v.npy: the journal of its unfinished run"):
+        model.encode_file(path, tmp_path / "v.npy")
+    assert len(model.encode_file(path, tmp_path / "v.npy", restart=True)) == 1
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, model: StaticModel) -> None:

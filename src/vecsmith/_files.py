@@ -36,13 +36,27 @@ def _read_umask() -> int:
 UMASK = _read_umask()
 
 
-def cache_folder() -> Path:
-    """The folder VECSMITH_CACHE, else the platform's cache of vecsmith; it need not exist."""
+def cache_folder() -> Path | None:
+    """The folder VECSMITH_CACHE, else the platform's cache of vecsmith; it need not exist.
+
+    None where VECSMITH_CACHE is empty: nothing is to be kept. Paths that are not absolute count for
+    nothing, as the XDG specification has it: they would leave folders wherever a program runs.
+
+    Raises:
+        RuntimeError: If it lies in a home that cannot be found.
+    """
     own = os.environ.get("VECSMITH_CACHE")
-    if own:
-        return Path(own).expanduser()
-    shared = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(shared).expanduser() / "vecsmith"
+    if own is not None and not own.strip():
+        return None
+    if own is not None and (folder := Path(own).expanduser()).is_absolute():
+        return folder
+    shared = Path(os.environ.get("XDG_CACHE_HOME", "")).expanduser()
+    return (shared if shared.is_absolute() else Path("~/.cache").expanduser()) / "vecsmith"
+
+
+def ending_of(suffix: str) -> str:
+    """What an error says of a name with this suffix."""
+    return f"ends in {suffix!r}" if suffix else "has no ending"
 
 
 @contextmanager

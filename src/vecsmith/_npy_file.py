@@ -39,8 +39,8 @@ class NpyFile:
         if rows and os.fstat(self._file.fileno()).st_size < expected:
             self._file.close()
             raise FormatError(
-                f"{self.path}: shorter than the {rows} rows its journal names; "
-                "--restart discards the unfinished run"
+                f"the unfinished run is shorter than the {rows} rows its journal names; "
+                "restart (--restart) discards it"
             )
         self._file.write(header)
         self._file.truncate(expected)

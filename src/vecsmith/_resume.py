@@ -67,7 +67,10 @@ class PartialFolder:
         path = self.path / "journal.json"
         if not path.exists():
             return None
-        found = read_json(path, max_bytes=2**20)
+        try:
+            found = read_json(path, max_bytes=2**20)
+        except FormatError:
+            found = None
         whole = (
             isinstance(found, dict)
             and found.get("version") == _JOURNAL_VERSION
@@ -81,7 +84,8 @@ class PartialFolder:
         )
         if not whole:
             raise FormatError(
-                f"{path}: not a journal of this version; --restart discards the unfinished run"
+                f"{self.target}: the journal of its unfinished run is not one of this version; "
+                "restart (--restart) discards that run"
             )
         return dict(found) if found["rows"] else None
 
@@ -132,8 +136,12 @@ class PartialFolder:
             if not self.target.parent.is_dir():
                 raise
             return None
+        except FileExistsError:  # what is in the way is not the output
+            raise
+        except OSError as error:  # of the output, the one name that users know
+            raise OSError(error.errno, error.strerror, str(self.target)) from error
         try:
-            take_lock(descriptor)
+            take_lock(descriptor, self.target)
             # The other run may have finished between open and lock, and its folder be gone.
             current = (self.path / "lock").stat()
         except FileNotFoundError:

@@ -99,7 +99,7 @@ def chunks_of(texts: Any, size: int) -> Iterator[Chunk]:
         TypeError: If `texts` is nothing that holds strings.
         ValueError: If an array has more than one dimension or holds nulls.
     """
-    if isinstance(texts, (bytes, bytearray, memoryview, dict)):
+    if isinstance(texts, (bytes, bytearray, memoryview, dict, set, frozenset)):
         raise TypeError(f"texts are of type {type(texts).__name__}, expected str or a list of str")
     if isinstance(texts, np.ndarray):
         texts = _list_of_numpy(texts)
@@ -162,6 +162,11 @@ def _decoded(text: bytes) -> str:
 def _list_of_numpy(texts: NDArray[Any]) -> list[Any]:
     if texts.ndim != 1:
         raise ValueError(f"texts have shape {list(texts.shape)}, expected one dimension")
+    if texts.dtype.kind == "S":
+        raise TypeError(
+            f"texts are an array of bytes ({texts.dtype}), expected strings: decode them first, "
+            'with numpy.strings.decode(texts, "utf-8")'
+        )
     if texts.dtype.kind not in "OUT":
         raise TypeError(f"texts are an array of {texts.dtype}, expected strings")
     items: list[Any] = texts.tolist()

@@ -17,7 +17,14 @@ from typing import Any, Final, TypedDict, Unpack, overload
 
 import numpy as np
 
-from vecsmith._encoding import LineFile, LineJob, TextEncoder, check_target, write_line_vectors
+from vecsmith._encoding import (
+    LineFile,
+    LineJob,
+    TextEncoder,
+    check_lines,
+    check_target,
+    write_line_vectors,
+)
 from vecsmith._outputs import OutputDtype, OutputRows, Vectors, checked_dtype
 from vecsmith._progress import progress_bar
 from vecsmith._similarity import similarity, similarity_pairwise
@@ -290,7 +297,7 @@ class StaticModel:
         same call goes on with a run that was interrupted.
 
         Args:
-            path: The text file, one text a line.
+            path: The text file, one text a line; names of tables (.csv, .jsonl, ...) are refused.
             out: The `.npy` file to write.
             max_length: As in `encode`, like the rest but for `restart`.
             truncate_dim: Prefix length D.
@@ -307,6 +314,7 @@ class StaticModel:
                 if an unfinished run was of something else.
             ValueError: If an argument is out of range.
         """
+        check_lines(Path(path))
         source, target = LineFile(Path(path)), Path(out)
         check_target(target, source)
         job = self._line_job(

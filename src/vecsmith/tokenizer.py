@@ -50,7 +50,10 @@ def cpu_level() -> str:
     Raises:
         ValueError: If VECSMITH_CPU names no level, or one this machine lacks.
     """
-    return _core.cpu_level(os.environ.get("VECSMITH_CPU", ""))
+    try:
+        return _core.cpu_level(os.environ.get("VECSMITH_CPU", "").strip().lower())
+    except ValueError as error:
+        raise ValueError(f"VECSMITH_CPU: {error}") from None
 
 
 def default_threads() -> int:

@@ -429,8 +429,16 @@ def test_a_level_that_does_not_exist_is_named_when_a_model_is_made(
     from vecsmith.model import StaticModel
 
     monkeypatch.setenv("VECSMITH_CPU", "fast")
-    with pytest.raises(ValueError, match=f"'fast', {LEVELS}"):
+    with pytest.raises(ValueError, match=f"^VECSMITH_CPU: cpu level 'fast', {LEVELS}"):
         StaticModel(tiny_checkpoint)
+
+
+def test_the_name_of_a_level_may_be_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vecsmith.tokenizer import cpu_level
+
+    for level in _core.cpu_levels():
+        monkeypatch.setenv("VECSMITH_CPU", f" {level.upper()}")
+        assert cpu_level() == level
 
 
 def test_the_stub_names_what_the_module_has() -> None:

@@ -267,6 +267,11 @@ def test_the_folder_is_the_platforms_or_that_of_the_environment(
     assert default_cache_folder() == tmp_path / "vecsmith" / "embeddings"
     monkeypatch.setenv("VECSMITH_CACHE", str(tmp_path / "own"))
     assert EmbeddingCache().folder == tmp_path / "own" / "embeddings"
+    monkeypatch.setenv("VECSMITH_CACHE", "own")
+    assert EmbeddingCache().folder == tmp_path / "vecsmith" / "embeddings"
+    monkeypatch.setenv("VECSMITH_CACHE", "")
+    with pytest.raises(ValueError, match="VECSMITH_CACHE is empty, expected a folder"):
+        EmbeddingCache()
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:

@@ -248,6 +248,20 @@ def test_a_cache_that_cannot_be_written_is_passed_over(
     assert StaticModel(tiny_checkpoint).encode("the cat").any()
 
 
+@pytest.mark.parametrize("value", ["", "off", "./cache"])
+def test_a_cache_that_is_empty_or_relative_leaves_nothing_in_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    here, shared = tmp_path / "here", tmp_path / "shared"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shared))
+    monkeypatch.setenv("VECSMITH_CACHE", value)
+    read_anew(FILES["wordlevel"])
+    assert list(here.iterdir()) == []
+    assert shared.exists() == (value != "")
+
+
 def test_what_was_kept_longest_ago_is_forgotten(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

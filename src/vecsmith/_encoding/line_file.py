@@ -23,7 +23,7 @@ from vecsmith import _core
 from vecsmith._encoding.text_encoder import TextEncoder
 from vecsmith._encoding.threads import granted_threads
 from vecsmith._file_run import Block, FileRun
-from vecsmith._files import file_identity
+from vecsmith._files import ending_of, file_identity
 from vecsmith._npy_file import NpyFile
 from vecsmith._outputs import OutputDtype, OutputRows, Vectors, columns_of
 from vecsmith._resume import PartialFolder
@@ -31,6 +31,10 @@ from vecsmith.errors import FormatError
 
 # Lines and rows of a block stay in the second level cache of the core that works at it.
 _MAX_LINES, _MAX_BYTES, _MAX_ROW_BYTES = 4096, 2**19, 2**20
+# What lines are no texts of; others may be named as they like.
+_TABLES = frozenset(
+    {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather"}
+)
 _MARK = b"\xef\xbb\xbf"
 _OTHER_MARKS = {
     b"\xff\xfe": "a UTF-16 mark, expected UTF-8; convert it with iconv -f UTF-16 -t UTF-8",
@@ -53,6 +57,8 @@ class LineFile:
             ValueError: If it is no regular file.
         """
         self.path = path
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder, expected a file of lines")
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
@@ -160,6 +166,20 @@ class LineJob:
         self.encoder.write(prompted, vectors, self.settings, 1)
 
 
+def check_lines(path: Path) -> None:
+    """Refuses a file whose lines are no texts, as its name says.
+
+    Raises:
+        ValueError: If it is a table.
+    """
+    kind = path.suffix.lower()
+    if kind in _TABLES:
+        remedy = "`vecsmith encode` reads its column of texts"
+        if kind == ".json":
+            remedy = "give encode a list of its texts"
+        raise ValueError(f"{path} ends in {kind!r}, expected a file with a text a line: {remedy}")
+
+
 def check_target(out: Path, source: LineFile) -> None:
     """Refuses what a `.npy` file cannot be written to.
 
@@ -168,7 +188,7 @@ def check_target(out: Path, source: LineFile) -> None:
         ValueError: If it is a folder, the input, or named for something else.
     """
     if out.suffix.lower() != ".npy":
-        raise ValueError(f"out {out} ends in {out.suffix or 'nothing'!r}, expected .npy")
+        raise ValueError(f"out {out} {ending_of(out.suffix)}, expected .npy")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"out {out}: no folder {out.parent}, expected one that exists")
     if out.is_dir():

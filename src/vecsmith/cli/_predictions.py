@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from vecsmith._extras import require
+from vecsmith._files import ending_of
 from vecsmith._progress import progress_bar
 from vecsmith._resume import PartialFolder, differences
 from vecsmith.classification.saving import JSON_NAME, TENSORS_NAME
@@ -110,9 +111,7 @@ def check_output(out: Path) -> None:
         ValueError: If it ends in something else than .jsonl or .parquet, or its folder is absent.
     """
     if out.suffix.lower() not in (".jsonl", ".parquet"):
-        raise ValueError(
-            f"--out {out} ends in {out.suffix or 'nothing'!r}, expected .jsonl or .parquet"
-        )
+        raise ValueError(f"--out {out} {ending_of(out.suffix)}, expected .jsonl or .parquet")
     if out.is_dir():
         raise ValueError(f"--out {out} is a folder, expected a file")
     if not out.parent.is_dir():

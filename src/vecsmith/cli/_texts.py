@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+from vecsmith._files import ending_of
 from vecsmith.corpora.files import SUFFIXES, DataFile, FileFormat, data_file, format_of, status_of
 from vecsmith.corpora.parts import read_file
 from vecsmith.corpora.rows import MAX_BYTES, MAX_ROWS, Limits, kind_of
@@ -52,7 +53,7 @@ def text_file(name: str, *, text_format: TextFormat | None = None) -> TextFile:
     if text_format is None and format_of(path) is None and not path.is_dir():
         status_of(path)  # a file that is not there is no matter of formats
         raise ValueError(
-            f"{name} ends in {path.suffix.lower() or 'nothing'!r}, expected {', '.join(SUFFIXES)} "
+            f"{name} {ending_of(path.suffix.lower())}, expected {', '.join(SUFFIXES)} "
             f"or these with .gz; name one of {', '.join(get_args(FileFormat))} with --format"
         )
     return data_file(path, file_format=text_format)

@@ -199,9 +199,11 @@ def _encode_file(
 
 
 def _output_kind(out: Path, settings: _Settings) -> str:
+    from vecsmith._files import ending_of
+
     kind = out.suffix.lower()
     if kind not in (".npy", ".parquet"):
-        raise ValueError(f"--out {out} ends in {kind or 'nothing'!r}, expected .npy or .parquet")
+        raise ValueError(f"--out {out} {ending_of(kind)}, expected .npy or .parquet")
     if out.is_dir():
         raise ValueError(f"--out {out} is a folder, expected a file")
     if not out.parent.is_dir():

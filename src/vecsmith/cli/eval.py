@@ -12,6 +12,7 @@ from vecsmith.cli._mteb import evaluate_on_mteb, refuse_options
 
 if TYPE_CHECKING:
     from vecsmith._typing import Encoder
+    from vecsmith.evaluation import EmbeddingCache
     from vecsmith.evaluation.contender import LexicalBaseline
     from vecsmith.results import EvalResult, Ratio, TaskResult
 
@@ -156,7 +157,7 @@ def evaluate(
             encoder, mteb, name=own_name, dims=wanted_dims, out=out, quiet=quiet, as_json=as_json
         )
         return
-    from vecsmith.evaluation import EmbeddingCache, evaluate
+    from vecsmith.evaluation import evaluate
 
     try:
         result = evaluate(
@@ -174,7 +175,7 @@ def evaluate(
             name=own_name,
             out=out,
             restart=restart,
-            cache=EmbeddingCache(cache, max_bytes=int(cache_size * 1e9)) if cache_size else None,
+            cache=_cache(cache, cache_size),
             show_progress_bar=not quiet,
         )
     except KeyboardInterrupt:
@@ -191,6 +192,16 @@ def evaluate(
     if out is not None:
         _note_kept(result, quiet=quiet)
         note(f"written to {out}; compare runs with: vecsmith compare {out} OTHER", quiet=quiet)
+
+
+def _cache(folder: Path | None, gigabytes: float) -> EmbeddingCache | None:
+    """Where vectors are kept; None without room for them, or where the user's cache is off."""
+    from vecsmith._files import cache_folder
+    from vecsmith.evaluation import EmbeddingCache
+
+    if not gigabytes or (folder is None and cache_folder() is None):
+        return None
+    return EmbeddingCache(folder, max_bytes=int(gigabytes * 1e9))
 
 
 def facts_of(result: EvalResult) -> dict[str, Any]:

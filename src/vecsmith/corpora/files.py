@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from vecsmith._files import file_identity
+from vecsmith._files import ending_of, file_identity
 from vecsmith._typing import PathLike
 
 FileFormat = Literal["txt", "jsonl", "csv", "tsv", "parquet", "arrow"]
@@ -79,7 +79,7 @@ def data_file(path: PathLike, *, file_format: FileFormat | None = None) -> DataF
     if found is None:
         suffix = Path(path.stem if compressed else path.name).suffix.lower()
         raise ValueError(
-            f"{path} ends in {suffix or 'nothing'!r}, expected {', '.join(SUFFIXES)} or these with "
+            f"{path} {ending_of(suffix)}, expected {', '.join(SUFFIXES)} or these with "
             f".gz; name its format: {', '.join(get_args(FileFormat))}"
         )
     if compressed and found in _ARROW:

@@ -45,8 +45,15 @@ Advance = Callable[[int], object]
 
 
 def default_cache_folder() -> Path:
-    """`embeddings` in the folder VECSMITH_CACHE, else in the platform's cache of vecsmith."""
-    return cache_folder() / "embeddings"
+    """`embeddings` in the folder VECSMITH_CACHE, else in the platform's cache of vecsmith.
+
+    Raises:
+        ValueError: If VECSMITH_CACHE is empty, which switches caches off.
+    """
+    folder = cache_folder()
+    if folder is None:
+        raise ValueError("VECSMITH_CACHE is empty, expected a folder: name one for the vectors")
+    return folder / "embeddings"
 
 
 class EmbeddingCache:
@@ -73,7 +80,7 @@ class EmbeddingCache:
 
         Raises:
             NotADirectoryError: If `folder` is a file.
-            ValueError: If `max_bytes` is negative.
+            ValueError: If `max_bytes` is negative, or there is no default folder.
         """
         if max_bytes < 0:
             raise ValueError(f"max_bytes is {max_bytes}, expected 0 or more")

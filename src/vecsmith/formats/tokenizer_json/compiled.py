@@ -71,8 +71,11 @@ def keep_compiled(tokenizer_json: str, settings: TokenizerSettings) -> None:
 
 
 def _path_of(tokenizer_json: str) -> Path:
+    folder = cache_folder()
+    if folder is None:
+        raise FileNotFoundError("VECSMITH_CACHE is empty")
     text = hashlib.sha256(tokenizer_json.encode("utf-8", "surrogatepass")).hexdigest()
-    return cache_folder() / "tokenizers" / f"{text}-{_reader()}.bin"
+    return folder / "tokenizers" / f"{text}-{_reader()}.bin"
 
 
 @cache
