@@ -154,6 +154,7 @@ def test_lone_surrogates_are_kept_as_the_replacement_character(
     [
         (("absent.txt", "--out", "v.npy"), "absent.txt: no such file"),
         (("texts.txt", "--out", "v.txt"), "expected .npy or .parquet"),
+        (("texts.txt", "--out", "v"), "--out v has no ending, expected .npy or .parquet"),
         (("texts.txt", "--out", "absent/v.npy"), "no folder absent"),
         (("texts.txt", "--out", "folder.npy"), "is a folder, expected a file"),
         ((".", "--out", "v.npy"), "is a folder, expected a file of texts"),

@@ -286,3 +286,10 @@ def test_a_candidate_that_is_no_row_is_an_index_error(wrong: int) -> None:
     candidates = np.array([[0, 1], [4, wrong]])
     with pytest.raises(IndexError, match=f"candidate {wrong} of query 1, expected -1 or a row"):
         rescore(values[:2], Rows(values, "float32", 8), candidates, 1)
+
+
+def test_a_wrong_level_is_told_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.ones((5, 8), dtype=np.float32)
+    monkeypatch.setenv("VECSMITH_CPU", "fast")
+    with pytest.raises(ValueError, match="^VECSMITH_CPU: cpu level 'fast'"):
+        prefix_norms(values, [8])

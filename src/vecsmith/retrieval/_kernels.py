@@ -7,6 +7,7 @@ whole numbers of the rounded query, bits by the number of signs that agree.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 
 from vecsmith import _core
 from vecsmith._typing import FloatArray
-from vecsmith.tokenizer import cpu_level
 
 Kind = Literal["float32", "float16", "int8", "bits"]
 
@@ -102,7 +102,7 @@ def top_k(
             places[part],
             scores[part],
             max(1, n_threads),
-            cpu_level(),
+            _cpu_level(),
         )
     if first:
         places[places >= 0] += first
@@ -132,7 +132,7 @@ def rescore(
         places,
         scores,
         max(1, n_threads),
-        cpu_level(),
+        _cpu_level(),
     )
     return places, scores
 
@@ -152,7 +152,7 @@ def prefix_norms(
         ValueError: If `dims` do not rise or rows are shorter, or are of another type.
     """
     out = np.empty((len(dims), len(values)), dtype=np.float32)
-    _core.prefix_squares(values, list(dims), out, max(1, n_threads), cpu_level())
+    _core.prefix_squares(values, list(dims), out, max(1, n_threads), _cpu_level())
     return out if squared else np.sqrt(out, out=out)
 
 
@@ -164,3 +164,11 @@ def _parts(n_queries: int, products: int) -> list[slice]:
     """Queries in stretches between which Ctrl-C is heard."""
     step = max(_FEWEST_QUERIES, _CALL_PRODUCTS // max(products, 1))
     return [slice(start, start + step) for start in range(0, n_queries, step)]
+
+
+def _cpu_level() -> str:
+    """As `vecsmith.tokenizer.cpu_level`, which searching does without."""
+    try:
+        return _core.cpu_level(os.environ.get("VECSMITH_CPU", "").strip().lower())
+    except ValueError as error:
+        raise ValueError(f"VECSMITH_CPU: {error}") from None
