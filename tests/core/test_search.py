@@ -291,5 +291,5 @@ def test_a_candidate_that_is_no_row_is_an_index_error(wrong: int) -> None:
 def test_a_wrong_level_is_told_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.ones((5, 8), dtype=np.float32)
     monkeypatch.setenv("VECSMITH_CPU", "fast")
-    with pytest.raises(ValueError, match="^VECSMITH_CPU: cpu level 'fast'"):
+    with pytest.raises(ValueError, match=r"^VECSMITH_CPU: cpu level 'fast'"):
         prefix_norms(values, [8])
