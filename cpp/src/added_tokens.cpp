@@ -72,6 +72,10 @@ AddedTokenMatcher::AddedTokenMatcher(std::vector<AddedToken> tokens,
   }
 }
 
+bool AddedTokenMatcher::takes_space_before() const {
+  return std::ranges::any_of(tokens_, [](const AddedToken& token) { return token.lstrip; });
+}
+
 void AddedTokenMatcher::split(std::string_view text, std::vector<Piece>& pieces) const {
   pieces.clear();
   std::size_t done = 0;       // everything before is in `pieces`

@@ -32,6 +32,7 @@ namespace {
 
 constexpr std::size_t kWindow = 4096;
 constexpr std::size_t kBlocks = kWindow / 64;
+constexpr std::size_t kMostPieces = 2 * kBlocks;  // of texts in a window
 constexpr std::size_t kKeptBytes = std::size_t{1} << 20;
 
 std::size_t whole_blocks(std::size_t n) { return (n + 63) / 64 * 64; }
@@ -149,7 +150,11 @@ class BytePath::Run {
  public:
   Run(const BytePath& path, std::span<const std::string_view> texts, Truncation truncation,
       Scratch& scratch, IdBuffer& ids, std::vector<std::size_t>& ends)
-      : t_(path), texts_(texts), s_(scratch), ids_(ids), text_ids_(truncation, ids, ends) {
+      : t_(path),
+        texts_(texts),
+        s_(scratch),
+        ids_(ids),
+        text_ids_(truncation, ids, ends, path.plain_.takes_space_before()) {
     s_.pieces.clear();
     s_.used = 0;
   }
@@ -186,7 +191,9 @@ class BytePath::Run {
     while (true) {
       const std::size_t n_prefixed = prefixes ? 1 : 0;
       const std::size_t n = text.size() + n_prefixed;
-      if (n > kWindow - s_.used && s_.used > 0) drain();
+      // Empty texts fill no window, but they are noted.
+      const bool is_full = n > kWindow - s_.used || s_.pieces.size() >= kMostPieces;
+      if (is_full && !s_.pieces.empty()) drain();
       const bool is_last = n <= kWindow;
       std::size_t take = is_last ? text.size() : kWindow - n_prefixed;
       while (!is_last && take > kWindow - 4 && is_continuation(text[take])) --take;
@@ -383,7 +390,6 @@ std::unique_ptr<FastPath> make_byte_path(const TokenizerSettings& settings, cons
                                          CpuLevel level) {
   const auto* const model = std::get_if<BpeSettings>(&settings.model);
   if (model == nullptr || !model->byte_level) return nullptr;
-  if (plain.max_id() > kernels::kIdMask) return nullptr;  // the cache could not hold it
   const std::optional<BytePieces> pieces = pieces_of(settings.splitter);
   if (!pieces) return nullptr;
   return std::make_unique<BytePath>(pieces->pattern, pieces->add_prefix_space, plain, level);

@@ -40,8 +40,15 @@ std::unique_ptr<FastPath> make_byte_path(const TokenizerSettings& settings, cons
 /// The ids of texts, one text after another: cuts each to its length and keeps where it ends.
 class TextIds {
  public:
-  TextIds(Truncation truncation, IdBuffer& ids, std::vector<std::size_t>& ends)
-      : truncation_(truncation), ids_(ids), ends_(ends), begin_(ids.size()) {}
+  /// `reads_all`: what follows may take back ids, as an added token does that takes the white space
+  /// before it.
+  TextIds(Truncation truncation, IdBuffer& ids, std::vector<std::size_t>& ends,
+          bool reads_all = false)
+      : truncation_(truncation),
+        ids_(ids),
+        ends_(ends),
+        begin_(ids.size()),
+        reads_all_(reads_all || truncation.keep_end) {}
 
   /// Ends the current text.
   void finish() {
@@ -62,7 +69,7 @@ class TextIds {
 
   /// Size of the ids at which the rest of the current text no longer counts.
   std::size_t enough() const {
-    const bool all = truncation_.keep_end || truncation_.max_length > Truncation::kAll - begin_;
+    const bool all = reads_all_ || truncation_.max_length > Truncation::kAll - begin_;
     return all ? Truncation::kAll : begin_ + truncation_.max_length;
   }
 
@@ -73,6 +80,7 @@ class TextIds {
   IdBuffer& ids_;
   std::vector<std::size_t>& ends_;
   std::size_t begin_;  // size of `ids_` when the current text began
+  bool reads_all_;
   std::size_t n_finished_ = 0;
 };
 

@@ -19,7 +19,8 @@ constexpr std::size_t kEnough = std::size_t{1} << 18;
 
 void HotRows::Free::operator()(void* memory) const { std::free(memory); }
 
-HotRows::HotRows(const TableView& table) : table_(table), row_bytes_(number_bytes(table.type) * table.dim) {
+HotRows::HotRows(const TableView& table)
+    : table_(table), row_bytes_(number_bytes(table.type) * table.dim) {
   is_done_ = row_bytes_ == 0 || row_bytes_ > kMostBytes;
 }
 

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -37,8 +36,8 @@ void parallel_for(std::size_t n_items, std::size_t slice, std::size_t n_threads,
   threads.reserve(n_threads - 1);
   try {
     for (std::size_t i = 1; i < n_threads; ++i) threads.emplace_back(run);
-  } catch (const std::system_error&) {
-    // A system at its thread limit still gets its answer, from the threads there are.
+  } catch (...) {
+    // A system at its limit of threads or memory still gets its answer, from the threads there are.
   }
   run();
   for (std::thread& thread : threads) thread.join();

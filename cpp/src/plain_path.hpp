@@ -49,6 +49,10 @@ class PlainPath {
   /// Added tokens that are looked for in the raw text, and those looked for in the normalised one.
   const AddedTokenMatcher& raw_tokens() const { return raw_tokens_; }
   const AddedTokenMatcher& normalized_tokens() const { return normalized_tokens_; }
+  /// True when some added token takes the white space before it, and the ids of that with it.
+  bool takes_space_before() const {
+    return raw_tokens_.takes_space_before() || normalized_tokens_.takes_space_before();
+  }
   const Model& model() const { return model_; }
   const Normalizer& normalizer() const { return normalizer_; }
   const Splitter& splitter() const { return splitter_; }

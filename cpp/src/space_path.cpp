@@ -151,7 +151,11 @@ class SpacePath::Run {
  public:
   Run(const SpacePath& path, Truncation truncation, Scratch& scratch, IdBuffer& ids,
       std::vector<std::size_t>& ends)
-      : t_(path), r_(path.rules_), s_(scratch), ids_(ids), text_ids_(truncation, ids, ends) {}
+      : t_(path),
+        r_(path.rules_),
+        s_(scratch),
+        ids_(ids),
+        text_ids_(truncation, ids, ends, path.plain_.takes_space_before()) {}
 
   void add(std::string_view text) {
     if (t_.always_plain_ || !append_text(text)) {

@@ -34,6 +34,8 @@ class SlowPath : public FastPath {
 std::unique_ptr<FastPath> make_path(const TokenizerSettings& settings, const PlainPath& plain,
                                     CpuLevel level) {
   const kernels::Kernels& kernels = kernels::kernels_of(level);
+  // The caches of the fast paths hold ids of so many bits; no real vocabulary has larger ones.
+  if (plain.max_id() > kernels::kIdMask) return std::make_unique<SlowPath>(plain);
   if (auto path = make_word_path(settings, plain, kernels)) return path;
   if (auto path = make_byte_path(settings, plain, level)) return path;
   if (auto path = make_space_path(settings, plain, kernels)) return path;

@@ -35,6 +35,9 @@ class AddedTokenMatcher {
 
   bool empty() const { return tokens_.empty(); }
 
+  /// True when some token takes the white space before it.
+  bool takes_space_before() const;
+
   /// True when some token begins at `text`.
   bool begins_at(const char* text, const char* end) const {
     return trie_.longest_prefix(text, end).length > 0;

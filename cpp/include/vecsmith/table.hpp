@@ -18,6 +18,7 @@ inline constexpr std::size_t kInt4Levels = 16;
 constexpr std::size_t int4_groups(std::size_t dim) { return (dim + kInt4Group - 1) / kInt4Group; }
 
 /// Rows of a static model: a view of memory that somebody else owns (often a mapped file).
+/// Nobody may write to it while something pools from it: frequent rows are copied (hot_rows.hpp).
 struct TableView {
   /// Row-major [n_rows, dim], aligned to its element; of kInt4 the codes, row-major [n_rows,
   /// int4_groups(dim), kInt4GroupBytes]: byte k holds the code of column k of its group in the low
