@@ -135,19 +135,26 @@ const char* cluster_begin(const char* floor, const char* p, const char* end) {
   return p;
 }
 
-// The end of the first cluster that reaches beyond `p`, from the boundary `begin` on; null where
-// the text is ill formed before that.
-const char* cluster_end(const char* begin, const char* end) {
+// Of the clusters from the boundary `begin` on the first that reaches beyond `at`; empty where the
+// text is ill formed before its end. One pass over all of them, because a run of characters that
+// may join, in pairs, can be as long as the text and yet be many clusters: a caller that came back
+// for each of them would look for their common beginning as often.
+std::string_view cluster_beyond(const char* at, const char* begin, const char* end) {
   const char* p = begin;
   GraphemeCluster cluster(grapheme_class(decode_utf8(p, end)));
   while (p != end) {
     const char* next = p;
     const char32_t c = decode(next, end);
-    if (c == kIllFormed) return nullptr;
-    if (!cluster.add(grapheme_class(c))) break;
+    if (c == kIllFormed) return {};
+    const GraphemeClass here = grapheme_class(c);
+    if (!cluster.add(here)) {
+      if (p > at) break;
+      begin = p;
+      cluster = GraphemeCluster(here);
+    }
     p = next;
   }
-  return p;
+  return {begin, p};
 }
 
 std::uint32_t read_u32(std::string_view bytes) {
@@ -367,11 +374,11 @@ bool Charsmap::append_well_formed(std::string_view text, std::string& out) const
     if (!change.well_formed) return false;
     if (change.at == end) break;
     const char* const begin = change.joined ? cluster_begin(copied, change.at, end) : change.at;
-    const char* const after = cluster_end(begin, end);
-    if (after == nullptr) return false;
-    out.append(copied, begin);
-    append_cluster({begin, after}, out);
-    copied = after;
+    const std::string_view cluster = cluster_beyond(change.at, begin, end);
+    if (cluster.empty()) return false;
+    out.append(copied, cluster.data());
+    append_cluster(cluster, out);
+    copied = cluster.data() + cluster.size();
   }
   out.append(copied, end);
   return true;

@@ -194,6 +194,28 @@ TEST_CASE(clusters_without_end_are_mapped) {
   CHECK_EQ(mapped(map, flags), std::string(testing::rounds(100'000), 'A'));
 }
 
+// Not timed: with work that grows with the square of a text this would take minutes.
+TEST_CASE(runs_that_join_only_in_pairs_are_mapped_in_one_pass) {
+  const Replacements replacements = {
+      {"\u0344", "\u0308\u0301"}, {"\u0340", "\u0300"}, {"\u0958", "\u0915\u093c"},
+      {"\uff9e", "\u3099"},       {"\u30ab", "k"},      {"\u0937\u0308", "S"}};
+  const Charsmap map = charsmap(replacements);
+  constexpr std::string_view kUnits[] = {"\u0915\u200d",       "\u0915\u0308",
+                                         "\u0915\u094d",       "\u0915\u0308\u0344",
+                                         "\u0937\u0308",       "\u0937\u0308\u0308\u0308",
+                                         "\u0958\u200d",       "a\u200d",
+                                         "\u2764\u200d",       "\u2764\u200d\u200d",
+                                         "\u2764\u0308\u200d", "\u094d\u0344"};
+  for (const std::string_view unit : kUnits) {
+    std::string run;
+    while (run.size() < 200'000) run += unit;
+    for (const std::string_view tail : {"\u0344", "\u0340", "\u0958", "\uff9e", "\u30ab", "\xFF"}) {
+      const std::string text = run + std::string(tail);
+      CHECK_EQ(mapped(map, text), testing::mapped_plainly(replacements, text));
+    }
+  }
+}
+
 TEST_CASE(maps_that_the_library_refuses_or_fails_on_are_refused) {
   using testing::charsmap_of;
   const auto refused = [](const std::string& bytes) {
