@@ -150,7 +150,7 @@ class Sides:
     def model2vec(self, texts: list[str]) -> Any:
         """model2vec's own encode; of long documents all tokens, not the first 512."""
         os.environ.pop("TOKENIZERS_PARALLELISM", None)  # it sets this for the whole process
-        if len(texts[0]) >= LONG_DOCUMENT // 2:
+        if _is_long(texts):
             return self._model2vec.encode(texts, max_length=None)
         return self._model2vec.encode(texts)
 
@@ -161,6 +161,16 @@ class Sides:
     def tokens(self, texts: list[str]) -> Any:
         """Hugging Face's ids alone."""
         return self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+
+
+def _is_long(texts: Sequence[str]) -> bool:
+    """Whether the defaults of model2vec, and ours for its folders, would cut the texts."""
+    return len(texts[0]) >= LONG_DOCUMENT // 2
+
+
+def _encode(model: Any, texts: list[str], **options: Any) -> Any:
+    """Our encode; of long documents all tokens."""
+    return model.encode(texts, **options, **({"max_length": None} if _is_long(texts) else {}))
 
 
 def _case(
@@ -235,13 +245,13 @@ def _timed_sides(
     def ours(cpu: str = "", *, seen: bool = False, threads: int = 1) -> Callable[[int], Any]:
         def ready(number: int) -> Callable[[], object]:
             opened = sides.fresh(cpu)
-            opened.encode(_strings(material.warm), n_threads=1)
+            _encode(opened, _strings(material.warm), n_threads=1)
             if seen:
-                opened.encode(_strings(material.timed), n_threads=1)
+                _encode(opened, _strings(material.timed), n_threads=1)
             texts = _strings(material.timed)
             if threads == 1:
-                return lambda: opened.encode(texts, n_threads=1)
-            return lambda: _on_cores(cores, lambda: opened.encode(texts, n_threads=threads))
+                return lambda: _encode(opened, texts, n_threads=1)
+            return lambda: _on_cores(cores, lambda: _encode(opened, texts, n_threads=threads))
 
         return ready
 
@@ -311,11 +321,11 @@ def _agreement(kind: Kind, sides: Sides) -> dict[str, Any]:
     texts = random.Random(1).sample(kind.timed, min(COMPARED, len(kind.timed)))
     ids = [encoding.ids for encoding in sides.tokens(texts)]
     opened = sides.fresh()
-    ours = np.asarray(opened.encode(texts))
+    ours = np.asarray(_encode(opened, texts))
     fit = [
         row
         for row, (text, found) in enumerate(zip(texts, ids, strict=True))
-        if len(found) <= PEER_MAX_TOKENS and len(text) <= PEER_MAX_CHARACTERS
+        if _is_long(texts) or (len(found) <= PEER_MAX_TOKENS and len(text) <= PEER_MAX_CHARACTERS)
     ]
     found: dict[str, Any] = {
         "texts": len(fit),

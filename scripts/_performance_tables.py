@@ -72,7 +72,7 @@ def threads_table(found: Record) -> str:
         "|---|--:|--:|--:|",
     ]
     for case in found["cases"]:
-        two = case.get("two_threads")
+        two = case["two_threads"]
         if two is None:
             continue
         cells = [ranged(two["wall"], 2), ranged(two["processor_seconds"], 2)]
