@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -176,11 +175,11 @@ def _encode_all(options: argparse.Namespace) -> dict[str, Any]:
     seconds, n_bytes, n_texts, grown = 0.0, 0, 0, 0
     while chunk := [text for text, _ in zip(texts, range(CHUNK), strict=False)]:
         n_bytes += sum(map(_n_bytes, chunk))
-        before = _peak()
+        before = _forget_peak()
         start = time.perf_counter()
         model.encode(chunk, out=out[: len(chunk)], n_threads=1)
         seconds += time.perf_counter() - start
-        grown = max(grown, _peak() - before)
+        grown = max(grown, _status("VmHWM") - before)
         n_texts += len(chunk)
     return {"seconds": seconds, "bytes": n_bytes, "texts": n_texts, "grown_bytes": grown}
 
@@ -190,8 +189,16 @@ def _n_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _status(field: str) -> int:
+    """Bytes that Linux tells of this process: VmRSS, or VmHWM, the peak since it was reset."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field))
+
+
+def _forget_peak() -> int:
+    """Lets the peak begin anew and gives what is held now."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return _status("VmRSS")
 
 
 def _median(runs: list[dict[str, Any]]) -> dict[str, Any]:
