@@ -168,14 +168,15 @@ def test_another_model_is_refused(
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"version": 1, "rows": -4}', '{"version": 99}'])
-def test_a_broken_journal_is_named(
+def test_a_broken_journal_is_told_with_the_remedy(
     run: Run, model_folder: Path, unfinished: tuple[Path, Path], damage: str
 ) -> None:
     texts, out = unfinished
     journal_of(out).write_text(damage)
     done = run("encode", model_folder, texts, "--out", out)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "journal.json" in done.stderr
+    assert f"{out}: the journal of its unfinished run" in done.stderr
+    assert "--restart" in done.stderr
     assert run("encode", model_folder, texts, "--out", out, "--restart").returncode == 0
 
 
