@@ -15,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::Input input(data, size);
   const unsigned bits = input.byte();
   const normalizers::Bert settings{(bits & 1U) != 0, (bits & 2U) != 0, (bits & 4U) != 0,
-                                    (bits & 8U) != 0};
+                                   (bits & 8U) != 0};
   const BertNormalizer normalizer(settings);
   const std::string_view text = input.bytes(size);
   std::string out;
