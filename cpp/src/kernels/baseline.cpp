@@ -11,6 +11,7 @@ using Floats = float __attribute__((vector_size(16)));
 using Wholes = std::int32_t __attribute__((vector_size(16)));
 
 #include "elements.inc"
+
 template <typename Element, bool kWeighted>
 constexpr std::size_t kAccumulators = 8;
 
@@ -34,23 +35,33 @@ inline float load_one(const std::uint16_t* half) {
   return (*half & 0x8000U) != 0 ? -x : x;
 }
 
+// Four numbers of a narrower type, each as a wider one.
+template <typename Narrow, typename Wide, typename Element>
+inline Wide widened(const Element* row) {
+  Narrow four;
+  __builtin_memcpy(&four, row, sizeof four);
+  return __builtin_convertvector(four, Wide);
+}
+
+using Bits = std::uint32_t __attribute__((vector_size(16)));
+using FourUnsigned = std::uint16_t __attribute__((vector_size(8)));
+using FourShorts = std::int16_t __attribute__((vector_size(8)));
+using FourBytes = std::int8_t __attribute__((vector_size(4)));
+
+// As for one number, without a branch.
 inline Floats load(const std::uint16_t* row) {
-  return Floats{load_one(row), load_one(row + 1), load_one(row + 2), load_one(row + 3)};
+  const Bits halves = widened<FourUnsigned, Bits>(row);
+  const Bits magnitude = (halves & 0x7FFFU) << 13U;
+  const Floats scaled = Floats(magnitude) * 0x1p112F;
+  const Bits exponent = Bits(magnitude > 0x0F7FFFFFU) & 0x7F800000U;
+  return Floats(Bits(scaled) | exponent | (halves & 0x8000U) << 16U);
 }
 
-inline Floats load(const std::int8_t* row) {
-  return Floats{load_one(row), load_one(row + 1), load_one(row + 2), load_one(row + 3)};
-}
+inline Floats load(const Bfloat16* row) { return Floats(widened<FourUnsigned, Bits>(row) << 16U); }
 
-inline Floats load(const Bfloat16* row) {
-  return Floats{load_one(row), load_one(row + 1), load_one(row + 2), load_one(row + 3)};
-}
-
-inline Floats load(const std::int16_t* row) {
-  return Floats{load_one(row), load_one(row + 1), load_one(row + 2), load_one(row + 3)};
-}
-
-inline Wholes load_whole(const std::int16_t* row) { return Wholes{row[0], row[1], row[2], row[3]}; }
+inline Floats load(const std::int8_t* row) { return widened<FourBytes, Floats>(row); }
+inline Floats load(const std::int16_t* row) { return widened<FourShorts, Floats>(row); }
+inline Wholes load_whole(const std::int16_t* row) { return widened<FourShorts, Wholes>(row); }
 
 #include "sum.inc"
 
