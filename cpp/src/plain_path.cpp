@@ -22,6 +22,7 @@ std::vector<AddedToken> tokens_where(const std::vector<AddedToken>& tokens, bool
 
 AddedTokenMatcher raw_matcher(const std::vector<AddedToken>& tokens) {
   std::vector<std::string> contents;
+  contents.reserve(tokens.size());
   for (const AddedToken& token : tokens) contents.push_back(token.content);
   return {tokens, contents};
 }
