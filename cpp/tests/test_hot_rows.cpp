@@ -1,7 +1,7 @@
 // Copied rows: the same values at other places, and sums that keep their bits.
 
+#include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <set>
 #include <thread>
 #include <vector>
@@ -52,7 +52,8 @@ TEST_CASE(rows_are_copied_once_enough_tokens_are_counted_and_only_the_frequent_o
   std::set<const void*> places;
   std::size_t n_copied = 0;
   for (std::size_t i = 0; i < kRows; ++i) {
-    CHECK(std::memcmp(addresses[i], rows.data() + i * kDim, kDim * sizeof(float)) == 0);
+    const auto* const row = static_cast<const float*>(addresses[i]);
+    CHECK(std::equal(row, row + kDim, rows.data() + i * kDim));
     const bool is_copied = addresses[i] != rows.data() + i * kDim;
     n_copied += static_cast<std::size_t>(is_copied);
     if (is_copied) CHECK_EQ(reinterpret_cast<std::uintptr_t>(addresses[i]) % 64, std::uintptr_t{0});

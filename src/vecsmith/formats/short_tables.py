@@ -50,6 +50,11 @@ class Bfloat16Table:
         return self.bits.shape[0], self.bits.shape[1]
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the numbers."""
+        return self.bits.nbytes
+
+    @property
     def parts(self) -> tuple[NDArray[Any], ...]:
         """All that the numbers depend on."""
         return (self.bits,)
@@ -108,6 +113,11 @@ class Int16Table:
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return self.codes.shape[0], self.codes.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of codes and scales."""
+        return self.codes.nbytes + self.scales.nbytes
 
     @property
     def parts(self) -> tuple[NDArray[Any], ...]:
