@@ -6,7 +6,8 @@ with a character, at the one version that the tables follow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -87,3 +88,14 @@ def array(declaration: str, values: Iterable[str]) -> list[str]:
             line = ""
         line += f"{value},"
     return [*lines, line, "};", ""]
+
+
+def update(tables: Mapping[Path, str], *, check: bool) -> int:
+    """Writes the tables; or only compares, and gives exit status 1 where one differs."""
+    for path, text in tables.items():
+        if not check:
+            path.write_text(text, encoding="ascii")
+        elif not path.exists() or path.read_text(encoding="ascii") != text:
+            print(f"{path} differs from what tokenizers {TOKENIZERS_VERSION} shows")
+            return 1
+    return 0

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from _unicode_probing import CODE_POINTS, TOKENIZERS_VERSION, array, check_version
+from _unicode_probing import CODE_POINTS, TOKENIZERS_VERSION, array, check_version, update
 
 if TYPE_CHECKING:
     from tokenizers import pre_tokenizers
@@ -167,13 +167,7 @@ def main() -> int:
     arguments = parser.parse_args()
     check_version(parser)
 
-    text = render(probe_traits())
-    if not arguments.check:
-        TABLE_PATH.write_text(text, encoding="ascii")
-    elif not TABLE_PATH.exists() or TABLE_PATH.read_text(encoding="ascii") != text:
-        print(f"{TABLE_PATH} differs from what tokenizers {TOKENIZERS_VERSION} shows")
-        return 1
-    return 0
+    return update({TABLE_PATH: render(probe_traits())}, check=arguments.check)
 
 
 if __name__ == "__main__":

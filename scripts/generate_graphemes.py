@@ -19,7 +19,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from _unicode_probing import CODE_POINTS, TOKENIZERS_VERSION, array, check_version, expect
+from _unicode_probing import (
+    CODE_POINTS,
+    TOKENIZERS_VERSION,
+    array,
+    check_version,
+    expect,
+    update,
+)
 
 TABLE_PATH = Path(__file__).resolve().parent.parent / "cpp" / "src" / "grapheme_tables.inc"
 PAGE_SIZE = 128
@@ -254,13 +261,7 @@ def main() -> int:
     arguments = parser.parse_args()
     check_version(parser)
 
-    text = render(probe_classes())
-    if not arguments.check:
-        TABLE_PATH.write_text(text, encoding="ascii")
-    elif not TABLE_PATH.exists() or TABLE_PATH.read_text(encoding="ascii") != text:
-        print(f"{TABLE_PATH} differs from what tokenizers {TOKENIZERS_VERSION} shows")
-        return 1
-    return 0
+    return update({TABLE_PATH: render(probe_classes())}, check=arguments.check)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from _unicode_probing import (
     expect,
     middles,
     pooled,
+    update,
 )
 from generate_unicode import probe_combining_classes
 
@@ -325,12 +326,8 @@ def main() -> int:
     check_version(parser)
 
     forms = probe_forms()
-    for path, text in tables(forms).items():
-        if not arguments.check:
-            path.write_text(text, encoding="ascii")
-        elif not path.exists() or path.read_text(encoding="ascii") != text:
-            print(f"{path} differs from what tokenizers {TOKENIZERS_VERSION} shows")
-            return 1
+    if update(tables(forms), check=arguments.check) != 0:
+        return 1
     if arguments.fuzz:
         wrong = disagreements(forms, arguments.fuzz)
         print(f"{arguments.fuzz} random texts, {len(wrong)} normalized differently")

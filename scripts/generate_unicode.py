@@ -31,6 +31,7 @@ from _unicode_probing import (
     expect,
     middles,
     pooled,
+    update,
 )
 
 if TYPE_CHECKING:
@@ -392,13 +393,8 @@ def main() -> int:
 
     check_version(parser)
     table = probe_table()
-    text = render(table)
-    if arguments.check:
-        if not TABLE_PATH.exists() or TABLE_PATH.read_text(encoding="ascii") != text:
-            print(f"{TABLE_PATH} differs from what tokenizers {TOKENIZERS_VERSION} shows")
-            return 1
-    else:
-        TABLE_PATH.write_text(text, encoding="ascii")
+    if update({TABLE_PATH: render(table)}, check=arguments.check) != 0:
+        return 1
     if arguments.fuzz:
         wrong = disagreements(table, arguments.fuzz)
         print(f"{arguments.fuzz} random texts, {len(wrong)} normalized differently")

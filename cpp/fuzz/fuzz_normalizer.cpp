@@ -41,7 +41,7 @@ NormalizerStep step_of(fuzz::Input& input) {
     case 8:
       return steps::Prepend{"_" + std::string(input.text().substr(0, 8))};
     case 9: {
-      std::string pattern(input.bytes(1 + input.byte() % 3U));
+      std::string pattern = fuzz::well_formed(input.bytes(1 + input.byte() % 3U));
       if (pattern.empty()) pattern = "a";
       return steps::Replace{Pattern(pattern), std::string(input.text().substr(0, 8))};
     }
@@ -58,15 +58,6 @@ std::string normalized(const NormalizerSettings& settings, std::string_view text
   return out;
 }
 
-std::string rewritten(std::string_view text) {
-  std::string out;
-  const char* p = text.data();
-  while (p != text.data() + text.size()) {
-    append_utf8(out, decode_utf8(p, text.data() + text.size()));
-  }
-  return out;
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -76,9 +67,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text = input.bytes(size);
 
   const std::string out = normalized(settings, text);
-  fuzz::require(out == rewritten(out), "the output is well-formed UTF-8");
+  fuzz::require(out == fuzz::well_formed(out), "the output is well-formed UTF-8");
 
-  std::string in_steps = rewritten(text);
+  std::string in_steps = fuzz::well_formed(text);
   for (const NormalizerStep& step : settings) in_steps = normalized({step}, in_steps);
   fuzz::require(out == in_steps, "a chain is its steps one after another");
 

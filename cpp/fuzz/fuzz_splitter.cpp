@@ -40,7 +40,8 @@ std::optional<Pattern> some_pattern(fuzz::Input& input) {
   if (choice < std::size(kRegexes)) return Pattern::of_regex(kRegexes[choice]);
   const std::string_view text = input.text();
   if (choice % 2U == 0) return Pattern::of_regex(text);
-  return text.empty() ? std::nullopt : std::optional<Pattern>(Pattern(std::string(text)));
+  if (text.empty()) return std::nullopt;
+  return Pattern(fuzz::well_formed(text));
 }
 
 std::optional<SplitterStep> some_step(fuzz::Input& input) {

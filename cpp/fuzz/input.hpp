@@ -8,7 +8,10 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <string_view>
+
+#include "vecsmith/unicode.hpp"
 
 namespace vecsmith::fuzz {
 
@@ -43,6 +46,16 @@ class Input {
  private:
   std::string_view rest_;
 };
+
+// `text` with U+FFFD for what is not UTF-8 in it.
+inline std::string well_formed(std::string_view text) {
+  std::string out;
+  const char* p = text.data();
+  while (p != text.data() + text.size()) {
+    append_utf8(out, decode_utf8(p, text.data() + text.size()));
+  }
+  return out;
+}
 
 // Stops the fuzzer, which then keeps the input.
 inline void require(bool holds, const char* what) {

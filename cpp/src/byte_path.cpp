@@ -37,8 +37,6 @@ constexpr std::size_t kKeptBytes = std::size_t{1} << 20;
 
 std::size_t whole_blocks(std::size_t n) { return (n + 63) / 64 * 64; }
 
-bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) == 0x80; }
-
 // Steps that leave ASCII as it is.
 bool is_for_others(const NormalizerStep& step) {
   return std::holds_alternative<normalizers::Nfc>(step) ||
@@ -310,31 +308,16 @@ class BytePath::Run {
 
   // Appends the ids of words [first, last) of the window.
   void resolve(const kernels::WordProbes& probes, std::size_t first, std::size_t last) {
-    for (std::size_t i = first; i < last; ++i) {
-      ids_.reserve_more(WordCache::kMostIds * (last - i));
-      std::uint32_t* out = ids_.data() + ids_.size();
-      i = t_.kernels_.find_words(probes, i, last, &out);
-      ids_.set_size(static_cast<std::size_t>(out - ids_.data()));
-      if (i == last) return;
-      const std::size_t length = static_cast<std::size_t>(s_.starts[i + 1]) - s_.starts[i];
-      append_missing({reinterpret_cast<const char*>(s_.window) + s_.starts[i], length});
-    }
+    look_up_words(t_.kernels_, s_.window, probes, first, last, ids_,
+                  [this](std::string_view word) { append_missing(word); });
   }
 
   // Appends the ids of a word that the cache lacks or has not been asked for, and remembers them.
   void append_missing(std::string_view word) {
-    if (word.size() <= WordCache::kLong) {
-      ids_.reserve_more(WordCache::kMostIds);
-      std::uint32_t* out = ids_.data() + ids_.size();
-      const bool known = s_.cache.append(word.data(), word.size(), out);
-      ids_.set_size(static_cast<std::size_t>(out - ids_.data()));
-      if (known) return;
-    }
+    if (s_.cache.append(word, ids_)) return;
     const std::size_t before = ids_.size();
     t_.model_.append(word, ids_);
-    if (word.size() <= WordCache::kLong) {
-      s_.cache.insert(word.data(), word.size(), ids_.slice(before, ids_.size()));
-    }
+    s_.cache.insert(word.data(), word.size(), ids_.slice(before, ids_.size()));
   }
 
   void start_over(std::size_t index) {

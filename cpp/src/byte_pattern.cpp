@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "text_checks.hpp"
 #include "vecsmith/unicode.hpp"
 
 // The pieces of a text are found from the classes of its bytes, a word of 64 bits at a time: a
@@ -71,10 +72,8 @@ void for_each_place(const Stretch& s, Mask mask, Act act) {
   }
 }
 
-bool is_continuation(unsigned char byte) { return (byte & 0xC0U) == 0x80; }
-
 std::size_t lead_of(const Stretch& s, std::size_t at) {
-  while (at > 0 && is_continuation(s.text[at])) --at;
+  while (at > 0 && is_continuation(static_cast<char>(s.text[at]))) --at;
   return at;
 }
 

@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "graphemes.hpp"
+#include "text_checks.hpp"
 #include "vecsmith/unicode.hpp"
 
 namespace vecsmith {
@@ -46,7 +47,6 @@ constexpr std::size_t offset(std::uint32_t unit) {
 }
 
 constexpr unsigned byte(char c) { return static_cast<unsigned char>(c); }
-constexpr bool is_continuation(char c) { return (byte(c) & 0xC0U) == 0x80U; }
 
 // The well-formed character of several bytes at `p`, behind which it moves `p`; or kIllFormed.
 inline char32_t decode_long(const char*& p, const char* end) {
@@ -82,14 +82,6 @@ std::string with_replacement_characters(std::string_view text) {
   const char* const end = text.data() + text.size();
   for (const char* p = text.data(); p != end;) append_utf8(out, decode_utf8(p, end));
   return out;
-}
-
-bool is_well_formed(std::string_view text) {
-  const char* const end = text.data() + text.size();
-  for (const char* p = text.data(); p != end;) {
-    if (decode(p, end) == kIllFormed) return false;
-  }
-  return true;
 }
 
 constexpr bool is_printable(char c) { return byte(c) - 0x20U < 0x5FU; }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "regex_program.hpp"
+#include "text_checks.hpp"
 
 namespace vecsmith {
 
@@ -11,6 +12,12 @@ Pattern::Pattern(std::string literal) : text_(std::move(literal)) {
   if (text_.empty()) {
     throw std::invalid_argument(
         "a pattern is an empty string, which matches between all characters; give it a character");
+  }
+  // It could match inside a character and leave the rest of its bytes.
+  if (!is_well_formed(text_)) {
+    throw std::invalid_argument(
+        "a pattern of " + std::to_string(text_.size()) +
+        " bytes is not well-formed UTF-8, as every text is; give it whole characters");
   }
 }
 

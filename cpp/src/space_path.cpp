@@ -9,6 +9,7 @@
 #include "kernels/kernels.hpp"
 #include "scratch_pool.hpp"
 #include "space_rules.hpp"
+#include "text_checks.hpp"
 #include "vecsmith/unicode.hpp"
 #include "word_cache.hpp"
 
@@ -26,8 +27,6 @@ namespace {
 
 constexpr std::size_t kWindow = 4096;
 using Spaces = SpaceRules::Spaces;
-
-bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) == 0x80; }
 
 bool is_control(GraphemeClass c) {
   return c == GraphemeClass::kControl || c == GraphemeClass::kCarriageReturn ||
@@ -255,24 +254,14 @@ class SpacePath::Run {
   // Appends the ids of a segment that the cache lacks or has not been asked for, and remembers
   // them.
   bool append_missing(std::string_view segment) {
-    const bool may_be_known = segment.size() <= WordCache::kLong;
-    if (may_be_known && append_known(segment)) return true;
+    if (s_.cache.append(segment, ids_)) return true;
     const std::size_t before = ids_.size();
     if (!append_segment(segment)) return false;
     // Of a segment that was cut short not all ids are known.
-    if (may_be_known && is_kept_ && ids_.size() < enough_) {
+    if (is_kept_ && ids_.size() < enough_) {
       s_.cache.insert(segment.data(), segment.size(), ids_.slice(before, ids_.size()));
     }
     return true;
-  }
-
-  bool append_known(std::string_view segment) {
-    ids_.reserve_more(WordCache::kMostIds);
-    std::uint32_t* const begin = ids_.data() + ids_.size();
-    std::uint32_t* out = begin;
-    const bool known = s_.cache.append(segment.data(), segment.size(), out);
-    ids_.set_size(ids_.size() + static_cast<std::size_t>(out - begin));
-    return known;
   }
 
   // Counts the separators before a segment, and sees whether its first word has the mark.

@@ -9,6 +9,11 @@
 
 namespace vecsmith {
 
+/// Whether `byte` goes on in a character of several bytes.
+constexpr bool is_continuation(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xC0U) == 0x80;
+}
+
 /// Whether all bytes are below 0x80.
 inline bool is_ascii(std::string_view text) {
   std::uint64_t seen = 0;

@@ -5,9 +5,12 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <string_view>
 #include <vector>
 
+#include "kernels/kernels.hpp"
 #include "kernels/words.hpp"
+#include "vecsmith/ids.hpp"
 
 namespace vecsmith {
 
@@ -41,6 +44,17 @@ class WordCache {
     if (n > kShort) return append_long(word, n, out);
     const Key key = key_of(word, n);
     return n <= kernels::kTinyWord ? append_tiny(key, out) : append_short(key, out);
+  }
+
+  /// Appends the ids of a word of any length to `ids`; false where they are not known.
+  bool append(std::string_view word, IdBuffer& ids) const {
+    if (word.size() > kLong) return false;
+    ids.reserve_more(kMostIds);
+    std::uint32_t* const begin = ids.data() + ids.size();
+    std::uint32_t* out = begin;
+    const bool is_known = append(word.data(), word.size(), out);
+    ids.set_size(ids.size() + static_cast<std::size_t>(out - begin));
+    return is_known;
   }
 
   /// Remembers the ids of a word of 1 to 32 bytes, unless there are too many.
@@ -215,5 +229,22 @@ class WordCache {
   std::vector<std::uint32_t> ring_;
   std::uint32_t n_ringed_ = 0;
 };
+
+/// Appends the ids of words [first, last) of `window`: of those that their lines hold at once, of
+/// each other one by `append_missing(word)`.
+template <typename AppendMissing>
+void look_up_words(const kernels::Kernels& kernels, const unsigned char* window,
+                   const kernels::WordProbes& probes, std::size_t first, std::size_t last,
+                   IdBuffer& ids, AppendMissing append_missing) {
+  for (std::size_t i = first; i < last; ++i) {
+    ids.reserve_more(WordCache::kMostIds * (last - i));
+    std::uint32_t* out = ids.data() + ids.size();
+    i = kernels.find_words(probes, i, last, &out);
+    ids.set_size(static_cast<std::size_t>(out - ids.data()));
+    if (i == last) return;
+    const std::size_t length = std::size_t{probes.ends[i]} - probes.starts[i];
+    append_missing({reinterpret_cast<const char*>(window) + probes.starts[i], length});
+  }
+}
 
 }  // namespace vecsmith

@@ -9,6 +9,7 @@
 #include "fast_path.hpp"
 #include "kernels/kernels.hpp"
 #include "scratch_pool.hpp"
+#include "text_checks.hpp"
 #include "vecsmith/unicode.hpp"
 #include "word_cache.hpp"
 
@@ -34,8 +35,6 @@ namespace {
 constexpr std::size_t kWindow = 2048;
 // Texts without ASCII delimiters (Chinese, Japanese, Thai) are cut where it changes nothing.
 constexpr std::size_t kLongSegment = 1024;
-
-bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) == 0x80; }
 
 class Scratch {
  public:
@@ -325,21 +324,14 @@ class WordPath::Run {
 
   // Appends the ids of segments [first, last) of the window.
   void resolve(const kernels::WordProbes& probes, std::size_t first, std::size_t last) {
-    for (std::size_t i = first; i < last; ++i) {
-      ids_.reserve_more(WordCache::kMostIds * (last - i));
-      std::uint32_t* out = ids_.data() + ids_.size();
-      i = t_.kernels_.find_words(probes, i, last, &out);
-      ids_.set_size(static_cast<std::size_t>(out - ids_.data()));
-      if (i == last) return;
-      const std::size_t length = std::size_t{s_.ends[i]} - s_.starts[i];
-      append_missing({reinterpret_cast<const char*>(s_.window) + s_.starts[i], length});
-    }
+    look_up_words(t_.kernels_, s_.window, probes, first, last, ids_,
+                  [this](std::string_view word) { append_missing(word); });
   }
 
   // Appends the ids of a segment that the cache lacks or has not been asked for, and remembers
   // them.
   void append_missing(std::string_view segment) {
-    if (append_known(segment)) return;
+    if (s_.cache.append(segment, ids_)) return;
     const std::size_t before = ids_.size();
     if (std::ranges::all_of(segment, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
       t_.wordpiece_.append(segment, segment.size(), ids_);  // the scan has lower-cased it
@@ -348,17 +340,6 @@ class WordPath::Run {
       t_.append_segment(segment, Truncation::kAll, s_, ids_);
     }
     s_.cache.insert(segment.data(), segment.size(), ids_.slice(before, ids_.size()));
-  }
-
-  // Appends the ids of a run of bytes if the cache knows them.
-  bool append_known(std::string_view run) {
-    if (run.size() > WordCache::kLong) return false;
-    ids_.reserve_more(WordCache::kMostIds);
-    std::uint32_t* const begin = ids_.data() + ids_.size();
-    std::uint32_t* out = begin;
-    const bool known = s_.cache.append(run.data(), run.size(), out);
-    ids_.set_size(ids_.size() + static_cast<std::size_t>(out - begin));
-    return known;
   }
 
   // Appends the ids of a segment character by character: what stands alone is known at once, runs
@@ -405,7 +386,7 @@ class WordPath::Run {
 
   // Appends the ids of a run of letters, of which s_.word holds the normalised ones.
   void append_run(std::string_view run, BertCharacters::Letters word) {
-    if (run.empty() || append_known(run)) return;
+    if (run.empty() || s_.cache.append(run, ids_)) return;
     const std::size_t before = ids_.size();
     append_word(word);
     s_.cache.insert(run.data(), run.size(), ids_.slice(before, ids_.size()));

@@ -35,6 +35,8 @@ TEST_CASE(a_literal_is_found_wherever_it_does_not_overlap_the_match_before) {
   CHECK_EQ(matches_of(Pattern("aa"), "aaaaa a"), Matches({"aa", "aa"}));
   CHECK_EQ(matches_of(Pattern("."), "a.b"), Matches({"."}));
   CHECK_THROWS(Pattern(""), std::invalid_argument);
+  CHECK_THROWS(Pattern("a\x9F"), std::invalid_argument);  // it could match inside a character
+  CHECK_THROWS(Pattern("\xED\xA0\x80"), std::invalid_argument);
 }
 
 TEST_CASE(runs_are_as_long_as_they_can_be) {

@@ -17,7 +17,8 @@ class RegexProgram;
 /// Finding them takes no memory, and time in proportion to the text whatever both hold.
 class Pattern {
  public:
-  /// Throws std::invalid_argument for an empty literal, which would match between characters.
+  /// Throws std::invalid_argument for an empty literal, which would match between characters, and
+  /// for one that is not well-formed UTF-8, which could match inside a character.
   explicit Pattern(std::string literal);
 
   /// The regular expression spelled `regex`; nothing where it has a construct that is not sure to

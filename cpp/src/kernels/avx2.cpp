@@ -184,23 +184,11 @@ Masks Classifier::classify(unsigned char* block) const {
   return {masks[0], masks[1], masks[2]};
 }
 
+#include "all.inc"
+
 }  // namespace
 
-const Kernels kAvx2Kernels{scan,
-                           probe_words,
-                           find_words,
-                           gather<float>,
-                           gather<std::uint16_t>,
-                           gather<Bfloat16>,
-                           gather<std::int8_t>,
-                           gather<std::int16_t>,
-                           sum<float>,
-                           sum_int4,
-                           divide,
-                           normalize,
-                           round_f16,
-                           round_i8,
-                           round_bits};
+const Kernels kAvx2Kernels = kAll;
 
 }  // namespace vecsmith::kernels
 

@@ -157,23 +157,11 @@ Masks Classifier::classify(unsigned char* block) const {
           _mm512_test_epi8_mask(bits, _mm512_set1_epi8(kTriggerByte)) & ~not_ascii};
 }
 
+#include "all.inc"
+
 }  // namespace
 
-const Kernels kAvx512Kernels{scan,
-                             probe_words,
-                             find_words,
-                             gather<float>,
-                             gather<std::uint16_t>,
-                             gather<Bfloat16>,
-                             gather<std::int8_t>,
-                             gather<std::int16_t>,
-                             sum<float>,
-                             sum_int4,
-                             divide,
-                             normalize,
-                             round_f16,
-                             round_i8,
-                             round_bits};
+const Kernels kAvx512Kernels = kAll;
 
 }  // namespace vecsmith::kernels
 

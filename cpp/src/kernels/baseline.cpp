@@ -140,23 +140,11 @@ Masks Classifier::classify(unsigned char* block) const {
   return masks;
 }
 
+#include "all.inc"
+
 }  // namespace
 
-const Kernels kBaselineKernels{scan,
-                               probe_words,
-                               find_words,
-                               gather<float>,
-                               gather<std::uint16_t>,
-                               gather<Bfloat16>,
-                               gather<std::int8_t>,
-                               gather<std::int16_t>,
-                               sum<float>,
-                               sum_int4,
-                               divide,
-                               normalize,
-                               round_f16,
-                               round_i8,
-                               round_bits};
+const Kernels kBaselineKernels = kAll;
 
 const Kernels& kernels_of(CpuLevel level) {
 #ifdef VECSMITH_NEON

@@ -88,25 +88,12 @@ class Int4Decoder {
   int8x16_t levels_;
 };
 
+#include "plain_offsets.inc"
 #include "plain_words.inc"
 #include "sum_int4.inc"
 #include "words.inc"
 
 struct Masks;
-
-std::size_t write_offsets(std::uint64_t mask, std::size_t base, std::uint16_t* out) {
-  // Four at a time without asking: the slack behind `out` takes what is not wanted.
-  const auto count = static_cast<std::size_t>(__builtin_popcountll(mask));
-  for (std::size_t done = 0; done < count; done += 4) {
-#pragma GCC unroll 4
-    for (std::size_t k = 0; k < 4; ++k) {
-      const auto bit = static_cast<std::size_t>(__builtin_ctzll(mask | std::uint64_t{1} << 63U));
-      out[done + k] = static_cast<std::uint16_t>(base + bit);
-      mask &= mask - 1;
-    }
-  }
-  return count;
-}
 
 class Classifier {
  public:
@@ -151,23 +138,11 @@ Masks Classifier::classify(unsigned char* block) const {
   return {mask_of(bits, kWordByte), mask_of(bits, kPunctuationByte), mask_of(bits, kTriggerByte)};
 }
 
+#include "all.inc"
+
 }  // namespace
 
-const Kernels kNeonKernels{scan,
-                           probe_words,
-                           find_words,
-                           gather<float>,
-                           gather<std::uint16_t>,
-                           gather<Bfloat16>,
-                           gather<std::int8_t>,
-                           gather<std::int16_t>,
-                           sum<float>,
-                           sum_int4,
-                           divide,
-                           normalize,
-                           round_f16,
-                           round_i8,
-                           round_bits};
+const Kernels kNeonKernels = kAll;
 
 }  // namespace vecsmith::kernels
 
