@@ -8,11 +8,10 @@
 #include <string>
 
 #include "bpe_checks.hpp"
-#include "character_numbers.hpp"
+#include "bpe_rules.hpp"
 #include "merges.hpp"
 #include "symbol_row.hpp"
 #include "vecsmith/unicode.hpp"
-#include "word_table.hpp"
 
 // How a word becomes symbols, and symbols tokens.
 //
@@ -26,8 +25,6 @@ namespace vecsmith {
 namespace {
 
 constexpr std::uint32_t kNone = Merges::kNone;
-// Where a symbol begins that is not the first of its character.
-constexpr std::size_t kInside = static_cast<std::size_t>(-1);
 
 // Symbols of a window. Most words are cut well enough by windows that are quickly merged.
 constexpr std::size_t kSmallWindow = Merges::kShort;
@@ -46,159 +43,6 @@ struct WindowSpace {
 };
 
 }  // namespace
-
-class Bpe::Rules {
- public:
-  explicit Rules(const BpeSettings& settings);
-
-  void append(std::string_view word, IdBuffer& ids, std::size_t enough) const;
-
- private:
-  // What a character is before anything merges.
-  struct Start {
-    std::uint32_t symbols[4];
-    std::size_t n;  // 0: unknown
-    bool is_token;  // not bytes instead of it
-  };
-
-  void find_bytes(const BpeSettings& settings);
-  void find_characters(const BpeSettings& settings);
-  void rank_bytes(const BpeSettings& settings);
-  void find_words(const BpeSettings& settings);
-  Start start_of(const char*& p, const char* end) const;
-  void read(std::string_view word, std::size_t at, SymbolRow& row) const;
-  void read_bytes(std::string_view word, std::size_t at, SymbolRow& row) const;
-  void read_any(std::string_view word, std::size_t at, SymbolRow& row) const {
-    byte_symbols_.empty() ? read(word, at, row) : read_bytes(word, at, row);
-  }
-  void append_short(std::string_view word, IdBuffer& ids) const;
-  void append_short_bytes(std::string_view word, IdBuffer& ids) const;
-  bool append_windows(std::string_view word, std::size_t window, IdBuffer& ids,
-                      std::size_t enough) const;
-  void append_whole(std::string_view word, IdBuffer& ids) const;
-  void emit(std::span<const std::uint32_t> symbols, IdBuffer& ids) const;
-  bool is_cut(const SymbolRow& row, std::size_t i) const {
-    return row.begins[i] != kInside && !(fuse_unk_ && row.symbols[i] == unk_);
-  }
-
-  Merges merges_;
-  std::vector<std::uint32_t> ids_;  // of symbols
-  std::uint32_t unk_ = kNone;       // symbol of unknown characters; kNone: they are left out
-  bool byte_level_;
-  bool fuse_unk_;
-  bool ignores_merges_;
-  bool may_be_cut_ = true;
-  std::array<Start, 256> bytes_{};
-  std::array<std::uint32_t, 256> fallback_{};
-  CharacterNumbers characters_;
-  // Where each byte is one symbol: these, and how soon two bytes merge. Else empty.
-  std::vector<std::uint32_t> byte_symbols_;
-  std::vector<std::int32_t> byte_ranks_;
-  WordTable words_;  // whole tokens, where they go first
-};
-
-Bpe::Rules::Rules(const BpeSettings& settings)
-    : merges_(settings.merges),
-      ids_(settings.ids),
-      byte_level_(settings.byte_level),
-      fuse_unk_(settings.fuse_unk),
-      ignores_merges_(settings.ignore_merges) {
-  if (settings.unk_id) {
-    const auto known = std::ranges::find(ids_, *settings.unk_id);
-    unk_ = static_cast<std::uint32_t>(known - ids_.begin());
-    if (known == ids_.end()) ids_.push_back(*settings.unk_id);
-  }
-  find_bytes(settings);
-  find_characters(settings);
-  if (ignores_merges_) find_words(settings);
-}
-
-// The tokens that stand for single bytes of characters without a token.
-void Bpe::Rules::find_bytes(const BpeSettings& settings) {
-  fallback_.fill(kNone);
-  if (!settings.byte_fallback) return;
-  std::vector<WordTable::Entry> names;
-  for (std::uint32_t b = 0; b < 256; ++b) names.push_back({fallback_token(b), b});
-  const WordTable byte_of(names);
-  for (std::size_t i = 0; i < settings.tokens.size(); ++i) {
-    const std::uint32_t byte = byte_of.find(settings.tokens[i]);
-    if (byte != WordTable::kNone) fallback_[byte] = static_cast<std::uint32_t>(i);
-  }
-  // Unknown characters are put behind the bytes of known ones that follow them, however far.
-  const bool has_all = std::ranges::find(fallback_, kNone) == fallback_.end();
-  may_be_cut_ = has_all || unk_ == kNone;
-}
-
-void Bpe::Rules::find_characters(const BpeSettings& settings) {
-  for (std::size_t i = 0; i < settings.tokens.size(); ++i) {
-    const char32_t c = only_character(settings.tokens[i]);
-    if (c <= kMaxCodePoint) characters_.set(c, static_cast<std::uint32_t>(i));
-  }
-  if (!byte_level_) return;
-  const std::array<char32_t, 256> alphabet = byte_alphabet();
-  for (std::size_t b = 0; b < 256; ++b) {
-    std::string character;
-    append_utf8(character, alphabet[b]);
-    const char* p = character.data();
-    bytes_[b] = start_of(p, p + character.size());
-  }
-  if (std::ranges::all_of(bytes_, [](const Start& start) { return start.n == 1; })) {
-    rank_bytes(settings);
-  }
-}
-
-void Bpe::Rules::rank_bytes(const BpeSettings& settings) {
-  std::vector<std::size_t> byte_of(ids_.size(), 256);
-  for (std::size_t b = 0; b < 256; ++b) {
-    byte_symbols_.push_back(bytes_[b].symbols[0]);
-    byte_of[byte_symbols_.back()] = b;
-  }
-  byte_ranks_.assign(256U * 256U, Merges::kNever);
-  for (std::size_t rank = 0; rank < settings.merges.size(); ++rank) {
-    const std::size_t left = byte_of[settings.merges[rank].left];
-    const std::size_t right = byte_of[settings.merges[rank].right];
-    if (left < 256 && right < 256)
-      byte_ranks_[256 * left + right] = static_cast<std::int32_t>(rank);
-  }
-}
-
-void Bpe::Rules::find_words(const BpeSettings& settings) {
-  CharacterNumbers byte_of;
-  const std::array<char32_t, 256> alphabet = byte_alphabet();
-  for (std::uint32_t b = 0; b < 256; ++b) byte_of.set(alphabet[b], b);
-  std::vector<WordTable::Entry> words;
-  words.reserve(settings.tokens.size());
-  for (std::size_t i = 0; i < settings.tokens.size(); ++i) {
-    const std::string& token = settings.tokens[i];
-    std::string word = byte_level_ ? std::string() : token;
-    bool is_word = true;
-    const char* p = token.data();
-    const char* const end = p + token.size();
-    while (byte_level_ && is_word && p != end) {
-      const std::uint32_t byte = byte_of[decode_utf8(p, end)];
-      is_word = byte != kNone;
-      word.push_back(static_cast<char>(static_cast<unsigned char>(byte)));
-    }
-    if (is_word) words.push_back({std::move(word), static_cast<std::uint32_t>(i)});
-  }
-  words_ = WordTable(words);
-}
-
-Bpe::Rules::Start Bpe::Rules::start_of(const char*& p, const char* end) const {
-  const char* const begin = p;
-  const char32_t c = decode_utf8(p, end);
-  if (const std::uint32_t known = characters_[c]; known != kNone) return {{known}, 1, true};
-  // An ill-formed character has the bytes of the one it is read as.
-  const std::string_view bytes =
-      c == kReplacementCharacter ? "\xEF\xBF\xBD" : std::string_view(begin, p);
-  Start start{{}, 0, false};
-  for (const char byte : bytes) {
-    const std::uint32_t symbol = fallback_[static_cast<unsigned char>(byte)];
-    if (symbol == kNone) return {{}, 0, false};
-    start.symbols[start.n++] = symbol;
-  }
-  return start;
-}
 
 // Symbols of `word` from `at` on, as many as the row has room for.
 void Bpe::Rules::read(std::string_view word, std::size_t at, SymbolRow& row) const {
@@ -274,16 +118,61 @@ void Bpe::Rules::append_short(std::string_view word, IdBuffer& ids) const {
   emit(row.symbols.first(row.n), ids);
 }
 
-// The same where each byte is a symbol; most words come here.
-void Bpe::Rules::append_short_bytes(std::string_view word, IdBuffer& ids) const {
-  std::uint32_t symbols[kShortWord];
-  std::int32_t ranks[kShortWord];
+void Bpe::Rules::read_short_bytes(std::string_view word, std::uint32_t* symbols,
+                                  std::int32_t* ranks) const {
   const auto* const bytes = reinterpret_cast<const unsigned char*>(word.data());
   const std::size_t n = word.size();
   for (std::size_t i = 0; i < n; ++i) symbols[i] = byte_symbols_[bytes[i]];
   for (std::size_t i = 0; i + 1 < n; ++i) ranks[i] = byte_ranks_[256U * bytes[i] + bytes[i + 1]];
-  merges_.merge_short(symbols, ranks, n);
-  emit({symbols, n}, ids);
+}
+
+// The same where each byte is a symbol.
+void Bpe::Rules::append_short_bytes(std::string_view word, IdBuffer& ids) const {
+  std::uint32_t symbols[kShortWord + 1];
+  std::int32_t ranks[kShortWord + 1];
+  read_short_bytes(word, symbols, ranks);
+  merges_.merge_short(symbols, ranks, word.size());
+  emit({symbols, word.size()}, ids);
+}
+
+void Bpe::Rules::append_all(std::span<const std::string_view> words, IdBuffer& ids,
+                            std::vector<std::size_t>& ends) const {
+  Merges::Row rows[Merges::kMostRows];
+  while (!words.empty()) {
+    const auto some = words.first(std::min(words.size(), Merges::kMostRows));
+    std::uint64_t in_row = 0;
+    std::size_t n_rows = 0;
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      if (!read_row(some[i], rows[n_rows])) continue;
+      in_row |= std::uint64_t{1} << i;
+      ++n_rows;
+    }
+    merges_.merge_rows(std::span(rows).first(n_rows));
+    const Merges::Row* row = rows;
+    for (std::size_t i = 0; i < some.size(); ++i) {
+      if ((in_row >> i & 1U) != 0) {
+        emit({row->symbols, row->n}, ids);
+        ++row;
+      } else {
+        append(some[i], ids, kAll);
+      }
+      ends.push_back(ids.size());
+    }
+    words = words.subspan(some.size());
+  }
+}
+
+// Reads a word into a row; false where that has no room for it.
+bool Bpe::Rules::read_row(std::string_view word, Merges::Row& row) const {
+  if (word.empty() || word.size() > Merges::Row::kMost || byte_symbols_.empty()) return false;
+  if (ignores_merges_) {
+    row.symbols[0] = words_.find(word);
+    row.n = 1;
+    if (row.symbols[0] != WordTable::kNone) return true;
+  }
+  read_short_bytes(word, row.symbols, row.ranks);
+  row.n = word.size();
+  return true;
 }
 
 // Appends the ids of a word from windows of so many symbols; false where no place is sure, which
@@ -375,6 +264,11 @@ Bpe& Bpe::operator=(Bpe&&) noexcept = default;
 
 void Bpe::append(std::string_view word, IdBuffer& ids, std::size_t enough) const {
   rules_->append(word, ids, enough);
+}
+
+void Bpe::append_all(std::span<const std::string_view> words, IdBuffer& ids,
+                     std::vector<std::size_t>& ends) const {
+  rules_->append_all(words, ids, ends);
 }
 
 }  // namespace vecsmith

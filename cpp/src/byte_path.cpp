@@ -14,6 +14,7 @@
 #include "kernels/kernels.hpp"
 #include "scratch_pool.hpp"
 #include "text_checks.hpp"
+#include "window_ids.hpp"
 #include "word_cache.hpp"
 
 // Text in the pieces of a byte-level model's regular expression.
@@ -62,6 +63,7 @@ struct Scratch {
     std::size_t n_words = 0;  // in them
     std::size_t n_starts = 0;
     bool is_plain = false;
+    WindowIds::Mark ids_end{};
   };
   std::vector<Piece> pieces;
   std::size_t used = 0;
@@ -71,6 +73,7 @@ struct Scratch {
   std::uint16_t starts[kWindow + 128] = {};
   kernels::WordKey keys[kWindow] = {};
   const void* lines[kWindow] = {};
+  WindowIds ids;
 
   void trim() {
     plain.trim();
@@ -220,11 +223,12 @@ class BytePath::Run {
     // What is not a word ends where the next begins, so the starts are all that is needed.
     const kernels::WordProbes probes{s_.keys, s_.lines, s_.starts, s_.starts + 1};
     t_.kernels_.probe_words(s_.window, s_.cache.lines(), n, probes);
-    std::size_t first = 0;
+    find_ids(probes);
     std::size_t n_consumed = 0;
+    WindowIds::Mark ids_begin;
     for (const Scratch::Piece& piece : s_.pieces) {
-      n_consumed = append(piece, probes, first);
-      first += piece.n_starts;
+      n_consumed = append(piece, ids_begin);
+      ids_begin = piece.ids_end;
     }
     s_.pieces.clear();
     s_.used = 0;
@@ -272,9 +276,23 @@ class BytePath::Run {
     return false;
   }
 
+  // Finds the ids of all words of the window.
+  void find_ids(const kernels::WordProbes& probes) {
+    s_.ids.clear();
+    std::size_t first = 0;
+    for (Scratch::Piece& piece : s_.pieces) {
+      const std::size_t last = first + piece.n_words;
+      if (!piece.is_plain) {
+        s_.ids.look_up(t_.kernels_, s_.window, probes, first, last, s_.cache);
+      }
+      piece.ids_end = s_.ids.mark();
+      first += piece.n_starts;
+    }
+    s_.ids.fill(t_.model_, s_.cache);
+  }
+
   // Appends the ids of a piece; returns how many bytes of its source that takes.
-  std::size_t append(const Scratch::Piece& piece, const kernels::WordProbes& probes,
-                     std::size_t first) {
+  std::size_t append(const Scratch::Piece& piece, WindowIds::Mark ids_begin) {
     if (piece.is_plain) {
       start_over(piece.text);
       return 0;
@@ -284,7 +302,7 @@ class BytePath::Run {
       n_consumed = append_long_word(piece);
       if (n_consumed == 0) return 0;
     } else {
-      resolve(probes, first, first + piece.n_words);
+      s_.ids.append(ids_begin, piece.ids_end, ids_);
     }
     const bool is_end = piece.is_last || n_consumed == piece.source.size();
     if (is_end || ids_.size() >= text_ids_.enough()) text_ids_.finish();
@@ -304,20 +322,6 @@ class BytePath::Run {
     }
     t_.model_.append(word, ids_, text_ids_.enough());
     return n;
-  }
-
-  // Appends the ids of words [first, last) of the window.
-  void resolve(const kernels::WordProbes& probes, std::size_t first, std::size_t last) {
-    look_up_words(t_.kernels_, s_.window, probes, first, last, ids_,
-                  [this](std::string_view word) { append_missing(word); });
-  }
-
-  // Appends the ids of a word that the cache lacks or has not been asked for, and remembers them.
-  void append_missing(std::string_view word) {
-    if (s_.cache.append(word, ids_)) return;
-    const std::size_t before = ids_.size();
-    t_.model_.append(word, ids_);
-    s_.cache.insert(word.data(), word.size(), ids_.slice(before, ids_.size()));
   }
 
   void start_over(std::size_t index) {

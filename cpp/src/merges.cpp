@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -10,10 +11,11 @@ namespace vecsmith {
 
 namespace {
 
-// Slots that a search may pass. A table that is half empty stays far below it, unless its pairs
-// were chosen to collide: then another multiplier is taken.
-constexpr std::size_t kLongestProbe = 256;
 constexpr int kMultipliers = 64;
+// Pairs of a bucket on average, and at most: more take another multiplier.
+constexpr std::size_t kPairsPerBucket = 4;
+constexpr std::size_t kMostPairs = 64;
+constexpr unsigned kMostFactor = 0xFFFF;
 
 // Steps of a Weyl sequence, mixed (splitmix64).
 std::uint64_t multiplier_number(std::uint64_t n) {
@@ -32,9 +34,12 @@ Merges::Merges(std::span<const BpeSettings::Merge> merges) {
   }
   merged_.reserve(merges.size());
   for (const BpeSettings::Merge& merge : merges) merged_.push_back(merge.merged);
-  const std::size_t size = std::bit_ceil(2 * merges.size() + 2);
-  mask_ = size - 1;
+  const std::size_t n = merges.size();
+  const std::size_t size = std::bit_ceil(n + n / 4 + 2);
+  slots_.resize(size);
   shift_ = 64 - static_cast<unsigned>(std::countr_zero(size));
+  factors_.resize(std::bit_ceil(n / kPairsPerBucket + 1));
+  bucket_mask_ = factors_.size() - 1;
   // The sequence begins where the content says, so no content can be made for all of it.
   std::uint64_t content = merges.size();
   for (const BpeSettings::Merge& merge : merges) {
@@ -49,62 +54,169 @@ Merges::Merges(std::span<const BpeSettings::Merge> merges) {
 }
 
 bool Merges::fill(std::span<const BpeSettings::Merge> merges) {
-  slots_.assign(mask_ + 1, 0);
+  std::ranges::fill(slots_, kEmpty);
+  std::vector<std::uint32_t> ends(factors_.size() + 1);
+  const auto bucket_of = [&](const BpeSettings::Merge& merge) {
+    return mix(pair_of(merge.left, merge.right)) & bucket_mask_;
+  };
+  for (const BpeSettings::Merge& merge : merges) ++ends[bucket_of(merge) + 1];
+  std::vector<std::vector<std::uint32_t>> buckets_of_size(kMostPairs + 1);
+  for (std::uint32_t b = 0; b + 1 < ends.size(); ++b) {
+    const std::size_t n = ends[b + 1];
+    if (n > kMostPairs) return false;
+    buckets_of_size[n].push_back(b);
+    ends[b + 1] += ends[b];
+  }
+  // What is in each bucket; `ends` moves on from where each begins.
+  std::vector<std::uint64_t> slots(merges.size());
   for (std::size_t rank = 0; rank < merges.size(); ++rank) {
-    if (!put(pair_of(merges[rank].left, merges[rank].right), rank)) return false;
+    const std::uint64_t pair = pair_of(merges[rank].left, merges[rank].right);
+    slots[ends[bucket_of(merges[rank])]++] = (pair << kBits) | rank;
+  }
+  // The fullest first, while there is most room.
+  for (std::size_t n = kMostPairs; n > 0; --n) {
+    for (const std::uint32_t b : buckets_of_size[n]) {
+      if (!place(std::span(slots).subspan(ends[b] - n, n), factors_[b])) return false;
+    }
   }
   return true;
 }
 
-bool Merges::put(std::uint64_t pair, std::uint64_t rank) {
-  std::size_t i = home_of(pair);
-  for (std::size_t passed = 0; passed < kLongestProbe; ++passed, i = (i + 1) & mask_) {
-    if (slots_[i] == 0 || slots_[i] >> (kBits + 1) == pair) {
-      slots_[i] = (pair << (kBits + 1)) | (rank << 1) | 1U;
+// Finds a factor that gives the pairs of a bucket slots of their own, and puts them there. Of equal
+// pairs the last counts.
+bool Merges::place(std::span<const std::uint64_t> slots, std::uint16_t& factor) {
+  std::uint64_t kept[kMostPairs];
+  std::size_t n = 0;
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    const auto is_same = [&](std::uint64_t later) { return later >> kBits == slots[i] >> kBits; };
+    if (std::ranges::none_of(slots.subspan(i + 1), is_same)) kept[n++] = slots[i];
+  }
+  for (unsigned odd = 1; odd <= kMostFactor; odd += 2) {
+    std::size_t done = 0;
+    for (; done < n; ++done) {
+      std::uint64_t& slot = slots_[home_of(mix(kept[done] >> kBits), odd)];
+      if (slot != kEmpty) break;
+      slot = kept[done];
+    }
+    if (done == n) {
+      factor = static_cast<std::uint16_t>(odd);
       return true;
     }
+    while (done-- > 0) slots_[home_of(mix(kept[done] >> kBits), odd)] = kEmpty;
   }
   return false;
 }
 
-void Merges::merge_short(std::uint32_t* symbols, std::int32_t* ranks, std::size_t n) const {
-  // A rank and its place are one number, so the least of them is the pair that merges next, and
-  // finding it takes no branch. Symbols keep their places; those that are gone are passed over.
-  constexpr unsigned kPlaceBits = 6;
-  static_assert(kShort == 1U << kPlaceBits && kBits + kPlaceBits < 31);
-  if (n < 2) return;
-  std::uint8_t before[kShort + 1];
-  std::uint8_t after[kShort + 1];
-  std::int32_t* const keys = ranks;
-  const auto key_of = [](std::int32_t rank, std::size_t place) {
-    return rank == kNever
-               ? kNever
-               : static_cast<std::int32_t>(rank << kPlaceBits) | static_cast<std::int32_t>(place);
-  };
-  for (std::size_t i = 0; i < n; ++i) {
-    before[i] = static_cast<std::uint8_t>(i - 1);
-    after[i] = static_cast<std::uint8_t>(i + 1);
-    keys[i] = key_of(i + 1 < n ? ranks[i] : kNever, i);
+namespace {
+
+using Lanes = std::int32_t __attribute__((vector_size(16)));
+
+inline Lanes load(const std::int32_t* keys) {
+  Lanes lanes;
+  std::memcpy(&lanes, keys, sizeof lanes);
+  return lanes;
+}
+
+inline Lanes less_of(Lanes a, Lanes b) { return a < b ? a : b; }
+
+// The least of `whole` numbers, a multiple of 8.
+inline std::int32_t least_of(const std::int32_t* keys, std::size_t whole) {
+  Lanes even = load(keys);
+  Lanes odd = load(keys + 4);
+  for (std::size_t at = 8; at < whole; at += 8) {
+    even = less_of(even, load(keys + at));
+    odd = less_of(odd, load(keys + at + 4));
   }
-  const std::size_t whole = (n + 7) / 8 * 8;
-  for (std::size_t i = n; i < whole; ++i) keys[i] = kNever;
-  while (true) {
-    std::int32_t best = kNever;
-    for (std::size_t i = 0; i < whole; ++i) best = keys[i] < best ? keys[i] : best;
-    if (best == kNever) return;
-    const std::size_t at = static_cast<std::size_t>(best) % kShort;
-    const std::size_t gone = after[at];
-    const std::size_t next = after[gone];
-    symbols[at] = merged_[static_cast<std::size_t>(best >> kPlaceBits)];
-    symbols[gone] = kNone;
-    keys[gone] = kNever;
-    after[at] = static_cast<std::uint8_t>(next);
-    before[next] = static_cast<std::uint8_t>(at);
-    keys[at] = next < n ? key_of(rank(symbols[at], symbols[next]), at) : kNever;
-    if (at > 0) {
-      const std::size_t last = before[at];
-      keys[last] = key_of(rank(symbols[last], symbols[at]), last);
+  even = less_of(even, odd);
+  even = less_of(even, __builtin_shufflevector(even, even, 2, 3, 0, 1));
+  even = less_of(even, __builtin_shufflevector(even, even, 1, 0, 3, 2));
+  return even[0];
+}
+
+// A rank and its place are one number, so the least of them is the pair that merges next, and
+// finding it takes no branch.
+std::int32_t key_of(std::int32_t rank, std::size_t place) {
+  return static_cast<std::int32_t>(rank << Merges::kPlaceBits) | static_cast<std::int32_t>(place);
+}
+
+// Makes keys of the ranks of `n` symbols, and of those up to `whole` what never merges.
+void make_keys(std::int32_t* ranks, std::size_t n, std::size_t whole) {
+  for (std::size_t i = 0; i + 1 < n; ++i) ranks[i] = key_of(ranks[i], i);
+  for (std::size_t i = n - 1; i < whole; ++i) ranks[i] = key_of(Merges::kNever, i);
+}
+
+// Bits of `n` symbols and of the end.
+std::uint64_t bits_of(std::size_t n) { return ~std::uint64_t{0} >> (63U - n); }
+
+}  // namespace
+
+// Merges one pair; false where none does. Symbols keep their places; `alive` has the bits of those
+// that are not gone, and of what is behind the last. But for the end no branch: none could be
+// predicted.
+inline bool Merges::begin_step(std::uint32_t* symbols, std::int32_t* keys, std::size_t whole,
+                               std::uint64_t& alive, Step& step) const {
+  const std::int32_t best = least_of(keys, whole);
+  if (best >> kPlaceBits == kNever) return false;
+  const std::size_t at = static_cast<std::size_t>(best) & kShort;
+  const std::uint64_t ahead = alive & ~(~std::uint64_t{0} << at);
+  std::uint64_t behind = alive & (~std::uint64_t{1} << at);
+  const auto gone = static_cast<std::size_t>(std::countr_zero(behind));
+  behind &= behind - 1;
+  const auto next = static_cast<std::size_t>(std::countr_zero(behind));
+  const auto last = static_cast<std::size_t>(std::bit_width(ahead | 1U)) - 1;
+  alive ^= std::uint64_t{1} << gone;
+  const std::uint32_t merged = merged_[static_cast<std::size_t>(best >> kPlaceBits)];
+  step = {at, last, question(symbols[last], merged), question(merged, symbols[next])};
+  symbols[at] = merged;
+  symbols[gone] = kNone;
+  keys[gone] = key_of(kNever, gone);
+  return true;
+}
+
+inline void Merges::end_step(std::int32_t* keys, const Step& step) {
+  // The first symbol is its own last one, for which this is put right by what follows.
+  keys[step.last] = key_of(answer(step.before), step.last);
+  keys[step.at] = key_of(answer(step.after), step.at);
+}
+
+void Merges::merge_short(std::uint32_t* symbols, std::int32_t* ranks, std::size_t n) const {
+  if (n < 2) return;
+  const std::size_t whole = (n + 7) / 8 * 8;  // at most kShort + 1
+  make_keys(ranks, n, whole);
+  symbols[n] = kEnd;
+  std::uint64_t alive = bits_of(n);
+  Step step;
+  while (begin_step(symbols, ranks, whole, alive, step)) end_step(ranks, step);
+}
+
+void Merges::merge_rows(std::span<Row> rows) const {
+  std::uint64_t alive[kMostRows];
+  std::size_t wholes[kMostRows];
+  Step steps[kMostRows];
+  std::size_t going[kMostRows];
+  std::size_t n_going = 0;
+  for (std::size_t r = 0; r < rows.size(); ++r) {
+    Row& row = rows[r];
+    if (row.n < 2) continue;
+    wholes[r] = row.n <= Row::kFew ? Row::kFew : Row::kMost;
+    make_keys(row.ranks, row.n, wholes[r]);
+    row.symbols[row.n] = kEnd;
+    alive[r] = bits_of(row.n);
+    going[n_going++] = r;
+  }
+  while (n_going > 0) {
+    for (std::size_t i = 0; i < n_going;) {
+      const std::size_t r = going[i];
+      Step& step = steps[r];
+      if (begin_step(rows[r].symbols, rows[r].ranks, wholes[r], alive[r], step)) {
+        __builtin_prefetch(step.before.slot);
+        __builtin_prefetch(step.after.slot);
+        ++i;
+      } else {
+        going[i] = going[--n_going];
+      }
     }
+    for (std::size_t i = 0; i < n_going; ++i) end_step(rows[going[i]].ranks, steps[going[i]]);
   }
 }
 

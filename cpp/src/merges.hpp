@@ -14,32 +14,40 @@ namespace vecsmith {
 class Merges {
  public:
   static constexpr std::uint32_t kNone = 0xFFFFFFFFU;
-  static constexpr std::int32_t kNever = 0x7FFFFFFF;  ///< rank of a pair that does not merge
   /// Symbols and merges are numbered in so many bits, so that a pair and its rank are one word.
   static constexpr unsigned kBits = 21;
   static constexpr std::size_t kLimit = std::size_t{1} << kBits;
-  /// Symbols of a row that merge_short() takes.
-  static constexpr std::size_t kShort = 64;
+  /// Bits of a place in a row that merge_short() takes, and symbols of such a row.
+  static constexpr unsigned kPlaceBits = 6;
+  static constexpr std::size_t kShort = (std::size_t{1} << kPlaceBits) - 1;
+  /// Rank of a pair that does not merge; there is room for a place behind it.
+  static constexpr std::int32_t kNever = 0x7FFFFFFF >> kPlaceBits;
+  static_assert(kNever >= std::int32_t{kLimit});
 
   /// Throws std::invalid_argument for more merges than kLimit. Symbols must be below kLimit.
   explicit Merges(std::span<const BpeSettings::Merge> merges);
 
   /// How soon a pair merges: 0 before all others.
   std::int32_t rank(std::uint32_t left, std::uint32_t right) const {
-    const std::uint64_t pair = pair_of(left, right);
-    const std::uint64_t* const slots = slots_.data();
-    for (std::size_t i = home_of(pair);; i = (i + 1) & mask_) {
-      const std::uint64_t slot = slots[i];
-      if (slot == 0) return kNever;
-      if (slot >> (kBits + 1) == pair) {
-        return static_cast<std::int32_t>(slot >> 1 & (kLimit - 1));
-      }
-    }
+    return answer(question(left, right));
   }
 
   /// Merges a row of at most kShort symbols; those that are gone become kNone. `ranks` holds the
-  /// rank of each symbol with the next one; it has room for kShort and is used up.
+  /// rank of each symbol with the next one; both have room for kShort + 1, and `ranks` is used up.
   void merge_short(std::uint32_t* symbols, std::int32_t* ranks, std::size_t n) const;
+
+  /// A row of a short word. `ranks` and what becomes of `symbols` are as in merge_short().
+  struct Row {
+    static constexpr std::size_t kMost = 32;
+    static constexpr std::size_t kFew = 16;  ///< less to look at
+    std::int32_t ranks[kMost];
+    std::uint32_t symbols[kMost + 1];
+    std::size_t n;
+  };
+  static constexpr std::size_t kMostRows = 16;
+
+  /// Merges up to kMostRows rows, step by step in turn: one alone would mostly wait for memory.
+  void merge_rows(std::span<Row> rows) const;
 
   /// Working memory for a row of `n` symbols: 2 n in `heap`, n in each of the others. `ranks` holds
   /// the rank of each symbol with the next one.
@@ -53,18 +61,52 @@ class Merges {
   void merge_long(std::uint32_t* symbols, std::size_t n, const Space& space) const;
 
  private:
+  // A pair, and where it is if it merges.
+  struct Question {
+    std::uint64_t pair;
+    const std::uint64_t* slot;
+  };
+  // A merge of which the pairs with its neighbours are asked for.
+  struct Step {
+    std::size_t at, last;
+    Question before, after;
+  };
+  static constexpr std::uint64_t kEmpty = ~std::uint64_t{0};
+  // A symbol behind the last, which merges with none.
+  static constexpr std::uint32_t kEnd = kLimit - 1;
+
   static std::uint64_t pair_of(std::uint32_t left, std::uint32_t right) {
     return (std::uint64_t{left} << kBits) | right;
   }
-  std::size_t home_of(std::uint64_t pair) const {
-    return static_cast<std::size_t>((pair * multiplier_) >> shift_);
+  Question question(std::uint32_t left, std::uint32_t right) const {
+    const std::uint64_t pair = pair_of(left, right);
+    const std::uint64_t mixed = mix(pair);
+    return {pair, slots_.data() + home_of(mixed, factors_[mixed & bucket_mask_])};
+  }
+  // No branch: whether a pair merges cannot be predicted.
+  static std::int32_t answer(Question question) {
+    const std::uint64_t slot = *question.slot;
+    const auto is_other = static_cast<std::int32_t>(slot >> kBits != question.pair);
+    return static_cast<std::int32_t>(slot & (kLimit - 1)) | (-is_other & kNever);
+  }
+  std::uint64_t mix(std::uint64_t pair) const {
+    const std::uint64_t product = pair * multiplier_;
+    return product ^ product >> 32U;
+  }
+  std::size_t home_of(std::uint64_t mixed, std::uint64_t factor) const {
+    return static_cast<std::size_t>(mixed * factor >> shift_);
   }
   bool fill(std::span<const BpeSettings::Merge> merges);
-  bool put(std::uint64_t pair, std::uint64_t rank);
+  bool place(std::span<const std::uint64_t> slots, std::uint16_t& factor);
+  bool begin_step(std::uint32_t* symbols, std::int32_t* keys, std::size_t whole,
+                  std::uint64_t& alive, Step& step) const;
+  static void end_step(std::int32_t* keys, const Step& step);
 
-  // A slot is the pair, its rank and a set bit; 0 where it is empty. Linear probing.
+  // Hash and displace (Pagh, 1999): pairs fall into buckets, and each bucket has a factor by which
+  // its pairs find slots of their own. A slot is the pair and its rank, all ones where it is empty.
   std::vector<std::uint64_t> slots_;
-  std::size_t mask_ = 0;
+  std::vector<std::uint16_t> factors_;
+  std::uint64_t bucket_mask_ = 0;
   unsigned shift_ = 0;
   std::uint64_t multiplier_ = 0;
   std::vector<std::uint32_t> merged_;  // rank -> symbol

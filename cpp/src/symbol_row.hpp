@@ -8,6 +8,8 @@
 
 namespace vecsmith {
 
+/// Where a symbol begins that is not the first of its character.
+inline constexpr std::size_t kInside = static_cast<std::size_t>(-1);
 /// Symbols that one character may add to a row, with unknown ones that waited for it.
 inline constexpr std::size_t kMostOfCharacter = 8;
 

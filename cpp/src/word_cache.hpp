@@ -237,7 +237,7 @@ void look_up_words(const kernels::Kernels& kernels, const unsigned char* window,
                    const kernels::WordProbes& probes, std::size_t first, std::size_t last,
                    IdBuffer& ids, AppendMissing append_missing) {
   for (std::size_t i = first; i < last; ++i) {
-    ids.reserve_more(WordCache::kMostIds * (last - i));
+    ids.reserve_more(kernels::kMostInline * (last - i));
     std::uint32_t* out = ids.data() + ids.size();
     i = kernels.find_words(probes, i, last, &out);
     ids.set_size(static_cast<std::size_t>(out - ids.data()));

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "character_numbers.hpp"
 #include "check.hpp"
 #include "merges.hpp"
 #include "plain_tokenizer.hpp"
@@ -195,6 +196,73 @@ TEST_CASE(random_words_become_what_a_walk_over_all_pairs_gives) {
       std::string word;
       for (std::size_t i = 0; i < length; ++i) word += parts.emplace_back(random.pick(letters));
       CHECK_EQ(ids_of(model, word), plain_ids(settings, parts));
+    }
+  }
+}
+
+TEST_CASE(words_merged_together_become_what_each_becomes_alone) {
+  Random random(7);
+  for (std::size_t round = 0; round < testing::rounds(60); ++round) {
+    std::vector<std::string> letters;
+    for (const char32_t c : byte_alphabet()) append_utf8(letters.emplace_back(), c);
+    if (random.one_in(8)) letters.erase(letters.begin() + 'a');
+    BpeSettings settings = settings_of(letters, {});
+    const std::vector<std::string> few{"a", "b", "c"};
+    const BpeSettings some = random_settings(random, few);
+    for (const BpeSettings::Merge& merge : some.merges) {
+      const auto number = [&](std::uint32_t token) {
+        const std::string& text = some.tokens[token];
+        const auto known = std::ranges::find(settings.tokens, text);
+        const auto index = static_cast<std::uint32_t>(known - settings.tokens.begin());
+        if (known == settings.tokens.end()) {
+          settings.tokens.push_back(text);
+          settings.ids.push_back(index + 10);
+        }
+        return index;
+      };
+      if (letters.size() < 256) break;
+      const std::uint32_t left = number(merge.left);
+      settings.merges.push_back({left, number(merge.right), number(merge.merged)});
+    }
+    settings.byte_level = true;
+    settings.ignore_merges = random.one_in(3);
+    const Bpe model(settings);
+    std::vector<std::string> words(random.below(60));
+    IdBuffer alone;
+    std::vector<std::size_t> alone_ends;
+    for (std::string& word : words) {
+      const std::size_t longest = random.one_in(10) ? 100 : 36;
+      for (std::size_t n = random.below(longest); n > 0; --n) word += random.pick(few);
+      model.append(word, alone);
+      alone_ends.push_back(alone.size());
+    }
+    IdBuffer together;
+    std::vector<std::size_t> ends;
+    model.append_all(std::vector<std::string_view>(words.begin(), words.end()), together, ends);
+    CHECK(ends == alone_ends);
+    CHECK(std::ranges::equal(together.slice(0, together.size()), alone.slice(0, alone.size())));
+  }
+}
+
+TEST_CASE(every_pair_has_its_rank_and_no_other_pair_has_one) {
+  Random random(8);
+  for (const std::size_t n : {0U, 1U, 2U, 3U, 100U, 5000U, 60000U}) {
+    const std::size_t n_symbols = 1 + n / 20;
+    std::vector<BpeSettings::Merge> merges(n);
+    std::map<std::pair<std::uint32_t, std::uint32_t>, std::int32_t> ranks;
+    for (std::size_t i = 0; i < n; ++i) {
+      const auto left = static_cast<std::uint32_t>(random.below(n_symbols));
+      const auto right = static_cast<std::uint32_t>(random.below(n_symbols));
+      merges[i] = {left, right, 0};
+      ranks[{left, right}] = static_cast<std::int32_t>(i);
+    }
+    const Merges table(merges);
+    for (const auto& [pair, rank] : ranks) CHECK_EQ(table.rank(pair.first, pair.second), rank);
+    for (std::size_t i = 0; i < 1000; ++i) {
+      const auto left = static_cast<std::uint32_t>(random.below(n_symbols + 3));
+      const auto right = static_cast<std::uint32_t>(random.below(n_symbols + 3));
+      const auto known = ranks.find({left, right});
+      CHECK_EQ(table.rank(left, right), known == ranks.end() ? Merges::kNever : known->second);
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -46,6 +47,11 @@ class Bpe {
 
   /// Appends the ids of one word; of a long one may stop once `ids` holds `enough`.
   void append(std::string_view word, IdBuffer& ids, std::size_t enough = kAll) const;
+
+  /// The same of several words, and appends to `ends` the size of `ids` after each. Faster than one
+  /// by one: short words wait for memory together.
+  void append_all(std::span<const std::string_view> words, IdBuffer& ids,
+                  std::vector<std::size_t>& ends) const;
 
   /// Largest id this model emits.
   std::uint32_t max_id() const { return max_id_; }

@@ -24,6 +24,8 @@ inline constexpr std::uint64_t kIdMask = (std::uint64_t{1} << kIdBits) - 1;
 inline constexpr std::uint64_t kTinyInRing = 3;
 inline constexpr std::uint32_t kShortInRing = 0xFFFFFFFFU;
 
+inline constexpr std::size_t kMostInline = 3;  ///< ids of a word in its line
+
 /// Words of up to 8 bytes. A value holds up to two ids and above them their count.
 struct alignas(64) TinyLine {
   std::uint64_t keys[4];
