@@ -12,8 +12,9 @@ namespace {
 
 // More rows than all that English uses: 8 MB hold 98 of 100 tokens.
 constexpr std::size_t kMostBytes = std::size_t{32} << 20;
-// Tokens to choose by: about a megabyte of text, some milliseconds of work, and as many to copy.
-constexpr std::size_t kEnough = std::size_t{1} << 18;
+// Tokens to choose by: a few hundred kilobytes of text. More of them choose hardly better, and the
+// copy, of some milliseconds, is the sooner made up for.
+constexpr std::size_t kEnough = std::size_t{1} << 16;
 
 }  // namespace
 

@@ -198,7 +198,7 @@ class SpacePath::Run {
   }
 
   bool append_window(std::string_view text, std::string_view stretch) {
-    std::memcpy(s_.window, stretch.data(), stretch.size());
+    std::copy(stretch.begin(), stretch.end(), reinterpret_cast<char*>(s_.window));
     s_.window[stretch.size()] = ' ';
     bool any_trigger = false;
     const std::size_t n = t_.kernels_.scan(s_.window, stretch.size() + 1, t_.classes_, s_.starts,
@@ -206,6 +206,11 @@ class SpacePath::Run {
     if (any_trigger && any_needs_plain_path(text, stretch)) return false;
     const kernels::WordProbes probes{s_.keys, s_.lines, s_.starts, s_.ends};
     t_.kernels_.probe_words(s_.window, s_.cache.lines(), n, probes);
+    for (std::size_t i = 0; i < n; ++i) {
+      if (s_.ends[i] - s_.starts[i] > static_cast<int>(WordCache::kShort)) {
+        s_.cache.prefetch_long(segment(i));
+      }
+    }
     return resolve(probes, n, stretch.size());
   }
 
@@ -356,10 +361,15 @@ class SpacePath::Run {
       const auto b = static_cast<unsigned char>(*p);
       if (b > ' ' && b < 0xC2) continue;
       if (b <= ' ' && (b == ' ' || r_.cuts_whitespace)) return false;
-      if (!r_.mark.empty() && std::string_view(p, end).starts_with(r_.mark)) return false;
+      if (!r_.mark.empty() && *p == r_.mark[0] && std::string_view(p, end).starts_with(r_.mark)) {
+        return false;
+      }
       // First bytes of all white space beyond ASCII; the commonest of them begins every kana, too.
-      if (!r_.cuts_whitespace || b > 0xE3 || (b == 0xE3 && end - p > 1 && p[1] != '\x80')) continue;
-      if (b == 0xC2 || b == 0xE1 || b == 0xE2 || b == 0xE3) return false;
+      const bool is_first =
+          b == 0xC2 || b == 0xE1 || b == 0xE2 || (b == 0xE3 && end - p > 1 && p[1] == '\x80');
+      if (!is_first || !r_.cuts_whitespace) continue;
+      const char* after = p;
+      if (has_any(decode_utf8(after, end), kWhitespace)) return false;
     }
     return true;
   }

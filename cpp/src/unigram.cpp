@@ -1,24 +1,27 @@
 #include "vecsmith/unigram.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <utility>
 
-// The best path through the lattice of all tokens of a word, place by place (Viterbi, 1967).
+#include "vecsmith/unicode.hpp"
+
+// The best path through the lattice of all tokens of a word, place by place (Viterbi, 1967); a
+// place lies before each character and one behind the last.
 //
-// Two things keep it small. A place that no token reaches across is on every path, so what lies
-// before it is final: its ids are appended and only the sum goes on. And a place is marked empty
-// when a token first reaches beyond it, so nothing is cleared in advance. Text in words needs a few
-// dozen places; a text without an end of words is cut this way every few characters.
+// A word of ordinary size is seen whole. Of one that is a book only a stretch is: a place that no
+// token reaches across is on every path, so what lies before the last such place of the stretch is
+// final: its ids are appended and only the sum goes on.
 
 namespace vecsmith {
 
 namespace {
 
-constexpr std::uint32_t kNone = Trie::kNone;
+constexpr std::uint32_t kNone = PieceTrie::kNone;
 // What a character without a token costs more than the worst token.
 constexpr double kUnkPenalty = 10.0;
-constexpr std::size_t kWidest = 4;  // bytes of a character
 
 const UnigramSettings& checked(const UnigramSettings& settings) {
   if (settings.tokens.size() != settings.scores.size()) {
@@ -30,19 +33,24 @@ const UnigramSettings& checked(const UnigramSettings& settings) {
                                 ", but there are only " + std::to_string(settings.tokens.size()) +
                                 " tokens");
   }
+  for (std::size_t i = 0; i < settings.scores.size(); ++i) {
+    if (!(std::abs(settings.scores[i]) <= Unigram::kMostScore)) {
+      throw std::invalid_argument("token " + std::to_string(i) + " has the score " +
+                                  std::to_string(settings.scores[i]) +
+                                  ", expected one from -1e100 to 1e100");
+    }
+  }
   return settings;
 }
 
-// The trie keeps the first of equal keys, the model the last.
-Trie trie_of(const UnigramSettings& settings) {
-  std::vector<Trie::Entry> entries;
-  entries.reserve(settings.tokens.size());
+// The trie keeps the first of equal pieces, the model the last.
+PieceTrie trie_of(const UnigramSettings& settings) {
+  std::vector<PieceTrie::Piece> pieces;
+  pieces.reserve(settings.tokens.size());
   for (std::size_t i = settings.tokens.size(); i-- > 0;) {
-    if (!settings.tokens[i].empty()) {
-      entries.emplace_back(settings.tokens[i], static_cast<std::uint32_t>(i));
-    }
+    pieces.push_back({settings.tokens[i], settings.scores[i], static_cast<std::uint32_t>(i)});
   }
-  return Trie(std::move(entries));
+  return PieceTrie(std::move(pieces));
 }
 
 std::string byte_token(unsigned byte) {
@@ -50,26 +58,18 @@ std::string byte_token(unsigned byte) {
   return {'<', '0', 'x', kHex[byte >> 4U], kHex[byte & 15U], '>'};
 }
 
-// Bytes of the character that begins with `lead`.
-std::size_t width_of(char lead) {
-  const auto byte = static_cast<unsigned char>(lead);
-  return byte < 0xC0 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
-}
-
 }  // namespace
 
 Unigram::Unigram(const UnigramSettings& settings)
-    : trie_(trie_of(checked(settings))),
-      scores_(settings.scores),
+    : pieces_(trie_of(checked(settings))),
       unk_id_(settings.unk_id.value_or(kNone)),
       max_id_(settings.tokens.empty() ? 0 : static_cast<std::uint32_t>(settings.tokens.size() - 1)),
       byte_fallback_(settings.byte_fallback) {
   double least = std::numeric_limits<double>::infinity();
   for (const double score : settings.scores) least = std::min(least, score);
   unk_score_ = least - kUnkPenalty;
-  for (const std::string& token : settings.tokens) longest_ = std::max(longest_, token.size());
   for (unsigned byte = 0; byte < byte_ids_.size(); ++byte) {
-    byte_ids_[byte] = trie_.find(byte_token(byte));
+    byte_ids_[byte] = pieces_.find(byte_token(byte));
   }
 }
 
@@ -78,93 +78,151 @@ class Unigram::Search {
  public:
   Search(const Unigram& model, std::string_view word, IdBuffer& ids)
       : m_(model), word_(word), ids_(ids) {
-    places_[0].score = 0.0;
+    near_places_[0].score = 0.0;
+    near_offsets_[0] = 0;
   }
 
   void run(std::size_t enough) {
-    while (base_ + at_ < word_.size()) {
-      if (at_ == reached_ && at_ > 0) {
-        finish_paths();
+    while (!read_stretch()) {
+      const std::size_t cut = last_cut();
+      if (cut == 0) {
+        grow();
+      } else {
+        append_path(cut);
         if (ids_.size() >= enough) return;
+        drop(cut);
       }
-      if (at_ + ahead() > capacity_) grow();
-      extend();
     }
-    finish_paths();
+    for (; at_ < n_; ++at_) extend();
+    append_path(n_);
     finish_unknown();
   }
 
  private:
-  // The best way to a place: where its last token begins, and which that is.
+  // The best way to a place: the place where its last token begins, and 2^32 times the token's
+  // node.
   struct Place {
     double score;
-    std::uint32_t begin;  // kNone: no way yet
-    std::uint32_t id;
+    std::uint64_t way;
   };
-  static constexpr std::size_t kNear = 512;
+  static constexpr std::uint32_t kUnknown = 0;  // the root: a character without a token
+  static constexpr std::size_t kNear = 64;
 
-  // How far beyond this place a token may reach, and one place more.
-  std::size_t ahead() const {
-    const std::size_t rest = word_.size() - base_ - at_;
-    return std::min(rest, std::max(m_.longest_, kWidest)) + 1;
-  }
+  // Places before characters, and the characters.
+  struct Stretch {
+    Place* places;
+    std::uint32_t* numbers;  // of the characters, see PieceTrie
+    std::uint32_t* offsets;  // of the places, in bytes
+    std::size_t capacity;    // places
+  };
 
-  // Tries every token that begins here, the shortest first.
-  void extend() {
-    const char* const here = word_.data() + base_ + at_;
+  // Reads on until the word is at its end or the stretch is full; tells whether the former.
+  bool read_stretch() {
+    const char* const begin = word_.data() + base_;
     const char* const end = word_.data() + word_.size();
-    const std::size_t width = std::min(width_of(*here), static_cast<std::size_t>(end - here));
-    const double so_far = places_[at_].score;
-    bool is_known = false;
-    m_.trie_.for_each_prefix(here, end, [&](std::size_t length, std::uint32_t id) {
-      reach(at_ + length, so_far + m_.scores_[id], id);
-      is_known |= length == width;
-    });
-    if (!is_known) reach(at_ + width, so_far + m_.unk_score_, m_.unk_id_);
-    at_ += width;
+    const char* p = begin + s_.offsets[n_];
+    const PieceTrie::Node* const nodes = m_.pieces_.nodes();
+    std::uint32_t base = 0;
+    std::size_t n = n_;
+    while (p != end && n + 1 < s_.capacity) {
+      const std::uint32_t number = m_.pieces_.number(decode_utf8(p, end));
+      __builtin_prefetch(&nodes[base + number]);
+      base = nodes[nodes[0].base + number].base;
+      s_.numbers[n++] = number;
+      s_.offsets[n] = static_cast<std::uint32_t>(p - begin);
+      s_.places[n] = {PieceTrie::kNoScore, 0};
+    }
+    s_.numbers[n] = PieceTrie::kStranger;
+    n_ = n;
+    return p == end;
   }
 
-  void reach(std::size_t to, double score, std::uint32_t id) {
-    if (to > reached_) {
-      for (std::size_t i = reached_ + 1; i < to; ++i) places_[i].begin = kNone;
-      reached_ = to;
-    } else if (places_[to].begin != kNone && !(score > places_[to].score)) {
-      return;
+  // The last place of a full stretch that no token reaches across, 0 for none.
+  std::size_t last_cut() {
+    const std::size_t ahead = std::max(m_.pieces_.longest(), std::size_t{1});
+    std::size_t cut = 0;
+    for (; at_ + ahead <= n_; ++at_) {
+      if (at_ >= reached_) cut = at_;
+      reached_ = std::max(reached_, extend());
     }
-    if (id == kNone) {
+    return cut;
+  }
+
+  // Tries every token that begins here, the shortest first; returns how far they may reach.
+  std::size_t extend() {
+    const PieceTrie::Node* const nodes = m_.pieces_.nodes();
+    const std::uint32_t* const numbers = s_.numbers;
+    const double so_far = s_.places[at_].score;
+    std::size_t to = at_;
+    std::uint32_t node = 0;
+    std::uint32_t next = nodes[0].base + numbers[to];
+    if (nodes[next].parent != 0 || nodes[next].score == PieceTrie::kNoScore) reach_unknown(so_far);
+    while (nodes[next].parent == node) {
+      reach(++to, so_far + nodes[next].score, next);
+      node = next;
+      next = nodes[node].base + numbers[to];
+    }
+    return std::max(to, at_ + 1);
+  }
+
+  // No branch: which of two ways is better is hard to foresee.
+  void reach(std::size_t to, double score, std::uint32_t node) {
+    Place& place = s_.places[to];
+    const std::uint64_t way = std::uint64_t{node} << 32U | at_;
+    const std::uint64_t better = std::uint64_t{0} - (score > place.score ? 1 : 0);
+    place.score = score > place.score ? score : place.score;
+    place.way = (way & better) | (place.way & ~better);
+  }
+
+  void reach_unknown(double so_far) {
+    const double score = so_far + m_.unk_score_;
+    if (m_.unk_id_ == kNone && score > s_.places[at_ + 1].score) {
       throw std::invalid_argument(
           "a text holds a character without a token, and the model has no unknown token: set "
           "unk_id");
     }
-    places_[to] = {score, static_cast<std::uint32_t>(at_), id};
+    reach(at_ + 1, score, kUnknown);
   }
 
-  // Appends the tokens of the best path to this place, and begins anew from its sum.
-  void finish_paths() {
+  // Appends the tokens of the best path to a place.
+  void append_path(std::size_t to) {
     std::uint32_t next = kNone;
-    for (auto place = static_cast<std::uint32_t>(at_); place != 0;) {
-      const std::uint32_t begin = places_[place].begin;
-      places_[place].begin = next;  // from here on: where the next token ends
+    for (auto place = static_cast<std::uint32_t>(to); place != 0;) {
+      std::uint64_t& way = s_.places[place].way;
+      const auto begin = static_cast<std::uint32_t>(way);
+      m_.pieces_.prefetch_id(static_cast<std::uint32_t>(way >> 32U));
+      way = (way & ~std::uint64_t{0xFFFFFFFFU}) | next;  // from here on: where the next token ends
       next = place;
       place = begin;
     }
-    std::size_t begin = base_;
-    for (std::uint32_t place = next; place != kNone; place = places_[place].begin) {
-      const std::size_t end = base_ + place;
-      append_token(begin, end, places_[place].id);
-      begin = end;
+    for (std::uint32_t begin = 0; next != kNone;) {
+      const std::uint64_t way = s_.places[next].way;
+      append_token(begin, next, static_cast<std::uint32_t>(way >> 32U));
+      begin = std::exchange(next, static_cast<std::uint32_t>(way));
     }
-    base_ += at_;
-    places_[0].score = places_[at_].score;
-    at_ = 0;
-    reached_ = 0;
   }
 
-  void append_token(std::size_t begin, std::size_t end, std::uint32_t id) {
+  // Begins anew from a place; no token reaches across it.
+  void drop(std::size_t to) {
+    const std::uint32_t n_bytes = s_.offsets[to];
+    for (std::size_t i = to; i <= n_; ++i) {
+      s_.places[i - to] = s_.places[i];
+      s_.places[i - to].way -= to;
+      s_.offsets[i - to] = s_.offsets[i] - n_bytes;
+      s_.numbers[i - to] = s_.numbers[i];
+    }
+    base_ += n_bytes;
+    n_ -= to;
+    at_ -= to;
+    reached_ -= to;
+  }
+
+  void append_token(std::uint32_t begin, std::uint32_t end, std::uint32_t node) {
+    const std::uint32_t id = node == kUnknown ? m_.unk_id_ : m_.pieces_.id(node);
     if (id == m_.unk_id_) {
-      if (!in_unknown_) unknown_begin_ = begin;
+      if (!in_unknown_) unknown_begin_ = base_ + s_.offsets[begin];
       in_unknown_ = true;
-      unknown_end_ = end;
+      unknown_end_ = base_ + s_.offsets[end];
       return;
     }
     finish_unknown();
@@ -176,7 +234,7 @@ class Unigram::Search {
     if (!in_unknown_) return;
     in_unknown_ = false;
     const std::string_view row = word_.substr(unknown_begin_, unknown_end_ - unknown_begin_);
-    const std::uint32_t id = m_.trie_.find(row);
+    const std::uint32_t id = m_.pieces_.find(row);
     const auto id_of_byte = [&](char c) { return m_.byte_ids_[static_cast<unsigned char>(c)]; };
     if (id == kNone && m_.byte_fallback_ &&
         std::ranges::all_of(row, [&](char c) { return id_of_byte(c) != kNone; })) {
@@ -187,25 +245,33 @@ class Unigram::Search {
   }
 
   void grow() {
-    std::vector<Place> larger(2 * (at_ + ahead()));
-    std::copy(places_, places_ + reached_ + 1, larger.begin());
-    far_ = std::move(larger);
-    places_ = far_.data();
-    capacity_ = far_.size();
+    const std::size_t capacity = 2 * s_.capacity;
+    std::vector<Place> places(capacity);
+    std::vector<std::uint32_t> numbers(capacity), offsets(capacity);
+    std::copy_n(s_.places, n_ + 1, places.data());
+    std::copy_n(s_.numbers, n_ + 1, numbers.data());
+    std::copy_n(s_.offsets, n_ + 1, offsets.data());
+    far_places_ = std::move(places);
+    far_numbers_ = std::move(numbers);
+    far_offsets_ = std::move(offsets);
+    s_ = {far_places_.data(), far_numbers_.data(), far_offsets_.data(), capacity};
   }
 
   const Unigram& m_;
   std::string_view word_;
   IdBuffer& ids_;
-  std::size_t base_ = 0;     // of the word, where places_[0] is
+  std::size_t base_ = 0;     // bytes of the word before the stretch
+  std::size_t n_ = 0;        // characters in the stretch
   std::size_t at_ = 0;       // place whose tokens are tried
-  std::size_t reached_ = 0;  // last place that some token ends at
+  std::size_t reached_ = 0;  // no token that begins before this place ends behind it
   bool in_unknown_ = false;
   std::size_t unknown_begin_ = 0, unknown_end_ = 0;
-  Place near_[kNear];
-  std::vector<Place> far_;
-  Place* places_ = near_;
-  std::size_t capacity_ = kNear;
+  Place near_places_[kNear];
+  std::uint32_t near_numbers_[kNear];
+  std::uint32_t near_offsets_[kNear];
+  std::vector<Place> far_places_;
+  std::vector<std::uint32_t> far_numbers_, far_offsets_;
+  Stretch s_ = {near_places_, near_numbers_, near_offsets_, kNear};
 };
 
 void Unigram::append(std::string_view word, IdBuffer& ids, std::size_t enough) const {

@@ -18,9 +18,9 @@ namespace vecsmith {
 /// right or absent, and ids never depend on what is in here.
 ///
 /// Three levels, each in lines of 64 bytes: words of up to 8 bytes with up to 2 ids, four to a
-/// line; of up to 16 bytes with up to 3 ids, two to a line; of up to 32 bytes with up to 7 ids. The
-/// ids of words that have more lie in a ring, of which an entry holds the place. Keys are padded
-/// with zero bytes, so no word may hold one.
+/// line; of up to 16 bytes with up to 3 ids, two to a line; of up to 32 bytes with up to 7 ids, in
+/// one of two lines side by side. The ids of words that have more lie in a ring, of which an entry
+/// holds the place. Keys are padded with zero bytes, so no word may hold one.
 ///
 /// What counts is how many lines the words of a text touch: they share the second level cache with
 /// the rows of the table. (Keys of 16 bytes for all words, 4 MB: a sixth slower.)
@@ -57,6 +57,12 @@ class WordCache {
     return is_known;
   }
 
+  /// Asks for the line of a word of 17 bytes or more: a kernel has asked for those of others.
+  void prefetch_long(std::string_view word) const {
+    if (word.size() > kLong) return;
+    __builtin_prefetch(&long_lines_[line_of(long_key_of(word.data(), word.size()))]);
+  }
+
   /// Remembers the ids of a word of 1 to 32 bytes, unless there are too many.
   void insert(const char* word, std::size_t n, std::span<const std::uint32_t> ids) {
     if (n > kLong || ids.size() > kMostIds) return;
@@ -72,7 +78,7 @@ class WordCache {
 
   static constexpr std::size_t kLines = std::size_t{1} << 15;
   static constexpr std::size_t kShortLines = std::size_t{1} << 15;
-  static constexpr std::size_t kLongLines = std::size_t{1} << 14;
+  static constexpr std::size_t kLongLines = std::size_t{1} << 15;
   static constexpr std::size_t kRing = std::size_t{1} << 19;
   static constexpr std::uint32_t kLongInRing = 0xFFFFFFFFU;
   // Places in the ring are told by 31 bits: before they come round, what refers to it is dropped.
@@ -127,8 +133,10 @@ class WordCache {
 
   bool append_long(const char* word, std::size_t n, std::uint32_t*& out) const {
     const LongKey key = long_key_of(word, n);
-    const LongLine& line = long_lines_[line_of(key)];
-    if (std::memcmp(line.key, key.bytes, kLong) != 0) return false;
+    const LongLine* const lines = &long_lines_[line_of(key)];
+    const std::size_t way = std::memcmp(lines[0].key, key.bytes, kLong) == 0 ? 0 : 1;
+    const LongLine& line = lines[way];
+    if (way == 1 && std::memcmp(line.key, key.bytes, kLong) != 0) return false;
     if (line.count == kLongInRing) return append_ring({line.ids[0], line.ids[1]}, out);
     out = std::copy_n(line.ids, line.count, out);
     return true;
@@ -198,7 +206,9 @@ class WordCache {
     const LongKey key = long_key_of(word, n);
     Stretch at{};
     if (ids.size() > 7) at = put_in_ring(ids);
-    LongLine& line = long_lines_[line_of(key)];
+    LongLine* const lines = &long_lines_[line_of(key)];
+    const bool is_first = lines[0].key[0] == 0 || std::memcmp(lines[0].key, key.bytes, kLong) == 0;
+    LongLine& line = lines[is_first ? 0 : 1];
     std::memcpy(line.key, key.bytes, kLong);
     if (ids.size() > 7) {
       line.ids[0] = at.place;
@@ -216,11 +226,12 @@ class WordCache {
     return key;
   }
 
+  // The first of the two lines that a long word may lie in.
   static std::size_t line_of(const LongKey& key) {
     Key parts[2];
     std::memcpy(parts, key.bytes, sizeof parts);
     parts[0].low ^= kernels::hash_word(parts[1]);
-    return kernels::hash_word(parts[0]) & (kLongLines - 1);
+    return kernels::hash_word(parts[0]) & (kLongLines - 2);
   }
 
   std::vector<TinyLine> tiny_lines_;

@@ -243,6 +243,15 @@ TEST_CASE(parts_that_do_not_fit_each_other_are_refused) {
   CHECK_THROWS(Unigram(settings), std::invalid_argument);
 }
 
+TEST_CASE(scores_whose_sums_could_be_infinite_are_refused) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  for (const double score : {infinity, -infinity, infinity - infinity, -1e101, 1e101}) {
+    CHECK_THROWS(Unigram(settings_of({{"<unk>", 0.0}, {"a", score}})), std::invalid_argument);
+  }
+  const Unigram model(settings_of({{"<unk>", 0.0}, {"a", -4e99}, {"aa", -1e100}}));
+  CHECK_EQ(ids_of(model, "aa"), (IdList{1, 1}));
+}
+
 TEST_CASE(max_id_is_the_last_place_of_a_unigram_vocabulary) {
   CHECK_EQ(Unigram(settings_of({{"<unk>", 0.0}, {"a", 0.0}})).max_id(), 1U);
 }

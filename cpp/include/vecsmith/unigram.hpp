@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "vecsmith/ids.hpp"
-#include "vecsmith/trie.hpp"
+#include "vecsmith/piece_trie.hpp"
 
 namespace vecsmith {
 
@@ -28,7 +28,8 @@ struct UnigramSettings {
 /// ten less than the worst token; a row of them is one unknown token, or its bytes' tokens.
 class Unigram {
  public:
-  /// Throws std::invalid_argument when the parts do not fit each other.
+  /// Throws std::invalid_argument when the parts do not fit each other, or for a score beyond
+  /// kMostScore, of which sums could be infinite.
   explicit Unigram(const UnigramSettings& settings);
 
   /// Appends the ids of one word; may stop once `ids` holds `enough`, which saves work on words
@@ -39,17 +40,16 @@ class Unigram {
   /// Largest id this model emits.
   std::uint32_t max_id() const { return max_id_; }
 
+  static constexpr double kMostScore = 1e100;
   static constexpr std::size_t kAll = static_cast<std::size_t>(-1);
 
  private:
   class Search;
 
-  Trie trie_;  // token -> id
-  std::vector<double> scores_;
+  PieceTrie pieces_;
   double unk_score_;
   std::uint32_t unk_id_;  // kNone: there is none
   std::uint32_t max_id_;
-  std::size_t longest_ = 0;  // bytes of the longest token
   bool byte_fallback_;
   std::array<std::uint32_t, 256> byte_ids_{};  // of <0xNN>, or kNone
 };

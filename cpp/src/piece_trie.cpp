@@ -1,0 +1,186 @@
+#include "vecsmith/piece_trie.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "text_checks.hpp"
+#include "vecsmith/unicode.hpp"
+
+namespace vecsmith {
+
+// Lays the nodes out, level by level: what most walks touch lies at the beginning.
+class PieceTrie::Builder {
+ public:
+  Builder(PieceTrie& trie, std::vector<Piece>& pieces) : t_(trie), pieces_(pieces) {}
+
+  void run() {
+    sort_pieces();
+    number_characters();
+    spell_pieces();
+    lay_out();
+    t_.nodes_.shrink_to_fit();
+    t_.ids_.shrink_to_fit();
+  }
+
+ private:
+  // Searches for as many children share a hint, those for many one.
+  static constexpr std::size_t kMostHints = 256;
+  static constexpr std::uint32_t kLastCodePoint = 0x10FFFF;
+
+  struct Range {
+    std::uint32_t node;
+    std::uint32_t begin, end, depth;
+  };
+
+  void sort_pieces() {
+    std::erase_if(pieces_, [](const Piece& piece) {
+      return piece.text.empty() || !is_well_formed(piece.text);
+    });
+    std::ranges::stable_sort(pieces_, {}, &Piece::text);
+    const auto rest = std::ranges::unique(pieces_, {}, &Piece::text);
+    pieces_.erase(rest.begin(), rest.end());
+  }
+
+  void number_characters() {
+    t_.page_of_.assign((kLastCodePoint >> kPageBits) + 1, 0);
+    t_.numbers_.assign(kPageSize, kStranger);
+    // First how often each character is met, then the places in that order.
+    for (const Piece& piece : pieces_) {
+      for_each_character(piece.text, [&](char32_t c) { ++own_number(c); });
+    }
+    std::vector<std::pair<std::uint32_t, std::size_t>> counts;  // place in numbers_
+    for (std::size_t i = 0; i < t_.numbers_.size(); ++i) {
+      if (t_.numbers_[i] > 0) counts.emplace_back(t_.numbers_[i], i);
+    }
+    std::ranges::stable_sort(counts, std::ranges::greater{}, [](const auto& e) { return e.first; });
+    for (const auto& [count, place] : counts) t_.numbers_[place] = ++n_characters_;
+  }
+
+  std::uint32_t& own_number(char32_t c) {
+    std::uint16_t& page = t_.page_of_[c >> kPageBits];
+    if (page == 0) {
+      page = static_cast<std::uint16_t>(t_.numbers_.size() / kPageSize);
+      t_.numbers_.resize(t_.numbers_.size() + kPageSize, kStranger);
+    }
+    return t_.numbers_[page * std::size_t{kPageSize} + (c & (kPageSize - 1))];
+  }
+
+  void spell_pieces() {
+    begins_.reserve(pieces_.size() + 1);
+    for (const Piece& piece : pieces_) {
+      const std::size_t begin = spelled_.size();
+      begins_.push_back(begin);
+      for_each_character(piece.text, [&](char32_t c) { spelled_.push_back(t_.number(c)); });
+      t_.longest_ = std::max(t_.longest_, spelled_.size() - begin);
+    }
+    begins_.push_back(spelled_.size());
+  }
+
+  template <typename Take>
+  static void for_each_character(std::string_view text, Take take) {
+    const char* const end = text.data() + text.size();
+    for (const char* p = text.data(); p != end;) take(decode_utf8(p, end));
+  }
+
+  void lay_out() {
+    grow(pieces_.size() * 3 / 2);
+    // The root is nobody's child.
+    t_.nodes_[0].parent = kNone - 1;
+    std::vector<Range> open{{0, 0, static_cast<std::uint32_t>(pieces_.size()), 0}};
+    for (std::size_t i = 0; i < open.size(); ++i) add_children(open[i], open);
+  }
+
+  void add_children(Range range, std::vector<Range>& open) {
+    std::uint32_t i = range.begin;
+    if (i < range.end && begins_[i + 1] - begins_[i] == range.depth) {
+      t_.nodes_[range.node].score = pieces_[i].score;
+      t_.ids_[range.node] = pieces_[i].id;
+      ++i;
+    }
+    labels_.clear();
+    starts_.clear();
+    for (; i < range.end; ++i) {
+      const std::uint32_t label = spelled_[begins_[i] + range.depth];
+      if (labels_.empty() || labels_.back() != label) {
+        labels_.push_back(label);
+        starts_.push_back(i);
+      }
+    }
+    if (labels_.empty()) return;
+    starts_.push_back(range.end);
+    const std::uint32_t base = find_base();
+    t_.nodes_[range.node].base = base;
+    for (const std::uint32_t label : labels_) t_.nodes_[base + label].parent = range.node;
+    for (std::size_t k = 0; k < labels_.size(); ++k) {
+      open.push_back({base + labels_[k], starts_[k], starts_[k + 1], range.depth + 1});
+    }
+  }
+
+  // A search for as many children goes on where the last one ended: what it left behind are holes
+  // too small for them, and nodes of one child fill those.
+  std::uint32_t find_base() {
+    const std::uint32_t least = *std::ranges::min_element(labels_);
+    std::size_t& hint = hints_[std::min(labels_.size(), kMostHints)];
+    for (std::size_t slot = free_from(std::max<std::size_t>(hint, least + std::size_t{1}));;
+         slot = free_from(slot + 1)) {
+      const std::size_t base = slot - least;
+      grow(base);
+      const bool fits = std::ranges::all_of(
+          labels_, [&](std::uint32_t label) { return t_.nodes_[base + label].parent == kNone; });
+      if (fits) {
+        hint = slot;
+        return static_cast<std::uint32_t>(base);
+      }
+    }
+  }
+
+  std::size_t free_from(std::size_t slot) {
+    std::size_t free = slot;
+    while (true) {
+      grow(free);
+      if (t_.nodes_[free].parent == kNone) break;
+      free = std::max<std::size_t>(skips_[free], free + 1);
+    }
+    // The next search from any slot on the way jumps here at once.
+    while (slot < free) {
+      const std::size_t next = std::max<std::size_t>(skips_[slot], slot + 1);
+      skips_[slot] = static_cast<std::uint32_t>(free);
+      slot = next;
+    }
+    return free;
+  }
+
+  // Makes room for any child of a node whose base is `base`, and for its children.
+  void grow(std::size_t base) {
+    const std::size_t size = base + n_characters_ + 1;
+    if (t_.nodes_.size() >= size) return;
+    t_.nodes_.resize(std::max(size, t_.nodes_.size() * 5 / 4));
+    t_.ids_.resize(t_.nodes_.size(), kNone);
+    skips_.resize(t_.nodes_.size());
+  }
+
+  PieceTrie& t_;
+  std::vector<Piece>& pieces_;
+  std::uint32_t n_characters_ = 0;
+  std::vector<std::uint32_t> spelled_;      // all pieces, as numbers
+  std::vector<std::size_t> begins_;         // of each piece in spelled_
+  std::vector<std::uint32_t> labels_;       // of the children of one node
+  std::vector<std::uint32_t> starts_;       // of their pieces
+  std::vector<std::uint32_t> skips_;        // where to look for a free slot from a taken one
+  std::size_t hints_[kMostHints + 1] = {};  // where the last search for so many children ended
+};
+
+PieceTrie::PieceTrie(std::vector<Piece> pieces) { Builder(*this, pieces).run(); }
+
+std::uint32_t PieceTrie::find(std::string_view text) const {
+  std::uint32_t node = 0;
+  const char* const end = text.data() + text.size();
+  for (const char* p = text.data(); p != end;) {
+    const std::uint32_t next = nodes_[node].base + number(decode_utf8(p, end));
+    if (nodes_[next].parent != node) return kNone;
+    node = next;
+  }
+  return nodes_[node].score == kNoScore ? kNone : ids_[node];
+}
+
+}  // namespace vecsmith
