@@ -12,10 +12,13 @@ namespace vecsmith {
 
 namespace {
 
-// Texts, and bytes of texts, that a thread takes at a time: enough to hide what taking costs, few
-// enough that the last slices end together.
-constexpr std::size_t kSlice = 256;
-constexpr std::size_t kSliceBytes = std::size_t{1} << 16;
+// Texts, and bytes of texts, that a thread takes at a time: enough to hide what taking costs and to
+// use the rows that are in its cache, few enough that the last slices end together.
+constexpr std::size_t kSlice = 1024;
+constexpr std::size_t kFewestSliceBytes = std::size_t{1} << 16;
+constexpr std::size_t kMostSliceBytes = std::size_t{1} << 20;
+// Slices of each thread, where there are enough texts.
+constexpr std::size_t kSlicesPerThread = 4;
 // What a text costs beside its bytes: its vector.
 constexpr std::size_t kTextBytes = 64;
 // A thread is worth starting for this much text, about 0.2 ms of work.
@@ -24,7 +27,7 @@ constexpr std::size_t kBytesPerThread = std::size_t{1} << 15;
 constexpr std::size_t kTokensPerThread = std::size_t{1} << 12;
 // Texts are tokenised and pooled in groups whose ids stay in the second level cache.
 constexpr std::size_t kGroupTexts = 4096;
-constexpr std::size_t kGroupBytes = std::size_t{1} << 19;
+constexpr std::size_t kGroupBytes = std::size_t{1} << 20;
 // Ids of one group that are kept for the next call; a very long text has more.
 constexpr std::size_t kKeptIds = std::size_t{1} << 19;
 
@@ -41,15 +44,21 @@ struct Group {
   }
 };
 
-std::size_t useful_threads(std::span<const std::string_view> texts, std::size_t n_threads) {
-  if (n_threads <= 1 || texts.size() <= 1) return 1;
+// What texts cost, in bytes.
+std::size_t bytes_of(std::span<const std::string_view> texts) {
   std::size_t n_bytes = 0;
   for (const std::string_view text : texts) n_bytes += text.size() + kTextBytes;
+  return n_bytes;
+}
+
+std::size_t useful_threads(std::size_t n_texts, std::size_t n_bytes, std::size_t n_threads) {
+  if (n_threads <= 1 || n_texts <= 1) return 1;
   return std::clamp<std::size_t>(n_bytes / kBytesPerThread, 1, n_threads);
 }
 
 std::size_t slice_of(std::size_t n_items, std::size_t n_threads) {
-  return std::clamp<std::size_t>(n_items / 4 / std::max<std::size_t>(n_threads, 1), 1, kSlice);
+  const std::size_t n_slices = kSlicesPerThread * std::max<std::size_t>(n_threads, 1);
+  return std::clamp<std::size_t>(n_items / n_slices, 1, kSlice);
 }
 
 // A run of texts that one thread takes.
@@ -60,15 +69,18 @@ struct Slice {
 };
 
 // Slices of about equal bytes, the longest first: what is taken last should be short.
-std::vector<Slice> slices_of(std::span<const std::string_view> texts, std::size_t n_threads) {
+std::vector<Slice> slices_of(std::span<const std::string_view> texts, std::size_t n_bytes,
+                             std::size_t n_threads) {
   const std::size_t most = slice_of(texts.size(), n_threads);
+  const std::size_t enough =
+      std::clamp(n_bytes / (kSlicesPerThread * n_threads), kFewestSliceBytes, kMostSliceBytes);
   std::vector<Slice> slices;
   slices.reserve(texts.size() / most + 1);
   Slice slice;
   for (const std::string_view text : texts) {
     slice.n_bytes += text.size() + kTextBytes;
     ++slice.end;
-    if (slice.n_bytes < kSliceBytes && slice.end - slice.begin < most) continue;
+    if (slice.n_bytes < enough && slice.end - slice.begin < most) continue;
     slices.push_back(slice);
     slice = {slice.end, slice.end, 0};
   }
@@ -94,9 +106,11 @@ Encoder::~Encoder() = default;
 
 void Encoder::encode(std::span<const std::string_view> texts, Truncation truncation,
                      const Pooling& pooling, std::size_t n_threads, void* out) const {
-  n_threads = useful_threads(texts, n_threads);
+  if (n_threads <= 1) return encode_slice(texts, truncation, pooling, out);
+  const std::size_t n_bytes = bytes_of(texts);
+  n_threads = useful_threads(texts.size(), n_bytes, n_threads);
   if (n_threads == 1) return encode_slice(texts, truncation, pooling, out);
-  const std::vector<Slice> slices = slices_of(texts, n_threads);
+  const std::vector<Slice> slices = slices_of(texts, n_bytes, n_threads);
   parallel_for(slices.size(), 1, n_threads, [&](std::size_t i, std::size_t) {
     const Slice& slice = slices[i];
     encode_slice(texts.subspan(slice.begin, slice.end - slice.begin), truncation, pooling,
@@ -159,7 +173,7 @@ void pool_all(const Pooler& pooler, std::span<const std::uint32_t> ids,
 
 TokenLists tokenize_all(const Tokenizer& tokenizer, std::span<const std::string_view> texts,
                         Truncation truncation, std::size_t n_threads) {
-  n_threads = useful_threads(texts, n_threads);
+  n_threads = useful_threads(texts.size(), bytes_of(texts), n_threads);
   const std::size_t slice = (texts.size() + n_threads - 1) / std::max<std::size_t>(n_threads, 1);
   struct Part {
     IdBuffer ids;

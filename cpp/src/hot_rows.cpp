@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "huge_pages.hpp"
+#include "kernels/kernels.hpp"
 
 namespace vecsmith {
 
@@ -25,13 +26,14 @@ HotRows::HotRows(const TableView& table)
   is_done_ = row_bytes_ == 0 || row_bytes_ > kMostBytes;
 }
 
-void HotRows::count(std::span<const std::uint32_t> ids) {
+void HotRows::count(std::span<const std::uint32_t> ids, std::size_t n_texts) {
   // Whoever finds the lock taken goes on without: a few texts that are not counted change nothing.
   const std::unique_lock lock(lock_, std::try_to_lock);
   if (!lock || is_done_) return;
   if (counts_.empty()) counts_.resize(table_.n_tokens);
   for (const std::uint32_t id : ids) ++counts_[id];
   n_counted_ += ids.size();
+  n_texts_ += n_texts;
   if (n_counted_ >= kEnough) copy();
 }
 
@@ -46,11 +48,17 @@ void HotRows::copy() {
     uses[row_of(token)] += counts_[token];
   }
   counts_ = {};
+  constexpr std::size_t kPieceBytes = kernels::kPiece * sizeof(float);
+  const std::size_t cut_bytes = (row_bytes_ + kPieceBytes - 1) / kPieceBytes * kPieceBytes;
+  // Where some rows were whole, telling which would cost more than is gained.
+  const bool is_cut = table_.type == RowType::kFloat32 && row_bytes_ > kPieceBytes &&
+                      table_.n_rows <= kMostBytes / cut_bytes &&
+                      n_counted_ >= n_texts_ * kTokensWorthPieces;
+  const std::size_t stride = is_cut ? cut_bytes : (row_bytes_ + 63) / 64 * 64;
   std::vector<std::uint32_t> order;
   for (std::uint32_t row = 0; row < table_.n_rows; ++row) {
-    if (uses[row] > 0) order.push_back(row);
+    if (uses[row] > 0 || is_cut) order.push_back(row);
   }
-  const std::size_t stride = (row_bytes_ + 63) / 64 * 64;
   const std::size_t n_hot = std::min(order.size(), kMostBytes / stride);
   std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n_hot), order.end(),
                     [&](std::uint32_t a, std::uint32_t b) {
@@ -61,11 +69,16 @@ void HotRows::copy() {
   std::vector<const void*> address(table_.n_rows);
   const auto* const table = static_cast<const std::byte*>(table_.rows);
   for (std::size_t i = 0; i < table_.n_rows; ++i) address[i] = table + i * row_bytes_;
-  auto* to = static_cast<std::byte*>(rows_.get());
-  for (std::size_t i = 0; i < n_hot; ++i, to += stride) {
-    std::memcpy(to, address[order[i]], row_bytes_);
-    address[order[i]] = to;
+  auto* const copies = static_cast<std::byte*>(rows_.get());
+  const std::size_t piece = is_cut ? kPieceBytes : stride;
+  for (std::size_t i = 0; i < n_hot; ++i) {
+    const auto* const row = static_cast<const std::byte*>(address[order[i]]);
+    for (std::size_t at = 0; at < row_bytes_; at += piece) {
+      std::memcpy(copies + at * n_hot + i * piece, row + at, std::min(piece, row_bytes_ - at));
+    }
+    address[order[i]] = copies + i * piece;
   }
+  if (is_cut) apart_ = n_hot * kernels::kPiece;
   kept_addresses_.resize(table_.n_tokens);
   for (std::size_t token = 0; token < table_.n_tokens; ++token) {
     kept_addresses_[token] = address[row_of(token)];

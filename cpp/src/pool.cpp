@@ -44,6 +44,9 @@ void Pooler::pool(std::span<const std::uint32_t> ids, std::span<const std::size_
   Rows rows = find_rows(ids, ends, pooling.dropped_id, scratch);
   const bool is_narrow = pooling.output != OutputType::kFloat32;
   if (is_narrow) scratch.vector.resize(pooling.dim);
+  if (!is_narrow && is_worth_pieces(rows, scratch.ends)) {
+    return pool_pieces(rows, scratch.ends, pooling, static_cast<float*>(out));
+  }
   auto* to = static_cast<std::byte*>(out);
   std::size_t first = 0;
   for (const std::size_t last : scratch.ends) {
@@ -60,14 +63,58 @@ void Pooler::pool(std::span<const std::uint32_t> ids, std::span<const std::size_
   }
 }
 
+// One piece of the rows of all texts, then the next: of a piece four times as many rows fit the
+// second level cache. A row of English paragraphs took 13.4 ns whole and 9.5 ns so.
+bool Pooler::is_worth_pieces(const Rows& rows, std::span<const std::size_t> ends) {
+  if (rows.apart == 0 || ends.size() * HotRows::kTokensWorthPieces > rows.n_readable) return false;
+  std::size_t first = 0;
+  for (const std::size_t last : ends) {
+    if (last - first > kLongText) return false;
+    first = last;
+  }
+  return true;
+}
+
+void Pooler::pool_pieces(Rows rows, std::span<const std::size_t> ends, const Pooling& pooling,
+                         float* out) const {
+  const std::size_t dim = pooling.dim;
+  kernels::TextRows texts{rows.addresses, rows.weights, 0,
+                          ends.data(),    ends.size(),  rows.n_readable};
+  std::size_t offset = 0;
+  std::size_t column = 0;
+  for (; column + kernels::kPiece < dim; column += kernels::kPiece, offset += rows.apart) {
+    kernels_.gather_piece_of_many(texts, offset, kernels::kPiece, dim, out + column);
+  }
+  // The last piece of a few texts at a time, which are finished while they are in the cache.
+  for (std::size_t i = 0; i < ends.size(); i += texts.n_texts, out += texts.n_texts * dim) {
+    texts.ends = ends.data() + i;
+    texts.n_texts = std::min<std::size_t>(ends.size() - i, 16);
+    kernels_.gather_piece_of_many(texts, offset, dim - column, dim, out + column);
+    for (std::size_t k = 0; k < texts.n_texts; ++k) {
+      finish(texts.ends[k] - texts.first, pooling, out + k * dim);
+      texts.first = texts.ends[k];
+    }
+  }
+}
+
 void Pooler::mean(Rows rows, std::size_t n, const Pooling& pooling, float* out) const {
   const std::size_t dim = pooling.dim;
   sum(rows, n, dim, out);
   if (table_.type == RowType::kInt16) {
     for (std::size_t j = 0; j < dim; ++j) out[j] *= table_.column_scales[j];
   }
-  if (n > 1) kernels_.divide(out, dim, static_cast<float>(n));
-  if (pooling.normalize && !kernels_.normalize(out, dim)) normalize_carefully(out, dim);
+  finish(n, pooling, out);
+}
+
+// From the sum of n rows to what is asked for.
+void Pooler::finish(std::size_t n, const Pooling& pooling, float* out) const {
+  const std::size_t dim = pooling.dim;
+  const auto count = static_cast<float>(std::max<std::size_t>(n, 1));
+  if (!pooling.normalize) {
+    if (n > 1) kernels_.divide(out, dim, count);
+  } else if (!kernels_.normalize(out, dim, count)) {
+    normalize_carefully(out, dim);
+  }
 }
 
 void Pooler::write(const float* vector, const Pooling& pooling, void* out) const {
@@ -104,7 +151,7 @@ Pooler::Rows Pooler::find_rows(std::span<const std::uint32_t> ids,
     }
     ids = scratch.kept;
   }
-  Rows rows{nullptr, nullptr, nullptr, ids.size()};
+  Rows rows{nullptr, nullptr, nullptr, ids.size(), 0};
   if (table_.weights != nullptr) {
     fill_rows(
         ids, [&](std::uint32_t id) { return table_.weights[id]; }, scratch.weights);
@@ -121,13 +168,14 @@ Pooler::Rows Pooler::find_rows(std::span<const std::uint32_t> ids,
   if (const void* const* const hot = hot_->addresses(); hot != nullptr) {
     fill_rows(
         ids, [=](std::uint32_t id) { return hot[id]; }, scratch.addresses);
+    rows.apart = hot_->apart();
   } else {
     const auto* const table = static_cast<const std::byte*>(table_.rows);
     const std::size_t stride = table_.dim * number_bytes(table_.type);
     fill_rows(
         ids, [&](std::uint32_t id) -> const void* { return table + row_of(id) * stride; },
         scratch.addresses);
-    hot_->count(ids);
+    hot_->count(ids, scratch.ends.size());
   }
   rows.addresses = scratch.addresses.data();
   return rows;
@@ -148,6 +196,10 @@ void Pooler::sum(Rows rows, std::size_t n, std::size_t dim, float* out) const {
 void Pooler::sum_stretch(Rows rows, std::size_t n, std::size_t dim, float* out) const {
   switch (table_.type) {
     case RowType::kFloat32:
+      if (rows.apart != 0) {
+        return kernels_.gather_pieces(rows.addresses, rows.apart, rows.weights, n, rows.n_readable,
+                                      dim, out);
+      }
       return kernels_.gather_f32(rows.addresses, rows.weights, n, rows.n_readable, dim, out);
     case RowType::kFloat16:
       return kernels_.gather_f16(rows.addresses, rows.weights, n, rows.n_readable, dim, out);

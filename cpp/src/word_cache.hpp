@@ -31,12 +31,18 @@ class WordCache {
   static constexpr std::size_t kMostIds = 64;  ///< of a word; those with more are not kept
 
   WordCache()
-      : tiny_lines_(kLines), short_lines_(kShortLines), long_lines_(kLongLines), ring_(kRing) {}
+      : tiny_lines_(kLines),
+        short_lines_(kShortLines),
+        long_lines_(kLongLines),
+        ring_(kRing + kernels::kRingSlack) {}
 
   /// The lines of words of up to 16 bytes, for kernels to look into.
   kernels::WordLines lines() const {
     return {tiny_lines_.data(), short_lines_.data(), kLines - 1, kShortLines - 1};
   }
+
+  /// The ids of words that have more than a line holds; what is inserted later is seen through it.
+  kernels::WordRing ring() const { return {ring_.data(), &n_ringed_, kRing}; }
 
   /// Writes the ids of a word of 1 to 32 bytes to `out` and moves it behind them; false where they
   /// are not known. `out` must hold kMostIds entries, whatever their number.
@@ -79,7 +85,7 @@ class WordCache {
   static constexpr std::size_t kLines = std::size_t{1} << 15;
   static constexpr std::size_t kShortLines = std::size_t{1} << 15;
   static constexpr std::size_t kLongLines = std::size_t{1} << 15;
-  static constexpr std::size_t kRing = std::size_t{1} << 19;
+  static constexpr std::uint32_t kRing = std::uint32_t{1} << 19;
   static constexpr std::uint32_t kLongInRing = 0xFFFFFFFFU;
   // Places in the ring are told by 31 bits: before they come round, what refers to it is dropped.
   static constexpr std::uint32_t kLastPlace = std::uint32_t{1} << 30;
@@ -97,10 +103,27 @@ class WordCache {
   };
   static_assert(sizeof(LongLine) == 64);
 
+  // The bytes of a word of 1 to 16, from loads of fixed sizes that overlap: a copy of a length that
+  // is not known is a call.
   static Key key_of(const char* word, std::size_t n) {
-    Key key;
-    std::memcpy(&key, word, n);
-    return key;
+    if (n > 8)
+      return {load<std::uint64_t>(word), load<std::uint64_t>(word + n - 8) >> (128 - 8 * n)};
+    if (n == 8) return {load<std::uint64_t>(word), 0};
+    if (n >= 4) {
+      const std::uint64_t first = load<std::uint32_t>(word);
+      return {first | std::uint64_t{load<std::uint32_t>(word + n - 4)} << (8 * n - 32), 0};
+    }
+    const auto byte = [=](std::size_t i) {
+      return std::uint64_t{static_cast<unsigned char>(word[i])} << (8 * i);
+    };
+    return {byte(0) | byte(n / 2) | byte(n - 1), 0};
+  }
+
+  template <typename Number>
+  static Number load(const char* from) {
+    Number number;
+    std::memcpy(&number, from, sizeof number);
+    return number;
   }
 
   bool append_tiny(Key key, std::uint32_t*& out) const {
@@ -144,14 +167,18 @@ class WordCache {
 
   bool append_ring(Stretch at, std::uint32_t*& out) const {
     if (n_ringed_ - at.place > kRing) return false;
-    for (std::uint32_t i = 0; i < at.count; ++i) *out++ = ring_[(at.place + i) & (kRing - 1)];
+    out = std::copy_n(ring_.data() + (at.place & (kRing - 1)), at.count, out);
     return true;
   }
 
   Stretch put_in_ring(std::span<const std::uint32_t> ids) {
     if (n_ringed_ > kLastPlace) drop_all();
+    // The ids of a word never go around the end.
+    const std::uint32_t left = kRing - (n_ringed_ & (kRing - 1));
+    if (ids.size() > left) n_ringed_ += left;
     const Stretch at{n_ringed_, static_cast<std::uint32_t>(ids.size())};
-    for (const std::uint32_t id : ids) ring_[n_ringed_++ & (kRing - 1)] = id;
+    std::ranges::copy(ids, ring_.begin() + (n_ringed_ & (kRing - 1)));
+    n_ringed_ += at.count;
     return at;
   }
 
@@ -220,9 +247,12 @@ class WordCache {
     }
   }
 
+  // Of a word of 17 to 32 bytes.
   static LongKey long_key_of(const char* word, std::size_t n) {
     LongKey key;
-    std::memcpy(key.bytes, word, n);
+    const Key rest = key_of(word + kShort, n - kShort);
+    std::memcpy(key.bytes, word, kShort);
+    std::memcpy(key.bytes + kShort, &rest, sizeof rest);
     return key;
   }
 
@@ -248,7 +278,7 @@ void look_up_words(const kernels::Kernels& kernels, const unsigned char* window,
                    const kernels::WordProbes& probes, std::size_t first, std::size_t last,
                    IdBuffer& ids, AppendMissing append_missing) {
   for (std::size_t i = first; i < last; ++i) {
-    ids.reserve_more(kernels::kMostInline * (last - i));
+    ids.reserve_more(kernels::kRingSlack * (last - i));
     std::uint32_t* out = ids.data() + ids.size();
     i = kernels.find_words(probes, i, last, &out);
     ids.set_size(static_cast<std::size_t>(out - ids.data()));

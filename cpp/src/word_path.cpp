@@ -303,7 +303,7 @@ class WordPath::Run {
     bool any_trigger = false;
     const std::size_t n = t_.kernels_.scan(s_.window, s_.used, t_.classes_, s_.starts, s_.ends,
                                            s_.triggers, &any_trigger);
-    const kernels::WordProbes probes{s_.keys, s_.lines, s_.starts, s_.ends};
+    const kernels::WordProbes probes{s_.keys, s_.lines, s_.starts, s_.ends, s_.cache.ring()};
     t_.kernels_.probe_words(s_.window, s_.cache.lines(), n, probes);
     std::size_t segment = 0;
     std::size_t begin = 0;
@@ -331,9 +331,14 @@ class WordPath::Run {
   // Appends the ids of a segment that the cache lacks or has not been asked for, and remembers
   // them.
   void append_missing(std::string_view segment) {
-    if (s_.cache.append(segment, ids_)) return;
     const std::size_t before = ids_.size();
-    if (std::ranges::all_of(segment, [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
+    // Long runs of ideographs are read faster than they are looked up, and seldom come again.
+    if (segment.size() > WordCache::kShort && begins_with_ideograph(segment)) {
+      if (append_characters(segment, Truncation::kAll)) return;
+      ids_.set_size(before);
+    }
+    if (s_.cache.append(segment, ids_)) return;
+    if (is_ascii(segment)) {
       t_.wordpiece_.append(segment, segment.size(), ids_);  // the scan has lower-cased it
     } else if (!append_characters(segment, Truncation::kAll)) {
       ids_.set_size(before);
@@ -351,6 +356,12 @@ class WordPath::Run {
     const char* const end = segment.data() + segment.size();
     const char* run = segment.data();
     for (const char* p = run; p != end;) {
+      if (p == run) {
+        p = append_ideographs(p, end, enough);
+        run = p;
+        if (ids_.size() >= enough) return true;
+        if (p == end) break;
+      }
       const char* const here = p;
       const char32_t c = decode_utf8(p, end);
       const BertCharacters::Kind kind = characters.add(c, s_.word, word);
@@ -373,6 +384,38 @@ class WordPath::Run {
       append_run({run, end}, word);
     }
     return true;
+  }
+
+  // Code point of a character of three bytes; of anything else a number that is no ideograph.
+  static char32_t three_bytes(const char* p) {
+    const auto byte = [&](std::size_t i) {
+      return std::uint32_t{static_cast<unsigned char>(p[i])};
+    };
+    const std::uint32_t odd =
+        ((byte(0) & 0xF0U) ^ 0xE0U) | ((byte(1) & 0xC0U) ^ 0x80U) | ((byte(2) & 0xC0U) ^ 0x80U);
+    return odd != 0 ? 0 : (byte(0) & 0x0FU) << 12U | (byte(1) & 0x3FU) << 6U | (byte(2) & 0x3FU);
+  }
+
+  bool begins_with_ideograph(std::string_view segment) const {
+    return segment.size() >= 3 &&
+           t_.characters().id_of(three_bytes(segment.data())) != BertCharacters::kNoId;
+  }
+
+  // Appends the ids of ideographs, and of marks among them, up to a character of another kind, or
+  // until there are `enough`; returns where it ends.
+  const char* append_ideographs(const char* p, const char* end, std::size_t enough) {
+    const BertCharacters& characters = t_.characters();
+    const std::size_t room = enough > ids_.size() ? enough - ids_.size() : 0;
+    std::size_t n = std::min(static_cast<std::size_t>(end - p) / 3, room);
+    ids_.reserve_more(n);
+    std::uint32_t* const first = ids_.data() + ids_.size();
+    std::uint32_t* out = first;
+    for (; n > 0; --n, p += 3, ++out) {
+      *out = characters.id_of(three_bytes(p));
+      if (*out == BertCharacters::kNoId) break;
+    }
+    ids_.set_size(ids_.size() + static_cast<std::size_t>(out - first));
+    return p;
   }
 
   void append_alone(char32_t c, std::string_view bytes) {

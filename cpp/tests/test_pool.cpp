@@ -379,13 +379,13 @@ TEST_CASE(every_level_scales_to_unit_length_with_the_same_bits) {
       squares += double{value} * double{value};
     }
     std::vector<float> baseline = x;
-    CHECK(kernels::kernels_of(CpuLevel::kBaseline).normalize(baseline.data(), n));
+    CHECK(kernels::kernels_of(CpuLevel::kBaseline).normalize(baseline.data(), n, 1.0F));
     for (std::size_t j = 0; j < n; ++j) {
       CHECK(std::abs(double{baseline[j]} - double{x[j]} / std::sqrt(squares)) < 1e-6);
     }
     for (const CpuLevel level : testing::cpu_levels()) {
       std::vector<float> scaled = x;
-      CHECK(kernels::kernels_of(level).normalize(scaled.data(), n));
+      CHECK(kernels::kernels_of(level).normalize(scaled.data(), n, 1.0F));
       CHECK(scaled == baseline);
     }
   }

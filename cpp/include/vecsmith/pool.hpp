@@ -13,7 +13,7 @@ namespace vecsmith {
 
 namespace kernels {
 struct Kernels;
-}
+}  // namespace kernels
 class HotRows;
 
 /// What the numbers of a vector are written as.
@@ -89,17 +89,22 @@ class Pooler {
     const std::uint32_t* numbers;  // of kInt4, in place of addresses
     const float* weights;
     std::size_t n_readable;
+    std::size_t apart;  // floats from one piece of a row to the next, 0 where rows are whole
 
     Rows from(std::size_t first) const {
       return {addresses == nullptr ? nullptr : addresses + first,
               numbers == nullptr ? nullptr : numbers + first,
-              weights == nullptr ? nullptr : weights + first, n_readable - first};
+              weights == nullptr ? nullptr : weights + first, n_readable - first, apart};
     }
   };
 
   Rows find_rows(std::span<const std::uint32_t> ids, std::span<const std::size_t> ends,
                  std::int64_t dropped_id, Scratch& scratch) const;
+  static bool is_worth_pieces(const Rows& rows, std::span<const std::size_t> ends);
+  void pool_pieces(Rows rows, std::span<const std::size_t> ends, const Pooling& pooling,
+                   float* out) const;
   void mean(Rows rows, std::size_t n, const Pooling& pooling, float* out) const;
+  void finish(std::size_t n, const Pooling& pooling, float* out) const;
   void write(const float* vector, const Pooling& pooling, void* out) const;
   void sum(Rows rows, std::size_t n, std::size_t dim, float* out) const;
   void sum_stretch(Rows rows, std::size_t n, std::size_t dim, float* out) const;

@@ -49,6 +49,19 @@ struct Int4Rows {
   std::size_t n_groups;  ///< of a row
 };
 
+/// Floats of a piece of a row that is cut: four cache lines of them.
+inline constexpr std::size_t kPiece = 64;
+
+/// Rows of texts that follow each other: text i has those from ends[i - 1], or `first`, to ends[i].
+struct TextRows {
+  const void* const* rows;  ///< addresses of first pieces
+  const float* weights;     ///< null for ones
+  std::size_t first;
+  const std::size_t* ends;
+  std::size_t n_texts;
+  std::size_t n_readable;  ///< rows that will be asked for, from rows[0] on
+};
+
 /// Codes of 16 bits whose sum is sure to fit 32.
 inline constexpr std::size_t kMostCodes = std::size_t{1} << 16;
 
@@ -67,8 +80,8 @@ struct Kernels {
   void (*probe_words)(const unsigned char* text, const WordLines& lines, std::size_t n,
                       const WordProbes& probes);
   /// Writes the ids of words [first, last) to *out and moves it behind them, up to a word that is
-  /// not known, or not here; returns the number of that word. Three ids more than there are may be
-  /// written.
+  /// not known, or not here; returns the number of that word. Touches
+  /// kRingSlack entries a word at most.
   std::size_t (*find_words)(const WordProbes& probes, std::size_t first, std::size_t last,
                             std::uint32_t** out);
 
@@ -79,8 +92,17 @@ struct Kernels {
                           std::size_t n_readable, std::size_t dim, float* out);
   Gather gather_f32, gather_f16, gather_bf16, gather_i8;
 
-  /// The same of codes, without their columns' scales. Without weights the sum is whole, in 32 bits
-  /// and in any order, and rounded once at its end: at most kMostCodes rows.
+  /// gather_f32 of rows that are cut into pieces of kPiece columns: `rows` are the addresses of
+  /// first pieces, each next piece is `apart` floats further on.
+  void (*gather_pieces)(const void* const* rows, std::size_t apart, const float* weights,
+                        std::size_t n, std::size_t n_readable, std::size_t dim, float* out);
+  /// The same for many texts, but of each row the piece at `offset` floats alone, and of that the
+  /// first `dim` columns: the sum of text i goes to out + i * stride.
+  void (*gather_piece_of_many)(const TextRows& texts, std::size_t offset, std::size_t dim,
+                               std::size_t stride, float* out);
+
+  /// gather_f32 of codes, without their columns' scales. Without weights the sum is whole, in 32
+  /// bits and in any order, and rounded once at its end: at most kMostCodes rows.
   Gather gather_i16;
 
   /// The same where row i begins at table + rows[i] * stride. `dim` <= `stride`.
@@ -96,9 +118,9 @@ struct Kernels {
   /// Divides each entry, rounding once. `by` is from 2^-40 to 2^50.
   void (*divide)(float* x, std::size_t n, float by);
 
-  /// Scales `x` to unit length with the bits of numpy's x / sqrt(sum(x * x)); false, and nothing
-  /// done, where its float32 square is out of range.
-  bool (*normalize)(float* x, std::size_t n);
+  /// Divides as divide() does, then scales `x` to unit length with the bits of numpy's
+  /// x / sqrt(sum(x * x)); false, and only divided, where its float32 square is out of range.
+  bool (*normalize)(float* x, std::size_t n, float by);
 
   /// What an output type makes of a vector, see OutputType.
   void (*round_f16)(const float* x, std::size_t n, std::uint16_t* out);

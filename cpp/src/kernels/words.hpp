@@ -24,8 +24,6 @@ inline constexpr std::uint64_t kIdMask = (std::uint64_t{1} << kIdBits) - 1;
 inline constexpr std::uint64_t kTinyInRing = 3;
 inline constexpr std::uint32_t kShortInRing = 0xFFFFFFFFU;
 
-inline constexpr std::size_t kMostInline = 3;  ///< ids of a word in its line
-
 /// Words of up to 8 bytes. A value holds up to two ids and above them their count.
 struct alignas(64) TinyLine {
   std::uint64_t keys[4];
@@ -51,12 +49,33 @@ struct WordLines {
   std::size_t short_mask;  ///< number of short lines, less one
 };
 
+/// Ids of words that have more than their line holds, one after another, the oldest overwritten.
+struct WordRing {
+  const std::uint32_t* ids = nullptr;        ///< kRingSlack more than the ring has may be read
+  const std::uint32_t* n_written = nullptr;  ///< how many ids were ever put in
+  std::uint32_t size = 0;                    ///< a power of two; 0 where there is no ring
+
+  /// Writes the `count` ids at `place`, always as many as kRingSlack; false where there are more,
+  /// or where they have been overwritten.
+  [[gnu::always_inline]] bool copy(std::uint32_t place, std::uint32_t count,
+                                   std::uint32_t* out) const;
+};
+inline constexpr std::uint32_t kRingSlack = 16;
+
+[[gnu::always_inline]] inline bool WordRing::copy(std::uint32_t place, std::uint32_t count,
+                                                  std::uint32_t* out) const {
+  if (count > kRingSlack || size == 0 || *n_written - place > size) return false;
+  __builtin_memcpy(out, ids + (place & (size - 1)), kRingSlack * sizeof(std::uint32_t));
+  return true;
+}
+
 /// What is asked for: the words of a window, longer ones by their first 16 bytes.
 struct WordProbes {
   WordKey* keys;
   const void** lines;
   const std::uint16_t* starts;
   const std::uint16_t* ends;
+  WordRing ring = {};
 };
 
 // Inlined always: a level's own copy of a function must not become everybody's.

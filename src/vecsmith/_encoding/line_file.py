@@ -29,8 +29,8 @@ from vecsmith._outputs import OutputDtype, OutputRows, Vectors, columns_of
 from vecsmith._resume import PartialFolder
 from vecsmith.errors import FormatError
 
-# Lines and rows of a block stay in the second level cache of the core that works at it.
-_MAX_LINES, _MAX_BYTES, _MAX_ROW_BYTES = 4096, 2**19, 2**20
+# Lines and rows of a block are enough to fill the caches for and few enough to stay in them.
+_MAX_LINES, _MAX_BYTES, _MAX_ROW_BYTES = 4096, 2**20, 2**20
 # What lines are no texts of; others may be named as they like.
 _TABLES = frozenset(
     {".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather"}
