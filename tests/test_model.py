@@ -235,6 +235,7 @@ def test_out_is_filled_and_given_back(model: StaticModel, dtype: Any) -> None:
         (np.zeros((2, 8), dtype=np.float32), r"out is \[2, 8\] of float32"),
         (np.zeros(DIM, dtype=np.float32), r"out is \[16\]"),
         (np.zeros((DIM, 2), dtype=np.float32).T, "out is not C-contiguous"),
+        (np.zeros(8 * DIM + 1, "u1")[1:].view(np.float32).reshape(2, DIM), "out is not aligned"),
     ],
 )
 def test_an_out_that_does_not_fit_is_refused(model: StaticModel, out: Any, message: str) -> None:

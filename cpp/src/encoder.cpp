@@ -39,7 +39,7 @@ struct Group {
 
   void trim() {
     if (ids.capacity() <= kKeptIds) return;
-    ids = {};
+    ids.release();
     pooling = {};
   }
 };

@@ -112,13 +112,15 @@ def _check_out(out: Vectors, n_texts: int | None, dim: int, dtype: np.dtype[Any]
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out is of type {type(out).__name__}, expected a numpy array")
     n_rows = "N" if n_texts is None else n_texts
-    expected = f"expected [{n_rows}, {dim}] of {dtype}, C-contiguous and writable"
+    expected = f"expected [{n_rows}, {dim}] of {dtype}, C-contiguous, aligned and writable"
     fits = out.ndim == 2 and out.shape[1] == dim and n_texts in (None, len(out))
     if not fits or out.dtype != dtype:
         raise ValueError(f"out is {list(out.shape)} of {out.dtype}, {expected}")
-    if not out.flags.c_contiguous or not out.flags.writeable:
-        state = "read-only" if out.flags.c_contiguous else "not C-contiguous"
-        raise ValueError(f"out is {state}, {expected}")
+    if not out.flags.carray:
+        state = "not aligned" if out.flags.writeable else "read-only"
+        raise ValueError(
+            f"out is {state if out.flags.c_contiguous else 'not C-contiguous'}, {expected}"
+        )
 
 
 def int8_codes(vectors: FloatArray) -> tuple[NDArray[np.int8], NDArray[np.float64]]:

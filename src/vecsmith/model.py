@@ -225,7 +225,7 @@ class StaticModel:
                 for each entry above zero, eight in a uint8 or, less 128, in an int8, as
                 sentence-transformers packs them: use them with the Hamming distance.
             out: Array to fill and return, [N, D] of `dtype` or [N, ceil(D / 8)] bytes,
-                C-contiguous.
+                C-contiguous and aligned.
             n_threads: Threads to use; None for the cores that no other call of this process uses,
                 one at least. A tokenizer that is not native uses those of the `tokenizers`
                 package beside.

@@ -201,6 +201,13 @@ def test_an_out_of_another_shape_is_refused(tokenizer: _core.Tokenizer, out: Any
         pool(pooler_of(table, None, None), ids_of(0), offsets_of(0, 1), out=out, settings=settings)
 
 
+def test_a_vector_at_an_odd_address_is_refused(tokenizer: _core.Tokenizer) -> None:
+    encoder = blank_encoder(tokenizer)
+    out = np.zeros(4 * DIM + 1, dtype=np.uint8)[1:].view(np.float32)
+    with pytest.raises(TypeError, match="out is of type '=f', expected 'f'"):
+        encoder.encode_one("a", out, SETTINGS)
+
+
 def test_an_out_that_cannot_be_written_is_refused(tokenizer: _core.Tokenizer) -> None:
     encoder = encoder_of(
         tokenizer, np.zeros((tokenizer.max_id + 1, DIM), dtype=np.float32), None, None

@@ -229,6 +229,15 @@ def test_a_file_that_others_can_write_is_not_used(cache: Path) -> None:
     assert compiled.load_compiled(FILES["wordpiece"]) is None
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(cache: Path) -> None:
+    read_anew(FILES["wordpiece"])
+    (path,) = cache.iterdir()
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    assert compiled.load_compiled(FILES["wordpiece"]) is None
+
+
 def test_other_code_that_reads_has_files_of_its_own(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

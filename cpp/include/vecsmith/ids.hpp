@@ -40,6 +40,12 @@ class IdBuffer {
     size_ += ids.size();
   }
 
+  /// Gives the memory back; never fails.
+  void release() noexcept {
+    std::vector<std::uint32_t>().swap(storage_);
+    size_ = 0;
+  }
+
   /// Sets the number of entries, at most what was reserved.
   void set_size(std::size_t size) { size_ = size; }
 

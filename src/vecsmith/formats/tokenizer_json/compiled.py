@@ -95,11 +95,14 @@ def _read_own(path: Path) -> bytes:
         OSError: If there is no such file, or somebody else could change it.
         ValueError: If it is not whole.
     """
-    with path.open("rb") as file:
-        status = os.fstat(file.fileno())
+    # A pipe of that name must not be waited for.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb") as file:
+        status = os.fstat(handle)
         is_ours = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
         others = stat.S_IWGRP | stat.S_IWOTH
-        if not is_ours or status.st_mode & others or status.st_size > _MAX_BYTES:
+        is_plain = stat.S_ISREG(status.st_mode) and status.st_size <= _MAX_BYTES
+        if not is_ours or status.st_mode & others or not is_plain:
             raise PermissionError(path)
         content = file.read()
     n_head = len(_MAGIC) + _DIGEST_BYTES
