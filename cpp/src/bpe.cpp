@@ -102,7 +102,11 @@ void Bpe::Rules::append(std::string_view word, IdBuffer& ids, std::size_t enough
   const std::size_t before = ids.size();
   for (const std::size_t window : {kSmallWindow, kWindow}) {
     if (!may_be_cut_) break;
-    if (append_windows(word, window, ids, enough)) return;
+    const bool is_byte_row = window == kSmallWindow && !byte_symbols_.empty();
+    if (is_byte_row ? append_byte_windows(word, ids, enough)
+                    : append_windows(word, window, ids, enough)) {
+      return;
+    }
     ids.set_size(before);
   }
   append_whole(word, ids);
@@ -137,7 +141,7 @@ void Bpe::Rules::append_short_bytes(std::string_view word, IdBuffer& ids) const 
 
 void Bpe::Rules::append_all(std::span<const std::string_view> words, IdBuffer& ids,
                             std::vector<std::size_t>& ends) const {
-  Merges::Row rows[Merges::kMostRows];
+  Merges::WordRow rows[Merges::kMostRows];
   while (!words.empty()) {
     const auto some = words.first(std::min(words.size(), Merges::kMostRows));
     std::uint64_t in_row = 0;
@@ -147,8 +151,8 @@ void Bpe::Rules::append_all(std::span<const std::string_view> words, IdBuffer& i
       in_row |= std::uint64_t{1} << i;
       ++n_rows;
     }
-    merges_.merge_rows(std::span(rows).first(n_rows));
-    const Merges::Row* row = rows;
+    merges_.merge_rows(std::span<Merges::WordRow>(rows).first(n_rows));
+    const Merges::WordRow* row = rows;
     for (std::size_t i = 0; i < some.size(); ++i) {
       if ((in_row >> i & 1U) != 0) {
         emit({row->symbols, row->n}, ids);
@@ -163,8 +167,9 @@ void Bpe::Rules::append_all(std::span<const std::string_view> words, IdBuffer& i
 }
 
 // Reads a word into a row; false where that has no room for it.
-bool Bpe::Rules::read_row(std::string_view word, Merges::Row& row) const {
-  if (word.empty() || word.size() > Merges::Row::kMost || byte_symbols_.empty()) return false;
+bool Bpe::Rules::read_row(std::string_view word, Merges::WordRow& row) const {
+  if (word.empty() || word.size() > Merges::WordRow::kLongest || byte_symbols_.empty())
+    return false;
   if (ignores_merges_) {
     row.symbols[0] = words_.find(word);
     row.n = 1;
@@ -221,6 +226,61 @@ bool Bpe::Rules::append_windows(std::string_view word, std::size_t window, IdBuf
   return true;
 }
 
+// The same with small windows where each byte is a symbol: many windows are merged side by side, so
+// where they begin is not asked of those before them.
+bool Bpe::Rules::append_byte_windows(std::string_view word, IdBuffer& ids,
+                                     std::size_t enough) const {
+  constexpr std::size_t kStep = 48;  // enough of two windows overlaps
+  Merges::WindowRow rows[Merges::kMostRows];
+  std::size_t begins[Merges::kMostRows];
+  const auto fill = [&](std::size_t i, std::size_t at) {
+    const std::string_view bytes = word.substr(at, kShortWord);
+    read_short_bytes(bytes, rows[i].symbols, rows[i].ranks);
+    rows[i].n = bytes.size();
+    begins[i] = at;
+  };
+  const auto end_of = [&](std::size_t i) { return begins[i] + rows[i].n; };
+  // Where a row and the next one give the same token, from `place` of the row on; 0 where nowhere.
+  const auto find_same = [&](std::size_t i, std::size_t place) -> std::size_t {
+    std::size_t at = std::max(begins[i] + place, begins[i + 1]);
+    for (; at < end_of(i); ++at) {
+      const std::uint32_t symbol = rows[i].symbols[at - begins[i]];
+      if (symbol != kNone && symbol == rows[i + 1].symbols[at - begins[i + 1]]) return at;
+    }
+    return 0;
+  };
+  fill(0, 0);
+  merges_.merge_rows(std::span<Merges::WindowRow>(rows).first(1));
+  std::size_t place = 0;  // in the first row, up to which all is done
+  while (end_of(0) != word.size()) {
+    std::size_t n = 1;
+    do {
+      fill(n, begins[0] + n * kStep);
+    } while (end_of(n++) != word.size() && n < Merges::kMostRows);
+    merges_.merge_rows(std::span<Merges::WindowRow>(rows).subspan(1, n - 1));
+    for (std::size_t i = 0; i + 1 < n; ++i) {
+      std::size_t same = find_same(i, place);
+      if (same == 0) {
+        // A row that begins with a token of the one before it mostly goes on like that.
+        std::size_t later = kShortWord / 2;
+        while (later > place && rows[i].symbols[later] == kNone) --later;
+        if (later <= place) return false;
+        fill(i + 1, begins[i] + later);
+        merges_.merge_rows(std::span<Merges::WindowRow>(rows).subspan(i + 1, 1));
+        same = find_same(i, place);
+        if (same == 0) return false;
+      }
+      emit({rows[i].symbols + place, same - begins[i] - place}, ids);
+      if (ids.size() >= enough) return true;
+      place = same - begins[i + 1];
+    }
+    rows[0] = rows[n - 1];
+    begins[0] = begins[n - 1];
+  }
+  emit({rows[0].symbols + place, rows[0].n - place}, ids);
+  return true;
+}
+
 void Bpe::Rules::append_whole(std::string_view word, IdBuffer& ids) const {
   const std::size_t most = kMostOfByte * word.size() + kMostOfCharacter;
   if (most >= kNone) {
@@ -244,10 +304,13 @@ void Bpe::Rules::append_whole(std::string_view word, IdBuffer& ids) const {
 void Bpe::Rules::emit(std::span<const std::uint32_t> symbols, IdBuffer& ids) const {
   ids.reserve_more(symbols.size());
   std::uint32_t* out = ids.data() + ids.size();
+  // Which are gone cannot be predicted, so all are written.
   for (const std::uint32_t symbol : symbols) {
-    // Which are gone cannot be predicted, so all are written.
-    *out = ids_[symbol != kNone ? symbol : 0];
+    *out = symbol;
     out += symbol != kNone ? 1 : 0;
+  }
+  if (!ids_are_symbols_) {
+    for (std::uint32_t* id = ids.data() + ids.size(); id != out; ++id) *id = ids_[*id];
   }
   ids.set_size(static_cast<std::size_t>(out - ids.data()));
 }

@@ -28,6 +28,8 @@ Bpe::Rules::Rules(const BpeSettings& settings)
     unk_ = static_cast<std::uint32_t>(known - ids_.begin());
     if (known == ids_.end()) ids_.push_back(*settings.unk_id);
   }
+  std::uint32_t symbol = 0;
+  ids_are_symbols_ = std::ranges::all_of(ids_, [&](std::uint32_t id) { return id == symbol++; });
   find_bytes(settings);
   find_characters(settings);
   if (ignores_merges_) find_words(settings);

@@ -45,9 +45,10 @@ class Bpe::Rules {
   void append_short(std::string_view word, IdBuffer& ids) const;
   void append_short_bytes(std::string_view word, IdBuffer& ids) const;
   void read_short_bytes(std::string_view word, std::uint32_t* symbols, std::int32_t* ranks) const;
-  bool read_row(std::string_view word, Merges::Row& row) const;
+  bool read_row(std::string_view word, Merges::WordRow& row) const;
   bool append_windows(std::string_view word, std::size_t window, IdBuffer& ids,
                       std::size_t enough) const;
+  bool append_byte_windows(std::string_view word, IdBuffer& ids, std::size_t enough) const;
   void append_whole(std::string_view word, IdBuffer& ids) const;
   void emit(std::span<const std::uint32_t> symbols, IdBuffer& ids) const;
   bool is_cut(const SymbolRow& row, std::size_t i) const {
@@ -55,7 +56,8 @@ class Bpe::Rules {
   }
 
   Merges merges_;
-  std::vector<std::uint32_t> ids_;     // of symbols
+  std::vector<std::uint32_t> ids_;  // of symbols
+  bool ids_are_symbols_ = false;
   std::uint32_t unk_ = Merges::kNone;  // symbol of unknown characters; kNone: they are left out
   bool byte_level_;
   bool fuse_unk_;

@@ -221,7 +221,7 @@ class BytePath::Run {
     const std::size_t n = t_.set_kernels_.write_offsets(s_.bits, n_blocks, s_.starts);
     s_.starts[n] = static_cast<std::uint16_t>(s_.used);
     // What is not a word ends where the next begins, so the starts are all that is needed.
-    const kernels::WordProbes probes{s_.keys, s_.lines, s_.starts, s_.starts + 1};
+    const kernels::WordProbes probes{s_.keys, s_.lines, s_.starts, s_.starts + 1, s_.cache.ring()};
     t_.kernels_.probe_words(s_.window, s_.cache.lines(), n, probes);
     find_ids(probes);
     std::size_t n_consumed = 0;

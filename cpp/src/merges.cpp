@@ -153,8 +153,9 @@ std::uint64_t bits_of(std::size_t n) { return ~std::uint64_t{0} >> (63U - n); }
 // Merges one pair; false where none does. Symbols keep their places; `alive` has the bits of those
 // that are not gone, and of what is behind the last. But for the end no branch: none could be
 // predicted.
-inline bool Merges::begin_step(std::uint32_t* symbols, std::int32_t* keys, std::size_t whole,
-                               std::uint64_t& alive, Step& step) const {
+[[gnu::always_inline]] inline bool Merges::begin_step(std::uint32_t* symbols, std::int32_t* keys,
+                                                      std::size_t whole, std::uint64_t& alive,
+                                                      Step& step) const {
   const std::int32_t best = least_of(keys, whole);
   if (best >> kPlaceBits == kNever) return false;
   const std::size_t at = static_cast<std::size_t>(best) & kShort;
@@ -173,7 +174,7 @@ inline bool Merges::begin_step(std::uint32_t* symbols, std::int32_t* keys, std::
   return true;
 }
 
-inline void Merges::end_step(std::int32_t* keys, const Step& step) {
+[[gnu::always_inline]] inline void Merges::end_step(std::int32_t* keys, const Step& step) {
   // The first symbol is its own last one, for which this is put right by what follows.
   keys[step.last] = key_of(answer(step.before), step.last);
   keys[step.at] = key_of(answer(step.after), step.at);
@@ -189,16 +190,17 @@ void Merges::merge_short(std::uint32_t* symbols, std::int32_t* ranks, std::size_
   while (begin_step(symbols, ranks, whole, alive, step)) end_step(ranks, step);
 }
 
-void Merges::merge_rows(std::span<Row> rows) const {
+template <std::size_t kMost>
+void Merges::merge_rows(std::span<Row<kMost>> rows) const {
   std::uint64_t alive[kMostRows];
   std::size_t wholes[kMostRows];
   Step steps[kMostRows];
   std::size_t going[kMostRows];
   std::size_t n_going = 0;
   for (std::size_t r = 0; r < rows.size(); ++r) {
-    Row& row = rows[r];
+    Row<kMost>& row = rows[r];
     if (row.n < 2) continue;
-    wholes[r] = row.n <= Row::kFew ? Row::kFew : Row::kMost;
+    wholes[r] = row.n <= 16 ? 16 : kMost + 1;
     make_keys(row.ranks, row.n, wholes[r]);
     row.symbols[row.n] = kEnd;
     alive[r] = bits_of(row.n);
@@ -219,6 +221,9 @@ void Merges::merge_rows(std::span<Row> rows) const {
     for (std::size_t i = 0; i < n_going; ++i) end_step(rows[going[i]].ranks, steps[going[i]]);
   }
 }
+
+template void Merges::merge_rows(std::span<WordRow> rows) const;
+template void Merges::merge_rows(std::span<WindowRow> rows) const;
 
 void Merges::merge_long(std::uint32_t* symbols, std::size_t n, const Space& space) const {
   std::int32_t* const ranks = space.ranks;

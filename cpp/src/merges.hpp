@@ -36,18 +36,21 @@ class Merges {
   /// rank of each symbol with the next one; both have room for kShort + 1, and `ranks` is used up.
   void merge_short(std::uint32_t* symbols, std::int32_t* ranks, std::size_t n) const;
 
-  /// A row of a short word. `ranks` and what becomes of `symbols` are as in merge_short().
+  /// A row on its own. `ranks` and what becomes of `symbols` are as in merge_short().
+  template <std::size_t kMost>
   struct Row {
-    static constexpr std::size_t kMost = 32;
-    static constexpr std::size_t kFew = 16;  ///< less to look at
-    std::int32_t ranks[kMost];
+    static constexpr std::size_t kLongest = kMost;
+    std::int32_t ranks[kMost + 1];
     std::uint32_t symbols[kMost + 1];
     std::size_t n;
   };
+  using WordRow = Row<31>;  ///< shorter, so that what is looked at lies closer
+  using WindowRow = Row<kShort>;
   static constexpr std::size_t kMostRows = 16;
 
   /// Merges up to kMostRows rows, step by step in turn: one alone would mostly wait for memory.
-  void merge_rows(std::span<Row> rows) const;
+  template <std::size_t kMost>
+  void merge_rows(std::span<Row<kMost>> rows) const;
 
   /// Working memory for a row of `n` symbols: 2 n in `heap`, n in each of the others. `ranks` holds
   /// the rank of each symbol with the next one.

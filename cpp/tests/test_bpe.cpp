@@ -200,31 +200,50 @@ TEST_CASE(random_words_become_what_a_walk_over_all_pairs_gives) {
   }
 }
 
+// Every byte as a token, and random merges of letters `few`.
+BpeSettings random_bytes(Random& random, const std::vector<std::string>& few) {
+  std::vector<std::string> tokens;
+  for (const char32_t c : byte_alphabet()) append_utf8(tokens.emplace_back(), c);
+  BpeSettings settings = settings_of(tokens, {});
+  const BpeSettings some = random_settings(random, few);
+  const auto number = [&](std::uint32_t token) {
+    const auto known = std::ranges::find(settings.tokens, some.tokens[token]);
+    const auto index = static_cast<std::uint32_t>(known - settings.tokens.begin());
+    if (known == settings.tokens.end()) {
+      settings.tokens.push_back(some.tokens[token]);
+      settings.ids.push_back(index + 10);
+    }
+    return index;
+  };
+  for (const BpeSettings::Merge& merge : some.merges) {
+    const std::uint32_t left = number(merge.left);
+    settings.merges.push_back({left, number(merge.right), number(merge.merged)});
+  }
+  settings.byte_level = true;
+  return settings;
+}
+
+TEST_CASE(ids_that_number_the_tokens_are_those_of_others_less_what_others_add) {
+  Random random(10);
+  const std::vector<std::string> few{"a", "b", "c"};
+  for (std::size_t round = 0; round < testing::rounds(30); ++round) {
+    BpeSettings settings = random_bytes(random, few);
+    const Bpe others(settings);
+    for (std::uint32_t& id : settings.ids) id -= 10;
+    const Bpe numbers(settings);
+    std::string word;
+    for (std::size_t n = random.below(200); n > 0; --n) word += random.pick(few);
+    IdList ids = ids_of(numbers, word);
+    for (std::uint32_t& id : ids) id += 10;
+    CHECK_EQ(ids, ids_of(others, word));
+  }
+}
+
 TEST_CASE(words_merged_together_become_what_each_becomes_alone) {
   Random random(7);
+  const std::vector<std::string> few{"a", "b", "c"};
   for (std::size_t round = 0; round < testing::rounds(60); ++round) {
-    std::vector<std::string> letters;
-    for (const char32_t c : byte_alphabet()) append_utf8(letters.emplace_back(), c);
-    if (random.one_in(8)) letters.erase(letters.begin() + 'a');
-    BpeSettings settings = settings_of(letters, {});
-    const std::vector<std::string> few{"a", "b", "c"};
-    const BpeSettings some = random_settings(random, few);
-    for (const BpeSettings::Merge& merge : some.merges) {
-      const auto number = [&](std::uint32_t token) {
-        const std::string& text = some.tokens[token];
-        const auto known = std::ranges::find(settings.tokens, text);
-        const auto index = static_cast<std::uint32_t>(known - settings.tokens.begin());
-        if (known == settings.tokens.end()) {
-          settings.tokens.push_back(text);
-          settings.ids.push_back(index + 10);
-        }
-        return index;
-      };
-      if (letters.size() < 256) break;
-      const std::uint32_t left = number(merge.left);
-      settings.merges.push_back({left, number(merge.right), number(merge.merged)});
-    }
-    settings.byte_level = true;
+    BpeSettings settings = random_bytes(random, few);
     settings.ignore_merges = random.one_in(3);
     const Bpe model(settings);
     std::vector<std::string> words(random.below(60));
@@ -241,6 +260,33 @@ TEST_CASE(words_merged_together_become_what_each_becomes_alone) {
     model.append_all(std::vector<std::string_view>(words.begin(), words.end()), together, ends);
     CHECK(ends == alone_ends);
     CHECK(std::ranges::equal(together.slice(0, together.size()), alone.slice(0, alone.size())));
+  }
+}
+
+TEST_CASE(long_words_of_bytes_become_what_a_walk_over_all_pairs_gives) {
+  Random random(9);
+  const std::vector<std::string> all{"a", "b", "c", "d"};
+  for (std::size_t round = 0; round < testing::rounds(80); ++round) {
+    const std::vector<std::string> few(all.begin(),
+                                       all.begin() + 1 + static_cast<long>(random.below(4)));
+    const BpeSettings settings = random_bytes(random, few);
+    const Bpe model(settings);
+    for (const std::size_t length : {31U, 32U, 63U, 64U, 95U, 112U, 160U, 900U}) {
+      const std::size_t n_own = random.one_in(2) ? length : 1 + random.below(30);  // or periodic
+      std::vector<std::string> parts;
+      std::string word;
+      for (std::size_t i = 0; i < length + random.below(3); ++i) {
+        parts.push_back(i < n_own ? random.pick(few) : parts[i - n_own]);
+        word += parts.back();
+      }
+      const IdList whole = plain_ids(settings, parts);
+      CHECK_EQ(ids_of(model, word), whole);
+      // Where enough is asked for, what is there is the beginning.
+      IdBuffer some;
+      model.append(word, some, 5);
+      CHECK(some.size() >= std::min<std::size_t>(5, whole.size()) && some.size() <= whole.size());
+      CHECK(std::ranges::equal(some.slice(0, some.size()), std::span(whole).first(some.size())));
+    }
   }
 }
 
