@@ -8,7 +8,7 @@
 
 namespace vecsmith {
 
-// Lays the nodes out, level by level: what most walks touch lies at the beginning.
+// Lays the nodes out, depth first: what one walk touches lies close together.
 class PieceTrie::Builder {
  public:
   Builder(PieceTrie& trie, std::vector<Piece>& pieces) : t_(trie), pieces_(pieces) {}
@@ -87,7 +87,11 @@ class PieceTrie::Builder {
     // The root is nobody's child.
     t_.nodes_[0].parent = kNone - 1;
     std::vector<Range> open{{0, 0, static_cast<std::uint32_t>(pieces_.size()), 0}};
-    for (std::size_t i = 0; i < open.size(); ++i) add_children(open[i], open);
+    while (!open.empty()) {
+      const Range range = open.back();
+      open.pop_back();
+      add_children(range, open);
+    }
   }
 
   void add_children(Range range, std::vector<Range>& open) {

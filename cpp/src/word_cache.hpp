@@ -63,10 +63,12 @@ class WordCache {
     return is_known;
   }
 
-  /// Asks for the line of a word of 17 bytes or more: a kernel has asked for those of others.
+  /// Asks for the lines of a word of 17 bytes or more: a kernel has asked for those of others.
   void prefetch_long(std::string_view word) const {
     if (word.size() > kLong) return;
-    __builtin_prefetch(&long_lines_[line_of(long_key_of(word.data(), word.size()))]);
+    const LongLine* const lines = &long_lines_[line_of(long_key_of(word.data(), word.size()))];
+    __builtin_prefetch(lines);
+    __builtin_prefetch(lines + 1);
   }
 
   /// Remembers the ids of a word of 1 to 32 bytes, unless there are too many.
@@ -90,13 +92,14 @@ class WordCache {
   // Places in the ring are told by 31 bits: before they come round, what refers to it is dropped.
   static constexpr std::uint32_t kLastPlace = std::uint32_t{1} << 30;
 
+  struct LongKey {
+    Key parts[2];
+    bool operator==(const LongKey&) const = default;
+  };
   struct alignas(64) LongLine {
-    unsigned char key[kLong];
+    LongKey key;
     std::uint32_t ids[7];
     std::uint32_t count;
-  };
-  struct LongKey {
-    unsigned char bytes[kLong] = {};
   };
   struct Stretch {
     std::uint32_t place, count;
@@ -157,9 +160,8 @@ class WordCache {
   bool append_long(const char* word, std::size_t n, std::uint32_t*& out) const {
     const LongKey key = long_key_of(word, n);
     const LongLine* const lines = &long_lines_[line_of(key)];
-    const std::size_t way = std::memcmp(lines[0].key, key.bytes, kLong) == 0 ? 0 : 1;
-    const LongLine& line = lines[way];
-    if (way == 1 && std::memcmp(line.key, key.bytes, kLong) != 0) return false;
+    const LongLine& line = lines[lines[0].key == key ? 0 : 1];
+    if (line.key != key) return false;
     if (line.count == kLongInRing) return append_ring({line.ids[0], line.ids[1]}, out);
     out = std::copy_n(line.ids, line.count, out);
     return true;
@@ -234,9 +236,9 @@ class WordCache {
     Stretch at{};
     if (ids.size() > 7) at = put_in_ring(ids);
     LongLine* const lines = &long_lines_[line_of(key)];
-    const bool is_first = lines[0].key[0] == 0 || std::memcmp(lines[0].key, key.bytes, kLong) == 0;
+    const bool is_first = lines[0].key == LongKey{} || lines[0].key == key;
     LongLine& line = lines[is_first ? 0 : 1];
-    std::memcpy(line.key, key.bytes, kLong);
+    line.key = key;
     if (ids.size() > 7) {
       line.ids[0] = at.place;
       line.ids[1] = at.count;
@@ -249,19 +251,13 @@ class WordCache {
 
   // Of a word of 17 to 32 bytes.
   static LongKey long_key_of(const char* word, std::size_t n) {
-    LongKey key;
-    const Key rest = key_of(word + kShort, n - kShort);
-    std::memcpy(key.bytes, word, kShort);
-    std::memcpy(key.bytes + kShort, &rest, sizeof rest);
-    return key;
+    return {{key_of(word, kShort), key_of(word + kShort, n - kShort)}};
   }
 
   // The first of the two lines that a long word may lie in.
   static std::size_t line_of(const LongKey& key) {
-    Key parts[2];
-    std::memcpy(parts, key.bytes, sizeof parts);
-    parts[0].low ^= kernels::hash_word(parts[1]);
-    return kernels::hash_word(parts[0]) & (kLongLines - 2);
+    const Key mixed{key.parts[0].low ^ kernels::hash_word(key.parts[1]), key.parts[0].high};
+    return kernels::hash_word(mixed) & (kLongLines - 2);
   }
 
   std::vector<TinyLine> tiny_lines_;
