@@ -149,7 +149,7 @@ class Unigram::Search {
   }
 
   // Tries every token that begins here, the shortest first; returns how far they may reach.
-  std::size_t extend() {
+  std::size_t extend() const {
     const PieceTrie::Node* const nodes = m_.pieces_.nodes();
     const std::uint32_t* const numbers = s_.numbers;
     const double so_far = s_.places[at_].score;
@@ -166,7 +166,7 @@ class Unigram::Search {
   }
 
   // No branch: which of two ways is better is hard to foresee.
-  void reach(std::size_t to, double score, std::uint32_t node) {
+  void reach(std::size_t to, double score, std::uint32_t node) const {
     Place& place = s_.places[to];
     const std::uint64_t way = std::uint64_t{node} << 32U | at_;
     const std::uint64_t better = std::uint64_t{0} - (score > place.score ? 1 : 0);
@@ -174,7 +174,7 @@ class Unigram::Search {
     place.way = (way & better) | (place.way & ~better);
   }
 
-  void reach_unknown(double so_far) {
+  void reach_unknown(double so_far) const {
     const double score = so_far + m_.unk_score_;
     if (m_.unk_id_ == kNone && score > s_.places[at_ + 1].score) {
       throw std::invalid_argument(
