@@ -301,7 +301,7 @@ class SpacePath::Run {
     if (t_.watches_normalized_ && holds_token_byte(inner)) return false;
     is_kept_ = !is_bare_;
     if (r_.spaces == Spaces::kDropped) {
-      if (r_.needs_splitter || !is_one_word(inner)) {
+      if (r_.needs_splitter || !r_.is_one_word(inner)) {
         append_words(inner);
       } else if (!inner.empty()) {
         append_word(t_.plain_.model(), s_.word, enough_, ids_);
@@ -320,14 +320,14 @@ class SpacePath::Run {
         inner = std::string_view(s_.word).substr(r_.mark.size());
       }
     }
-    if (!has_clean_ends(inner)) {
+    if (!r_.has_clean_ends(inner)) {
       // Where every space counts and none is stripped it has words of its own all the same.
       if (r_.spaces == Spaces::kOne || r_.strips_left || r_.strips_right) return false;
       is_kept_ = false;
       append_words(is_at_start_ ? inner : s_.word);
     } else if (is_bare_) {
       append_words(inner);
-    } else if (is_one_word(inner)) {
+    } else if (r_.is_one_word(inner)) {
       append_word(t_.plain_.model(), s_.word, enough_, ids_);
     } else {
       append_words(s_.word);
@@ -341,55 +341,6 @@ class SpacePath::Run {
     for (std::size_t i = 0; i < s_.words.size() && ids_.size() < enough_; ++i) {
       append_word(t_.plain_.model(), s_.words[i], enough_, ids_);
     }
-  }
-
-  // Not empty, and neither a mark nor white space at its ends, which could be stripped or counted.
-  bool has_clean_ends(std::string_view inner) const {
-    if (inner.empty() || inner.starts_with(r_.mark) || inner.ends_with(r_.mark)) return false;
-    const char* p = inner.data();
-    const char* const end = p + inner.size();
-    if (has_any(decode_utf8(p, end), kWhitespace)) return false;
-    p = end - 1;
-    while (p != inner.data() && is_continuation(*p)) --p;
-    return !has_any(decode_utf8(p, end), kWhitespace);
-  }
-
-  // Whether nothing in `inner` ends a word.
-  bool is_one_word(std::string_view inner) const {
-    constexpr std::size_t kWorthIt = 32;
-    if (inner.size() >= kWorthIt && !may_end_word(inner)) return true;
-    const char* const end = inner.data() + inner.size();
-    for (const char* p = inner.data(); p != end; ++p) {
-      const auto b = static_cast<unsigned char>(*p);
-      if (b > ' ' && b < 0xC2) continue;
-      if (b <= ' ' && (b == ' ' || r_.cuts_whitespace)) return false;
-      if (!r_.mark.empty() && *p == r_.mark[0] && std::string_view(p, end).starts_with(r_.mark)) {
-        return false;
-      }
-      // First bytes of all white space beyond ASCII; the commonest of them begins every kana, too.
-      const bool is_first =
-          b == 0xC2 || b == 0xE1 || b == 0xE2 || (b == 0xE3 && end - p > 1 && p[1] == '\x80');
-      if (!is_first || !r_.cuts_whitespace) continue;
-      const char* after = p;
-      if (has_any(decode_utf8(after, end), kWhitespace)) return false;
-    }
-    return true;
-  }
-
-  // Whether there is a byte with which something may begin that ends a word. No way out, so that it
-  // is done sixteen bytes at a time: a sentence without spaces is one word.
-  bool may_end_word(std::string_view inner) const {
-    const auto* const p = reinterpret_cast<const unsigned char*>(inner.data());
-    const auto mark = static_cast<unsigned char>(r_.mark.empty() ? ' ' : r_.mark[0]);
-    unsigned char found = 0;
-    const auto note = [&](bool is_found) { found |= static_cast<unsigned char>(is_found); };
-    for (std::size_t i = 0; i < inner.size(); ++i) {
-      note((p[i] <= ' ') | (p[i] == 0xC2) | (p[i] == 0xE1) | (p[i] == 0xE2) | (p[i] == mark));
-    }
-    for (std::size_t i = 0; i + 2 < inner.size(); ++i) {
-      note((p[i] == 0xE3) & (p[i + 1] == 0x80) & (p[i + 2] == 0x80));
-    }
-    return found != 0;
   }
 
   bool holds_token_byte(std::string_view inner) const {

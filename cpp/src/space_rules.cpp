@@ -4,6 +4,7 @@
 #include <string_view>
 #include <variant>
 
+#include "text_checks.hpp"
 #include "vecsmith/splitter.hpp"
 #include "vecsmith/unicode.hpp"
 
@@ -159,6 +160,51 @@ SpaceRules::Byte byte_of(char byte, const SpaceRules& rules, const Normalizer& i
 }
 
 }  // namespace
+
+bool SpaceRules::has_clean_ends(std::string_view inner) const {
+  if (inner.empty() || inner.starts_with(mark) || inner.ends_with(mark)) return false;
+  const char* p = inner.data();
+  const char* const end = p + inner.size();
+  if (has_any(decode_utf8(p, end), kWhitespace)) return false;
+  p = end - 1;
+  while (p != inner.data() && is_continuation(*p)) --p;
+  return !has_any(decode_utf8(p, end), kWhitespace);
+}
+
+bool SpaceRules::is_one_word(std::string_view inner) const {
+  constexpr std::size_t kWorthIt = 32;
+  if (inner.size() >= kWorthIt && !may_end_word(inner)) return true;
+  const char* const end = inner.data() + inner.size();
+  for (const char* p = inner.data(); p != end; ++p) {
+    const auto b = static_cast<unsigned char>(*p);
+    if (b > ' ' && b < 0xC2) continue;
+    if (b <= ' ' && (b == ' ' || cuts_whitespace)) return false;
+    if (!mark.empty() && *p == mark[0] && std::string_view(p, end).starts_with(mark)) return false;
+    // First bytes of all white space beyond ASCII; the commonest of them begins every kana, too.
+    const bool is_first =
+        b == 0xC2 || b == 0xE1 || b == 0xE2 || (b == 0xE3 && end - p > 1 && p[1] == '\x80');
+    if (!is_first || !cuts_whitespace) continue;
+    const char* after = p;
+    if (has_any(decode_utf8(after, end), kWhitespace)) return false;
+  }
+  return true;
+}
+
+// Whether there is a byte with which something may begin that ends a word. No way out, so that it
+// is done sixteen bytes at a time: a sentence without spaces is one word.
+bool SpaceRules::may_end_word(std::string_view inner) const {
+  const auto* const p = reinterpret_cast<const unsigned char*>(inner.data());
+  const auto first = static_cast<unsigned char>(mark.empty() ? ' ' : mark[0]);
+  unsigned char found = 0;
+  const auto note = [&](bool is_found) { found |= static_cast<unsigned char>(is_found); };
+  for (std::size_t i = 0; i < inner.size(); ++i) {
+    note((p[i] <= ' ') | (p[i] == 0xC2) | (p[i] == 0xE1) | (p[i] == 0xE2) | (p[i] == first));
+  }
+  for (std::size_t i = 0; i + 2 < inner.size(); ++i) {
+    note((p[i] == 0xE3) & (p[i + 1] == 0x80) & (p[i + 2] == 0x80));
+  }
+  return found != 0;
+}
 
 std::optional<SpaceRules> space_rules_of(const TokenizerSettings& settings) {
   using Spaces = SpaceRules::Spaces;

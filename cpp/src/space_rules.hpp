@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "vecsmith/normalizer.hpp"
 #include "vecsmith/tokenizer.hpp"
@@ -33,6 +34,15 @@ struct SpaceRules {
   bool needs_splitter = false;    ///< there are steps that cut within words
   std::array<Byte, 128> bytes{};  ///< kOdd: what it does depends on its neighbours
   NormalizerSettings inner;       ///< the steps that change what lies between separators
+
+  /// Whether a normalised segment is not empty and has neither a mark nor white space at its ends,
+  /// which could be stripped or counted.
+  bool has_clean_ends(std::string_view inner) const;
+  /// Whether nothing in a normalised segment ends a word.
+  bool is_one_word(std::string_view inner) const;
+
+ private:
+  bool may_end_word(std::string_view inner) const;
 };
 
 /// The rules of a tokenizer, or nothing where it has no such.
