@@ -1,8 +1,12 @@
 #include "texts.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <utility>
+
+#include "vecsmith/transcode.hpp"
 
 namespace nb = nanobind;
 
@@ -38,26 +42,62 @@ Texts::Texts(const nb::list& list, std::size_t begin, std::size_t end) {
   }
 }
 
-// An ASCII string is its own UTF-8 and is looked at where it is; of another one Python makes the
-// UTF-8 form once and keeps it.
+// An ASCII string is its own UTF-8 and is looked at where it is. Of another one a copy is made for
+// as long as this lives: the one that Python makes stays with the string, so that a corpus would
+// grow by half or more.
 void Texts::add(nb::handle text, std::size_t place) {
-  if (!PyUnicode_Check(text.ptr())) {
-    const nb::object type = nb::steal(PyType_GetName(Py_TYPE(text.ptr())));
+  PyObject* const string = text.ptr();
+  if (!PyUnicode_Check(string)) {
+    const nb::object type = nb::steal(PyType_GetName(Py_TYPE(string)));
     throw nb::type_error(("text " + std::to_string(place) + " is of type " +
                           nb::cast<nb::str>(type).c_str() + ", expected str")
                              .c_str());
   }
-  Py_ssize_t n_bytes = 0;
-  const char* bytes = PyUnicode_AsUTF8AndSize(text.ptr(), &n_bytes);
-  if (bytes == nullptr) {
-    // A lone surrogate has no UTF-8 form: its three bytes reach the engine, which reads U+FFFD.
-    PyErr_Clear();
-    owned_.push_back(nb::steal(PyUnicode_AsEncodedString(text.ptr(), "utf-8", "surrogatepass")));
-    if (!owned_.back().is_valid()) throw nb::python_error();
-    bytes = PyBytes_AsString(owned_.back().ptr());
-    n_bytes = PyBytes_Size(owned_.back().ptr());
+#if PY_VERSION_HEX < 0x030C0000
+  if (PyUnicode_READY(string) != 0) throw nb::python_error();
+#endif
+  const auto n = static_cast<std::size_t>(PyUnicode_GET_LENGTH(string));
+  const void* const units = PyUnicode_DATA(string);
+  if (PyUnicode_IS_ASCII(string)) {
+    views_.emplace_back(static_cast<const char*>(units), n);
+    return;
   }
-  views_.emplace_back(bytes, static_cast<std::size_t>(n_bytes));
+  const auto kind = static_cast<std::size_t>(PyUnicode_KIND(string));
+  char* const out = copies_.reserve(vecsmith::utf8_room(n, kind));
+  std::size_t n_bytes = 0;
+  if (kind == 1) {
+    n_bytes = vecsmith::to_utf8(std::span(static_cast<const std::uint8_t*>(units), n), out);
+  } else if (kind == 2) {
+    n_bytes = vecsmith::to_utf8(std::span(static_cast<const std::uint16_t*>(units), n), out);
+  } else {
+    n_bytes = vecsmith::to_utf8(std::span(static_cast<const std::uint32_t*>(units), n), out);
+  }
+  copies_.take(n_bytes);
+  views_.emplace_back(out, n_bytes);
+}
+
+Texts::Copies::~Copies() {
+  if (!blocks_.empty() && blocks_.front() != nullptr) spare() = std::move(blocks_.front());
+}
+
+char* Texts::Copies::reserve(std::size_t n) {
+  if (n > room_) {
+    const std::size_t size = std::max(n, kBlock);
+    const bool is_first = blocks_.empty() && size == kBlock;
+    std::unique_ptr<char[]> block = is_first ? std::move(spare()) : nullptr;
+    if (block == nullptr) block.reset(new char[size]);
+    // The first block is always of kBlock bytes: it is the one that is kept.
+    if (blocks_.empty() && !is_first) blocks_.push_back(nullptr);
+    next_ = block.get();
+    room_ = size;
+    blocks_.push_back(std::move(block));
+  }
+  return next_;
+}
+
+std::unique_ptr<char[]>& Texts::Copies::spare() {
+  thread_local std::unique_ptr<char[]> block;
+  return block;
 }
 
 template <typename Offset>

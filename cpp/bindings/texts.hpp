@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -37,8 +38,34 @@ class Texts {
   std::span<const std::string_view> views() const { return views_; }
 
  private:
+  // UTF-8 of strings that are not ASCII, in blocks that never move. A thread keeps one of them for
+  // its next texts.
+  class Copies {
+   public:
+    Copies() = default;
+    ~Copies();
+    Copies(const Copies&) = delete;
+    Copies& operator=(const Copies&) = delete;
+
+    // Where `n` bytes may be written, until the next call.
+    char* reserve(std::size_t n);
+    // Keeps the first `n` of them.
+    void take(std::size_t n) {
+      next_ += n;
+      room_ -= n;
+    }
+
+   private:
+    static constexpr std::size_t kBlock = std::size_t{1} << 20;
+    static std::unique_ptr<char[]>& spare();
+
+    std::vector<std::unique_ptr<char[]>> blocks_;
+    char* next_ = nullptr;
+    std::size_t room_ = 0;
+  };
+
   void add(nanobind::handle text, std::size_t place);
 
   std::vector<std::string_view> views_;
-  std::vector<nanobind::object> owned_;  // encoded copies of strings that have no UTF-8 form
+  Copies copies_;
 };

@@ -356,6 +356,26 @@ def test_a_text_alone_gets_the_bits_that_it_gets_among_others(tokenizer: _core.T
             encoder.encode_one(wrong, np.zeros(DIM, dtype=np.float32), SETTINGS)
 
 
+class Named(str):
+    """A string of a type of its own, as some libraries have them."""
+
+
+@pytest.mark.parametrize(
+    "text", ["na\u00efve", "\u0431\u043b\u043e\u043a", "a \U0001f600", "plain"]
+)
+def test_strings_of_every_width_are_read_and_stay_as_they_are(
+    tokenizer: _core.Tokenizer, text: str
+) -> None:
+    one, _ = tokenizer.encode([text + " "], None, False, 1)
+    counts = [1, 3, 400_000, 7, 100_000, 250_000]  # copies that share a block, and that do not
+    texts = [f"{text} " * n for n in counts]
+    sizes = [sys.getsizeof(each) for each in texts]
+    ids, offsets = tokenizer.encode([*texts, Named(text)], None, False, 1)
+    np.testing.assert_array_equal(np.diff(offsets), [len(one) * n for n in [*counts, 1]])
+    np.testing.assert_array_equal(ids, np.tile(one, sum(counts) + 1))
+    assert sizes == [sys.getsizeof(each) for each in texts]
+
+
 def test_lone_surrogates_and_nul_are_text(tokenizer: _core.Tokenizer) -> None:
     texts = ["a\ud800b", "ab", "a\x00b", "\udfff", ""]
     ids, offsets = tokenizer.encode(texts, None, False, 1)

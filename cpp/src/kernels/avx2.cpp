@@ -80,6 +80,7 @@ inline unsigned positive(const float* x) {
 }
 
 #include "finish.inc"
+#include "plain_utf8.inc"
 
 class Int4Decoder {
  public:

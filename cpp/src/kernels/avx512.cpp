@@ -157,6 +157,62 @@ Masks Classifier::classify(unsigned char* block) const {
           _mm512_test_epi8_mask(bits, _mm512_set1_epi8(kTriggerByte)) & ~not_ascii};
 }
 
+// UTF-8 of 16 code units at a time: each in a lane of four bytes, of which those that count are
+// pressed together.
+inline __m512i load_units(__mmask16 inside, const std::uint8_t* units) {
+  return _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(inside, units));
+}
+inline __m512i load_units(__mmask16 inside, const std::uint16_t* units) {
+  return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(inside, units));
+}
+inline __m512i load_units(__mmask16 inside, const std::uint32_t* units) {
+  return _mm512_maskz_loadu_epi32(inside, units);
+}
+
+template <typename Unit>
+std::size_t to_utf8(const Unit* units, std::size_t n, char* out) {
+  char* const begin = out;
+  const auto all = [](int x) { return _mm512_set1_epi32(x); };
+  // Six bits of a code point as a byte that goes on, at place `to` of the lane.
+  const auto six = [&](__m512i c, unsigned from, unsigned to) {
+    const __m512i bits = _mm512_and_si512(_mm512_srli_epi32(c, from), all(0x3F));
+    return _mm512_slli_epi32(_mm512_or_si512(bits, all(0x80)), to);
+  };
+  for (std::size_t i = 0; i < n; i += 16) {
+    const std::size_t left = n - i;
+    const auto inside =
+        static_cast<__mmask16>(_bzhi_u32(0xFFFF, static_cast<unsigned>(left < 16 ? left : 16)));
+    const __m512i c = load_units(inside, units + i);
+    const __mmask16 two = _mm512_cmpge_epu32_mask(c, all(0x80));
+    const __mmask16 three = _mm512_cmpge_epu32_mask(c, all(0x800));
+    __m512i bytes = c;
+    __m512i ends = _mm512_maskz_mov_epi32(inside, all(0x80));
+    const __m512i pair =
+        _mm512_or_si512(_mm512_or_si512(_mm512_srli_epi32(c, 6), all(0xC0)), six(c, 0, 8));
+    bytes = _mm512_mask_mov_epi32(bytes, two, pair);
+    ends = _mm512_mask_mov_epi32(ends, two, all(0x8080));
+    if constexpr (sizeof(Unit) > 1) {
+      const __m512i lead = _mm512_or_si512(_mm512_srli_epi32(c, 12), all(0xE0));
+      const __m512i triple = _mm512_or_si512(_mm512_or_si512(lead, six(c, 6, 8)), six(c, 0, 16));
+      bytes = _mm512_mask_mov_epi32(bytes, three, triple);
+      ends = _mm512_mask_mov_epi32(ends, three, all(0x808080));
+    }
+    if constexpr (sizeof(Unit) > 2) {
+      const __mmask16 four = _mm512_cmpge_epu32_mask(c, all(0x10000));
+      const __m512i lead =
+          _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi32(c, 18), all(7)), all(0xF0));
+      const __m512i quad = _mm512_or_si512(_mm512_or_si512(lead, six(c, 12, 8)),
+                                           _mm512_or_si512(six(c, 6, 16), six(c, 0, 24)));
+      bytes = _mm512_mask_mov_epi32(bytes, four, quad);
+      ends = _mm512_mask_mov_epi32(ends, four, all(static_cast<int>(0x80808080U)));
+    }
+    const __mmask64 kept = _mm512_movepi8_mask(ends);
+    _mm512_storeu_si512(out, _mm512_maskz_compress_epi8(kept, bytes));
+    out += _mm_popcnt_u64(kept);
+  }
+  return static_cast<std::size_t>(out - begin);
+}
+
 #include "all.inc"
 
 }  // namespace

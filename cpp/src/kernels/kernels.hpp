@@ -62,6 +62,9 @@ struct TextRows {
   std::size_t n_readable;  ///< rows that will be asked for, from rows[0] on
 };
 
+/// Bytes behind UTF-8 that may be written.
+inline constexpr std::size_t kUtf8Slack = 64;
+
 /// Codes of 16 bits whose sum is sure to fit 32.
 inline constexpr std::size_t kMostCodes = std::size_t{1} << 16;
 
@@ -126,6 +129,12 @@ struct Kernels {
   void (*round_f16)(const float* x, std::size_t n, std::uint16_t* out);
   void (*round_i8)(const float* x, std::size_t n, std::int8_t* out);
   void (*round_bits)(const float* x, std::size_t n, std::uint8_t flip, std::uint8_t* out);
+
+  /// Writes the UTF-8 of `n` code points to `out` and returns how many bytes that is; a surrogate
+  /// gives three bytes. kUtf8Slack bytes more may be written.
+  std::size_t (*utf8_of_latin1)(const std::uint8_t* units, std::size_t n, char* out);
+  std::size_t (*utf8_of_ucs2)(const std::uint16_t* units, std::size_t n, char* out);
+  std::size_t (*utf8_of_ucs4)(const std::uint32_t* units, std::size_t n, char* out);
 };
 
 extern const Kernels kBaselineKernels;

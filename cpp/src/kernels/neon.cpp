@@ -64,6 +64,7 @@ inline unsigned positive(const float* x) {
 }
 
 #include "finish.inc"
+#include "plain_utf8.inc"
 
 class Int4Decoder {
  public:
