@@ -90,6 +90,28 @@ def test_a_text_that_is_too_long_keeps_the_end_that_the_file_names(
         assert ids.tolist() == everything[-max_length:]
 
 
+def test_scores_that_sums_would_swallow_go_through_hugging_face() -> None:
+    hugging_face = pytest.importorskip("tokenizers", reason="needs tokenizers (extra hf)")
+    vocab = [["<unk>", 0.0], ["\u2581a", -2.0], ["b", -3e200], ["\u2581", -4.0]]
+    marks = {"replacement": "\u2581", "prepend_scheme": "always", "split": True}
+    tokenizer_json = json.dumps(
+        {
+            "version": "1.0",
+            "added_tokens": [],
+            "normalizer": None,
+            "pre_tokenizer": {"type": "Metaspace", **marks},
+            "post_processor": None,
+            "decoder": None,
+            "model": {"type": "Unigram", "unk_id": 0, "vocab": vocab, "byte_fallback": False},
+        }
+    )
+    tokenizer = Tokenizer(tokenizer_json)
+    reason = "token 2 has the score -3e+200, expected one from -1e100 to 1e100"
+    assert tokenizer.fallback_reason == reason
+    expected = hugging_face.Tokenizer.from_str(tokenizer_json).encode("a b ab bb").ids
+    assert tokenizer.encode("a b ab bb").ids == expected
+
+
 def test_what_the_engine_cannot_do_goes_through_hugging_face(tiny_tokenizer_json: str) -> None:
     pytest.importorskip("tokenizers", reason="other families need tokenizers (extra hf)")
     tokenizer = Tokenizer(word_level(tiny_tokenizer_json))

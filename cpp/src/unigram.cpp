@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <sstream>
 #include <stdexcept>
 #include <utility>
 
@@ -35,9 +36,10 @@ const UnigramSettings& checked(const UnigramSettings& settings) {
   }
   for (std::size_t i = 0; i < settings.scores.size(); ++i) {
     if (!(std::abs(settings.scores[i]) <= Unigram::kMostScore)) {
-      throw std::invalid_argument("token " + std::to_string(i) + " has the score " +
-                                  std::to_string(settings.scores[i]) +
-                                  ", expected one from -1e100 to 1e100");
+      std::ostringstream message;
+      message << "token " << i << " has the score " << settings.scores[i]
+              << ", expected one from -1e100 to 1e100";
+      throw std::invalid_argument(message.str());
     }
   }
   return settings;
