@@ -16,6 +16,15 @@ constexpr std::size_t kMostBytes = std::size_t{32} << 20;
 // Tokens to choose by: a few hundred kilobytes of text. More of them choose hardly better, and the
 // copy, of some milliseconds, is the sooner made up for.
 constexpr std::size_t kEnough = std::size_t{1} << 16;
+// The copy of a whole table, up to 10 ms, gains 4 ns a token, so it waits until a job is sure to be
+// a long one.
+constexpr std::size_t kEnoughToCut = std::size_t{1} << 19;
+
+constexpr std::size_t kPieceBytes = kernels::kPiece * sizeof(float);
+
+constexpr std::size_t whole(std::size_t n, std::size_t unit) {
+  return (n + unit - 1) / unit * unit;
+}
 
 }  // namespace
 
@@ -24,6 +33,9 @@ void HotRows::Free::operator()(void* memory) const { std::free(memory); }
 HotRows::HotRows(const TableView& table)
     : table_(table), row_bytes_(number_bytes(table.type) * table.dim) {
   is_done_ = row_bytes_ == 0 || row_bytes_ > kMostBytes;
+  // Where some rows were whole, telling which would cost more than is gained.
+  can_cut_ = table.type == RowType::kFloat32 && row_bytes_ > kPieceBytes &&
+             table.n_rows <= kMostBytes / whole(row_bytes_, kPieceBytes);
 }
 
 void HotRows::count(std::span<const std::uint32_t> ids, std::size_t n_texts) {
@@ -34,10 +46,11 @@ void HotRows::count(std::span<const std::uint32_t> ids, std::size_t n_texts) {
   for (const std::uint32_t id : ids) ++counts_[id];
   n_counted_ += ids.size();
   n_texts_ += n_texts;
-  if (n_counted_ >= kEnough) copy();
+  const bool is_cut = can_cut_ && n_counted_ >= n_texts_ * kTokensWorthPieces;
+  if (n_counted_ >= (is_cut ? kEnoughToCut : kEnough)) copy(is_cut);
 }
 
-void HotRows::copy() {
+void HotRows::copy(bool is_cut) {
   is_done_ = true;
   // Tokens may share a row: its uses are those of all of them.
   const auto row_of = [&](std::size_t token) {
@@ -48,13 +61,7 @@ void HotRows::copy() {
     uses[row_of(token)] += counts_[token];
   }
   counts_ = {};
-  constexpr std::size_t kPieceBytes = kernels::kPiece * sizeof(float);
-  const std::size_t cut_bytes = (row_bytes_ + kPieceBytes - 1) / kPieceBytes * kPieceBytes;
-  // Where some rows were whole, telling which would cost more than is gained.
-  const bool is_cut = table_.type == RowType::kFloat32 && row_bytes_ > kPieceBytes &&
-                      table_.n_rows <= kMostBytes / cut_bytes &&
-                      n_counted_ >= n_texts_ * kTokensWorthPieces;
-  const std::size_t stride = is_cut ? cut_bytes : (row_bytes_ + 63) / 64 * 64;
+  const std::size_t stride = whole(row_bytes_, is_cut ? kPieceBytes : 64);
   std::vector<std::uint32_t> order;
   for (std::uint32_t row = 0; row < table_.n_rows; ++row) {
     if (uses[row] > 0 || is_cut) order.push_back(row);

@@ -48,11 +48,12 @@ class HotRows {
     void operator()(void* memory) const;
   };
 
-  void copy();
+  void copy(bool is_cut);
 
   TableView table_;
   std::size_t row_bytes_ = 0;
   std::mutex lock_;
+  bool can_cut_ = false;
   bool is_done_ = false;
   std::size_t n_counted_ = 0;
   std::size_t n_texts_ = 0;

@@ -72,7 +72,7 @@ TEST_CASE(rows_of_small_tables_are_cut_where_texts_are_long) {
   std::vector<float> rows(n_rows * kColumns);
   for (float& x : rows) x = random.uniform();
   const TableView view{.rows = rows.data(), .n_rows = n_rows, .dim = kColumns, .n_tokens = n_rows};
-  std::vector<std::uint32_t> ids(300'000);
+  std::vector<std::uint32_t> ids(600'000);
   for (std::uint32_t& id : ids) id = static_cast<std::uint32_t>(random.below(n_rows / 2));
   HotRows of_short_texts(view);
   of_short_texts.count(ids, ids.size() / (HotRows::kTokensWorthPieces - 1));
@@ -100,7 +100,7 @@ TEST_CASE(vectors_keep_their_bits_when_rows_are_cut) {
   for (float& x : weights) x = random.uniform();
   std::vector<std::uint32_t> ids;
   std::vector<std::size_t> ends;
-  while (ids.size() < 300'000) {
+  while (ids.size() < 600'000) {
     for (std::size_t n = random.below(1 + random.below(500)); n > 0; --n) {
       ids.push_back(static_cast<std::uint32_t>(random.below(n_rows)));
     }
