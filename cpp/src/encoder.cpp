@@ -29,7 +29,7 @@ constexpr std::size_t kTokensPerThread = std::size_t{1} << 12;
 constexpr std::size_t kGroupTexts = 4096;
 constexpr std::size_t kGroupBytes = std::size_t{1} << 20;
 // Ids of one group that are kept for the next call; a very long text has more.
-constexpr std::size_t kKeptIds = std::size_t{1} << 19;
+constexpr std::size_t kKeptIds = std::size_t{1} << 20;
 
 // Working memory of one thread: what a group of texts becomes on its way.
 struct Group {

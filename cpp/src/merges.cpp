@@ -46,20 +46,32 @@ Merges::Merges(std::span<const BpeSettings::Merge> merges) {
     content = (content ^ pair_of(merge.left, merge.right)) * 0x9E3779B97F4A7C15ULL;
     content ^= content >> 29;
   }
+  std::vector<std::uint64_t> slots(n);
+  for (std::size_t rank = 0; rank < n; ++rank) {
+    slots[rank] = pair_of(merges[rank].left, merges[rank].right) << kBits | rank;
+  }
   for (int attempt = 0; attempt < kMultipliers; ++attempt) {
     multiplier_ = multiplier_number(content + static_cast<std::uint64_t>(attempt) + 1);
-    if (fill(merges)) return;
+    if (fill(slots)) return;
+    if (attempt == 0) keep_last_of_equal_pairs(slots);
   }
   throw std::invalid_argument("merges that collide in every table");
 }
 
-bool Merges::fill(std::span<const BpeSettings::Merge> merges) {
+// Hundreds of equal pairs fill a bucket whatever the multiplier. Sorting takes as long as all else
+// together, and files that are well made have none.
+void Merges::keep_last_of_equal_pairs(std::vector<std::uint64_t>& slots) {
+  std::ranges::sort(slots, std::ranges::greater{});
+  const auto is_same = [](std::uint64_t a, std::uint64_t b) { return a >> kBits == b >> kBits; };
+  const auto repeated = std::ranges::unique(slots, is_same);
+  slots.erase(repeated.begin(), repeated.end());
+}
+
+bool Merges::fill(std::span<const std::uint64_t> all) {
   std::ranges::fill(slots_, kEmpty);
   std::vector<std::uint32_t> ends(factors_.size() + 1);
-  const auto bucket_of = [&](const BpeSettings::Merge& merge) {
-    return mix(pair_of(merge.left, merge.right)) & bucket_mask_;
-  };
-  for (const BpeSettings::Merge& merge : merges) ++ends[bucket_of(merge) + 1];
+  const auto bucket_of = [&](std::uint64_t slot) { return mix(slot >> kBits) & bucket_mask_; };
+  for (const std::uint64_t slot : all) ++ends[bucket_of(slot) + 1];
   std::vector<std::vector<std::uint32_t>> buckets_of_size(kMostPairs + 1);
   for (std::uint32_t b = 0; b + 1 < ends.size(); ++b) {
     const std::size_t n = ends[b + 1];
@@ -68,11 +80,8 @@ bool Merges::fill(std::span<const BpeSettings::Merge> merges) {
     ends[b + 1] += ends[b];
   }
   // What is in each bucket; `ends` moves on from where each begins.
-  std::vector<std::uint64_t> slots(merges.size());
-  for (std::size_t rank = 0; rank < merges.size(); ++rank) {
-    const std::uint64_t pair = pair_of(merges[rank].left, merges[rank].right);
-    slots[ends[bucket_of(merges[rank])]++] = (pair << kBits) | rank;
-  }
+  std::vector<std::uint64_t> slots(all.size());
+  for (const std::uint64_t slot : all) slots[ends[bucket_of(slot)]++] = slot;
   // The fullest first, while there is most room.
   for (std::size_t n = kMostPairs; n > 0; --n) {
     for (const std::uint32_t b : buckets_of_size[n]) {

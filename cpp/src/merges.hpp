@@ -99,7 +99,8 @@ class Merges {
   std::size_t home_of(std::uint64_t mixed, std::uint64_t factor) const {
     return static_cast<std::size_t>(mixed * factor >> shift_);
   }
-  bool fill(std::span<const BpeSettings::Merge> merges);
+  static void keep_last_of_equal_pairs(std::vector<std::uint64_t>& slots);
+  bool fill(std::span<const std::uint64_t> all);
   bool place(std::span<const std::uint64_t> slots, std::uint16_t& factor);
   bool begin_step(std::uint32_t* symbols, std::int32_t* keys, std::size_t whole,
                   std::uint64_t& alive, Step& step) const;

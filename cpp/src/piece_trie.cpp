@@ -1,6 +1,8 @@
 #include "vecsmith/piece_trie.hpp"
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "text_checks.hpp"
@@ -25,6 +27,8 @@ class PieceTrie::Builder {
  private:
   // Searches for as many children share a hint, those for many one.
   static constexpr std::size_t kMostHints = 256;
+  // Vocabularies of languages need less than two places for each character that is spelled.
+  static constexpr std::size_t kMostPlaces = std::size_t{1} << 30;
   static constexpr std::uint32_t kLastCodePoint = 0x10FFFF;
 
   struct Range {
@@ -158,7 +162,13 @@ class PieceTrie::Builder {
   void grow(std::size_t base) {
     const std::size_t size = base + n_characters_ + 1;
     if (t_.nodes_.size() >= size) return;
-    t_.nodes_.resize(std::max(size, t_.nodes_.size() * 5 / 4));
+    const std::size_t most = std::min(kMostPlaces, 8 * spelled_.size() + 4 * n_characters_ + 4096);
+    if (size > most) {
+      throw std::invalid_argument(
+          "pieces whose characters differ so much that their tree needs more than " +
+          std::to_string(most) + " places");
+    }
+    t_.nodes_.resize(std::max(size, std::min(most, t_.nodes_.size() * 5 / 4)));
     t_.ids_.resize(t_.nodes_.size(), kNone);
     skips_.resize(t_.nodes_.size());
   }

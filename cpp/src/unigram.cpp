@@ -87,7 +87,8 @@ class Unigram::Search {
   void run(std::size_t enough) {
     while (!read_stretch()) {
       const std::size_t cut = last_cut();
-      if (cut == 0) {
+      // A stretch of hardly more than the longest token would be moved for every character.
+      if (cut == 0 || s_.capacity < 2 * m_.pieces_.longest()) {
         grow();
       } else {
         append_path(cut);

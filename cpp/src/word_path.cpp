@@ -397,8 +397,8 @@ class WordPath::Run {
   }
 
   bool begins_with_ideograph(std::string_view segment) const {
-    return segment.size() >= 3 &&
-           t_.characters().id_of(three_bytes(segment.data())) != BertCharacters::kNoId;
+    const char32_t first = segment.size() < 3 ? 0 : three_bytes(segment.data());
+    return first != 0 && t_.characters().id_of(first) != BertCharacters::kNoId;
   }
 
   // Appends the ids of ideographs, and of marks among them, up to a character of another kind, or

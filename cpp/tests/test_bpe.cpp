@@ -78,6 +78,14 @@ TEST_CASE(of_two_entries_for_a_pair_the_last_counts) {
   CHECK_EQ(ids_of(Bpe(settings), "abc"), (IdList{10, 14}));
 }
 
+TEST_CASE(a_pair_may_be_repeated_as_often_as_a_file_likes) {
+  const std::vector<std::string> tokens = {"a", "b", "c", "ab", "bc", "abc"};
+  TextMerges merges(1000, {"a", "b"});
+  merges.emplace_back("b", "c");
+  merges.emplace_back("a", "b");
+  CHECK_EQ(ids_of(Bpe(settings_of(tokens, merges)), "abcab"), IdList({10, 14, 13}));
+}
+
 TEST_CASE(unknown_characters_are_left_out_or_one_token_each_or_one_together) {
   BpeSettings settings = settings_of({"<unk>", "a"}, {});
   CHECK_EQ(ids_of(Bpe(settings), "xay\xC3\xA9"), (IdList{11}));

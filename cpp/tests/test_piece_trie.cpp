@@ -70,6 +70,23 @@ TEST_CASE(every_piece_is_found_and_its_beginnings_on_the_way) {
   }
 }
 
+// Children that are a thousand each of a hundred thousand characters hardly ever fit between
+// others.
+TEST_CASE(pieces_that_would_take_far_more_memory_than_they_are_long_are_refused) {
+  testing::Random random(4);
+  std::vector<std::string> texts;
+  for (char32_t lead = 0; lead < 100; ++lead) {
+    for (std::size_t n = 0; n < 1000; ++n) {
+      std::string& text = texts.emplace_back();
+      append_utf8(text, 0x4E00 + lead);
+      append_utf8(text, 0x10000 + static_cast<char32_t>(random.below(100'000)));
+    }
+  }
+  std::vector<PieceTrie::Piece> pieces;
+  for (std::uint32_t i = 0; i < texts.size(); ++i) pieces.push_back({texts[i], -1.0, i});
+  CHECK_THROWS(PieceTrie(pieces), std::invalid_argument);
+}
+
 TEST_CASE(empty_and_ill_formed_pieces_are_left_out) {
   const PieceTrie trie({{"", -1.0, 0}, {"\xE6\xBC", -1.0, 1}, {"a\xFF", -1.0, 2}, {"a", -1.0, 3}});
   CHECK_EQ(trie.find(""), PieceTrie::kNone);

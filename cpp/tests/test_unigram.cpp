@@ -252,6 +252,22 @@ TEST_CASE(scores_whose_sums_could_be_infinite_are_refused) {
   CHECK_EQ(ids_of(model, "aa"), (IdList{1, 1}));
 }
 
+// To move the stretch on character by character would take minutes.
+TEST_CASE(long_words_take_no_longer_where_a_token_is_long) {
+  for (const std::size_t length : {62U, 4093U, 65'533U}) {
+    const Unigram model(
+        settings_of({{"<unk>", 0.0}, {"a", -1.0}, {"b", -2.0}, {std::string(length, 'c'), -3.0}}));
+    std::string word;
+    IdList expected;
+    for (std::size_t i = 0; i < 200'000; ++i) {
+      word += i % 3 == 0 ? 'b' : 'a';
+      expected.push_back(i % 3 == 0 ? 2 : 1);
+    }
+    CHECK(ids_of(model, word + std::string(length, 'c')).back() == 3);
+    CHECK(ids_of(model, word) == expected);
+  }
+}
+
 TEST_CASE(max_id_is_the_last_place_of_a_unigram_vocabulary) {
   CHECK_EQ(Unigram(settings_of({{"<unk>", 0.0}, {"a", 0.0}})).max_id(), 1U);
 }

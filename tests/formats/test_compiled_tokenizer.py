@@ -238,6 +238,20 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(cache: Path) -> None:
     assert compiled.load_compiled(FILES["wordpiece"]) is None
 
 
+def test_a_folder_in_the_place_of_a_file_is_passed_over(cache: Path) -> None:
+    read_anew(FILES["wordpiece"])
+    (path,) = cache.iterdir()
+    path.unlink()
+    path.mkdir()
+    assert compiled.load_compiled(FILES["wordpiece"]) is None
+    handle = os.open(path, os.O_RDONLY)
+    os.close(handle)
+    assert compiled.load_compiled(FILES["wordpiece"]) is None
+    again = os.open(path, os.O_RDONLY)
+    os.close(again)
+    assert again == handle  # none was left open
+
+
 def test_other_code_that_reads_has_files_of_its_own(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

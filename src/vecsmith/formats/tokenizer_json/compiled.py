@@ -88,6 +88,10 @@ def _reader() -> str:
     return hashlib.sha256(repr((__version__, seen)).encode()).hexdigest()[:16]
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _read_own(path: Path) -> bytes:
     """Bytes behind the magic of a file that this user alone can have written.
 
@@ -96,9 +100,8 @@ def _read_own(path: Path) -> bytes:
         ValueError: If it is not whole.
     """
     # A pipe of that name must not be waited for.
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(handle, "rb") as file:
-        status = os.fstat(handle)
+    with open(path, "rb", opener=_open_at_once) as file:
+        status = os.fstat(file.fileno())
         is_ours = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
         others = stat.S_IWGRP | stat.S_IWOTH
         is_plain = stat.S_ISREG(status.st_mode) and status.st_size <= _MAX_BYTES
