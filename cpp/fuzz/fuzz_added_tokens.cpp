@@ -17,8 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::vector<std::string> contents;
   for (std::size_t n = input.byte() % 12; n > 0 && !input.empty(); --n) {
     const unsigned flags = input.byte();
-    std::string content;  // tokens come from JSON: always well formed
-    for (const char32_t c : testing::code_points_of(input.text())) append_utf8(content, c);
+    const std::string content = fuzz::well_formed(input.text());  // tokens come from JSON
     tokens.push_back({.content = content,
                       .id = static_cast<std::uint32_t>(n),
                       .single_word = (flags & 1U) != 0,

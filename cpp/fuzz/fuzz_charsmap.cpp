@@ -28,9 +28,7 @@ testing::Replacements replacements(fuzz::Input& input) {
     std::string text(input.bytes(input.byte() % 8));
     std::erase(key, '\0');
     std::erase(text, '\0');
-    std::string well_formed;
-    for (const char32_t c : testing::characters(text)) append_utf8(well_formed, c);
-    if (!key.empty()) made[key] = well_formed;
+    if (!key.empty()) made[key] = fuzz::well_formed(text);
   }
   return made;
 }
@@ -53,9 +51,7 @@ void check_bytes(fuzz::Input& input) {
   try {
     const Charsmap map(bytes);
     const std::string out = mapped(map, text);
-    std::string rewritten;
-    for (const char32_t c : testing::characters(out)) append_utf8(rewritten, c);
-    fuzz::require(out == rewritten, "the output is well-formed UTF-8");
+    fuzz::require(out == fuzz::well_formed(out), "the output is well-formed UTF-8");
     fuzz::require(!map.is_unchanged(text) || out == text, "what is unchanged is copied");
     std::string parts;  // a control is a cluster of its own, but for the two of a line end
     std::size_t begin = 0;

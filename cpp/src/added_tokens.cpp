@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "text_checks.hpp"
 #include "vecsmith/unicode.hpp"
 
 namespace vecsmith {
@@ -19,7 +20,7 @@ char32_t first_of(std::string_view text) {
 std::pair<char32_t, std::size_t> last_of(std::string_view text) {
   std::size_t begin = text.size() - 1;
   const std::size_t stop = text.size() > 4 ? text.size() - 4 : 0;
-  while (begin > stop && (static_cast<unsigned char>(text[begin]) & 0xC0U) == 0x80) --begin;
+  while (begin > stop && is_continuation(text[begin])) --begin;
   const char* p = text.data() + begin;
   const char32_t c = decode_utf8(p, text.data() + text.size());
   const bool is_whole = p == text.data() + text.size();

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "code_point_sets.hpp"
+#include "text_checks.hpp"
 #include "vecsmith/unicode.hpp"
 
 namespace vecsmith {
@@ -349,7 +350,7 @@ const char* find_run(NormalForm form, const char* p, const char* end) {
 // The beginning of the character before `p`; the text before it is well formed.
 const char* previous(const char* p) {
   do --p;
-  while ((static_cast<unsigned char>(*p) & 0xC0U) == 0x80);
+  while (is_continuation(*p));
   return p;
 }
 

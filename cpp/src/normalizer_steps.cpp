@@ -8,6 +8,7 @@
 
 #include "code_point_sets.hpp"
 #include "normal_forms.hpp"
+#include "text_checks.hpp"
 #include "vecsmith/charsmap.hpp"
 #include "vecsmith/unicode.hpp"
 
@@ -134,7 +135,7 @@ class StripStep : public Step {
     }
     while (settings_.right && begin != end) {
       const char* last = end - 1;
-      while (last != begin && (static_cast<unsigned char>(*last) & 0xC0U) == 0x80) --last;
+      while (last != begin && is_continuation(*last)) --last;
       const char* behind = last;
       if (!has_any(decode_utf8(behind, end), kWhitespace) || behind != end) break;
       end = last;

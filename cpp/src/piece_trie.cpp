@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "slot_search.hpp"
 #include "text_checks.hpp"
 #include "vecsmith/unicode.hpp"
 
@@ -25,7 +26,6 @@ class PieceTrie::Builder {
   }
 
  private:
-  // Searches for as many children share a hint, those for many one.
   static constexpr std::size_t kMostHints = 256;
   // Vocabularies of languages need less than two places for each character that is spelled.
   static constexpr std::size_t kMostPlaces = std::size_t{1} << 30;
@@ -116,46 +116,14 @@ class PieceTrie::Builder {
     }
     if (labels_.empty()) return;
     starts_.push_back(range.end);
-    const std::uint32_t base = find_base();
+    const std::uint32_t base = search_.find_base(
+        labels_, [&](std::size_t from) { grow(from); },
+        [&](std::size_t slot) { return t_.nodes_[slot].parent == kNone; });
     t_.nodes_[range.node].base = base;
     for (const std::uint32_t label : labels_) t_.nodes_[base + label].parent = range.node;
     for (std::size_t k = 0; k < labels_.size(); ++k) {
       open.push_back({base + labels_[k], starts_[k], starts_[k + 1], range.depth + 1});
     }
-  }
-
-  // A search for as many children goes on where the last one ended: what it left behind are holes
-  // too small for them, and nodes of one child fill those.
-  std::uint32_t find_base() {
-    const std::uint32_t least = *std::ranges::min_element(labels_);
-    std::size_t& hint = hints_[std::min(labels_.size(), kMostHints)];
-    for (std::size_t slot = free_from(std::max<std::size_t>(hint, least + std::size_t{1}));;
-         slot = free_from(slot + 1)) {
-      const std::size_t base = slot - least;
-      grow(base);
-      const bool fits = std::ranges::all_of(
-          labels_, [&](std::uint32_t label) { return t_.nodes_[base + label].parent == kNone; });
-      if (fits) {
-        hint = slot;
-        return static_cast<std::uint32_t>(base);
-      }
-    }
-  }
-
-  std::size_t free_from(std::size_t slot) {
-    std::size_t free = slot;
-    while (true) {
-      grow(free);
-      if (t_.nodes_[free].parent == kNone) break;
-      free = std::max<std::size_t>(skips_[free], free + 1);
-    }
-    // The next search from any slot on the way jumps here at once.
-    while (slot < free) {
-      const std::size_t next = std::max<std::size_t>(skips_[slot], slot + 1);
-      skips_[slot] = static_cast<std::uint32_t>(free);
-      slot = next;
-    }
-    return free;
   }
 
   // Makes room for any child of a node whose base is `base`, and for its children.
@@ -170,18 +138,16 @@ class PieceTrie::Builder {
     }
     t_.nodes_.resize(std::max(size, std::min(most, t_.nodes_.size() * 5 / 4)));
     t_.ids_.resize(t_.nodes_.size(), kNone);
-    skips_.resize(t_.nodes_.size());
   }
 
   PieceTrie& t_;
   std::vector<Piece>& pieces_;
   std::uint32_t n_characters_ = 0;
-  std::vector<std::uint32_t> spelled_;      // all pieces, as numbers
-  std::vector<std::size_t> begins_;         // of each piece in spelled_
-  std::vector<std::uint32_t> labels_;       // of the children of one node
-  std::vector<std::uint32_t> starts_;       // of their pieces
-  std::vector<std::uint32_t> skips_;        // where to look for a free slot from a taken one
-  std::size_t hints_[kMostHints + 1] = {};  // where the last search for so many children ended
+  std::vector<std::uint32_t> spelled_;  // all pieces, as numbers
+  std::vector<std::size_t> begins_;     // of each piece in spelled_
+  std::vector<std::uint32_t> labels_;   // of the children of one node
+  std::vector<std::uint32_t> starts_;   // of their pieces
+  SlotSearch search_{kMostHints};
 };
 
 PieceTrie::PieceTrie(std::vector<Piece> pieces) { Builder(*this, pieces).run(); }

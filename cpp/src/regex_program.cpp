@@ -1,5 +1,6 @@
 #include "regex_program.hpp"
 
+#include "text_checks.hpp"
 #include "vecsmith/unicode.hpp"
 
 namespace vecsmith {
@@ -21,10 +22,9 @@ struct Choice {
 // The beginning of the character that ends at `p`, as decode_utf8 sees it: a byte that continues
 // nothing is a character of its own.
 const char* previous(const char* text, const char* p) {
-  const auto continues = [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80; };
   const char* const last = p - 1;
   const char* lead = last;
-  while (continues(*lead) && lead != text && last - lead < 3) --lead;
+  while (is_continuation(*lead) && lead != text && last - lead < 3) --lead;
   if (lead == last) return last;
   const char* decoded = lead;
   static_cast<void>(decode_utf8(decoded, p));

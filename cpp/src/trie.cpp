@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "slot_search.hpp"
+
 namespace vecsmith {
 
 namespace {
@@ -18,7 +20,7 @@ Trie::Trie(std::vector<Entry> entries) {
                             [](const Entry& a, const Entry& b) { return a.first == b.first; }),
                 entries.end());
   grow(2 * kLabels + 2 * entries.size());
-  hints_.resize(kLabels + 1);
+  SlotSearch search(kLabels);
   // The root is nobody's child; its own index would make every leaf's empty base look like a match.
   nodes_[0].parent = kNone - 1;
 
@@ -51,7 +53,9 @@ Trie::Trie(std::vector<Entry> entries) {
     }
     if (labels.empty()) continue;
     starts.push_back(range.end);
-    const std::uint32_t base = find_base(labels);
+    const std::uint32_t base = search.find_base(
+        labels, [&](std::size_t from) { grow(from + 2 * kLabels); },
+        [&](std::size_t slot) { return nodes_[slot].parent == kNone; });
     nodes_[range.node].base |= base;
     for (const std::uint32_t label : labels) nodes_[base + label].parent = range.node;
     for (std::size_t k = 0; k < labels.size(); ++k) {
@@ -60,49 +64,12 @@ Trie::Trie(std::vector<Entry> entries) {
   }
   nodes_.shrink_to_fit();
   values_.shrink_to_fit();
-  skips_ = {};
-  hints_ = {};
-}
-
-std::uint32_t Trie::find_base(const std::vector<std::uint32_t>& labels) {
-  // A search for as many labels goes on where the last one ended: what it left behind are holes too
-  // small for them, and nodes of one label fill those.
-  std::size_t& hint = hints_[labels.size()];
-  for (std::size_t slot = free_from(std::max<std::size_t>(hint, labels[0] + 1));;
-       slot = free_from(slot + 1)) {
-    const std::size_t base = slot - labels[0];
-    grow(base + 2 * kLabels);
-    const bool fits = std::all_of(labels.begin(), labels.end(), [&](std::uint32_t label) {
-      return nodes_[base + label].parent == kNone;
-    });
-    if (fits) {
-      hint = slot;
-      return static_cast<std::uint32_t>(base);
-    }
-  }
-}
-
-std::size_t Trie::free_from(std::size_t slot) {
-  std::size_t free = slot;
-  while (true) {
-    grow(free + 2 * kLabels);
-    if (nodes_[free].parent == kNone) break;
-    free = std::max<std::size_t>(skips_[free], free + 1);
-  }
-  // The next search from any slot on the way jumps here at once.
-  while (slot < free) {
-    const std::size_t next = std::max<std::size_t>(skips_[slot], slot + 1);
-    skips_[slot] = static_cast<std::uint32_t>(free);
-    slot = next;
-  }
-  return free;
 }
 
 void Trie::grow(std::size_t size) {
   if (nodes_.size() >= size) return;
   nodes_.resize(std::max(size, nodes_.size() * 3 / 2));
   values_.resize(nodes_.size());
-  skips_.resize(nodes_.size());
 }
 
 }  // namespace vecsmith

@@ -77,16 +77,10 @@ class Trie {
     std::uint32_t parent = kNone;  // kNone: the place is free
   };
 
-  std::uint32_t find_base(const std::vector<std::uint32_t>& labels);
-  std::size_t free_from(std::size_t slot);
   void grow(std::size_t size);
 
   std::vector<Node> nodes_;
   std::vector<std::uint32_t> values_;
-  // Only while it is built: where to look for a free slot from a taken one, and where the last
-  // search for so many labels ended.
-  std::vector<std::uint32_t> skips_;
-  std::vector<std::size_t> hints_;
 };
 
 }  // namespace vecsmith
