@@ -38,8 +38,10 @@ check: $(VENV)/.dev
 check-native: $(VENV)/.dev
 	scripts/check-native
 
-bench: $(PEERS)/.made $(DISTIL_PEER)/.made
+bench: $(PEERS)/.made $(PEERS)/.others $(DISTIL_PEER)/.made
 	$(PEERS)/bin/python benchmarks/encode.py --out benchmarks/results $(BENCH_ARGS)
+	$(PEERS)/bin/python benchmarks/other_peers.py --out benchmarks/results $(BENCH_OTHER_ARGS)
+	$(PEERS)/bin/python benchmarks/instructions.py --out benchmarks/results $(BENCH_INSTRUCTIONS_ARGS)
 	$(PEERS)/bin/python benchmarks/roofline.py --out benchmarks/results $(BENCH_ROOFLINE_ARGS)
 	$(PEERS)/bin/python benchmarks/adversarial.py --out benchmarks/results $(BENCH_ADVERSARIAL_ARGS)
 	$(PEERS)/bin/python benchmarks/train_static.py --out benchmarks/results $(BENCH_TRAIN_ARGS)
@@ -91,6 +93,12 @@ $(PEERS)/.made: benchmarks/peers.txt constraints.txt pyproject.toml $(ENGINE)
 	@echo "installing the peers (a few minutes the first time)"
 	@$(PEERS)/bin/python $(INSTALL) $(BUILD_TOOLS)
 	@$(PEERS)/bin/python $(INSTALL) --no-build-isolation -Cbuild-dir=build/peers -r benchmarks/peers.txt -e .
+	@touch $@
+
+# Each by itself: the benchmark says which it had to do without.
+$(PEERS)/.others: benchmarks/peers-other.txt $(PEERS)/.made
+	@grep -v '^#' benchmarks/peers-other.txt | while read -r peer; do \
+	  $(PEERS)/bin/python $(INSTALL) "$$peer" || echo "$$peer does not install here and is passed over"; done
 	@touch $@
 
 # The peer's own pins, and ours for all that they leave open.

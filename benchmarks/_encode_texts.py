@@ -7,7 +7,7 @@ is timed comes from the second.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,10 +33,41 @@ class Kind:
     timed: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Texts as bytes: every side gets strings that nobody has looked at.
+
+    Attributes:
+        warm: What warms caches.
+        timed: What our side is timed on.
+        share: The part of it that the peers, a hundred times slower, are timed on.
+    """
+
+    warm: list[bytes]
+    timed: list[bytes]
+    share: list[bytes]
+
+
 def all_kinds(data: Path = DATA, *, seed: int = 0) -> dict[str, Kind]:
     """Every kind whose texts are there, by name."""
     kinds = _shared_kinds(data, seed) if data.is_dir() else _documentation_kinds(seed)
     return {kind.name: kind for kind in kinds}
+
+
+def share_of(texts: list[bytes], n_bytes: float) -> list[bytes]:
+    """So many bytes of texts; they are in a random order already."""
+    chosen, n = [], 0
+    for text in texts:
+        chosen.append(text)
+        n += len(text)
+        if n >= n_bytes:
+            break
+    return chosen
+
+
+def new_strings(texts: Sequence[bytes]) -> list[str]:
+    """New str objects: Python keeps the UTF-8 form of a str once somebody asked for it."""
+    return [text.decode() for text in texts]
 
 
 def _shared_kinds(data: Path, seed: int) -> Iterator[Kind]:

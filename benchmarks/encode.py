@@ -18,7 +18,6 @@ import os
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,16 @@ from benchmarks._encode_models import (
     names_of,
     shown_vocabulary,
 )
-from benchmarks._encode_texts import DATA, LANGUAGES, LONG_DOCUMENT, Kind, all_kinds
+from benchmarks._encode_texts import (
+    DATA,
+    LANGUAGES,
+    LONG_DOCUMENT,
+    Kind,
+    Material,
+    all_kinds,
+    new_strings,
+    share_of,
+)
 from benchmarks._record import (
     LOCAL_RESULTS,
     PairedTimes,
@@ -71,21 +79,6 @@ CASES: dict[str, tuple[str, ...]] = {
     QWEN_2: ("English paragraphs", "de"),
     UNIGRAM: ("English paragraphs", "de", "ru", "ko", "ar", "zh", "ja"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Material:
-    """Texts as bytes: every side gets strings that nobody has looked at.
-
-    Attributes:
-        warm: What warms caches.
-        timed: What our side is timed on.
-        share: The part of it that the peers, a hundred times slower, are timed on.
-    """
-
-    warm: list[bytes]
-    timed: list[bytes]
-    share: list[bytes]
 
 
 def main() -> int:
@@ -245,10 +238,10 @@ def _timed_sides(
     def ours(cpu: str = "", *, seen: bool = False, threads: int = 1) -> Callable[[int], Any]:
         def ready(number: int) -> Callable[[], object]:
             opened = sides.fresh(cpu)
-            _encode(opened, _strings(material.warm), n_threads=1)
+            _encode(opened, new_strings(material.warm), n_threads=1)
             if seen:
-                _encode(opened, _strings(material.timed), n_threads=1)
-            texts = _strings(material.timed)
+                _encode(opened, new_strings(material.timed), n_threads=1)
+            texts = new_strings(material.timed)
             if threads == 1:
                 return lambda: _encode(opened, texts, n_threads=1)
             return lambda: _on_cores(cores, lambda: _encode(opened, texts, n_threads=threads))
@@ -257,7 +250,7 @@ def _timed_sides(
 
     def peer(encode: Callable[[list[str]], Any]) -> Callable[[int], Any]:
         def ready(number: int) -> Callable[[], object]:
-            texts = _strings(material.share)
+            texts = new_strings(material.share)
             return lambda: encode(texts)
 
         return ready
@@ -294,27 +287,11 @@ def _has_avx512() -> bool:
     return cpu_level() in ("avx512", "amx")
 
 
-def _strings(texts: Sequence[bytes]) -> list[str]:
-    # new str objects: Python keeps the UTF-8 form of a str once somebody asked for it
-    return [text.decode() for text in texts]
-
-
 def _material(kind: Kind, options: argparse.Namespace) -> Material:
     warm, timed = ([text.encode() for text in texts] for texts in (kind.warm, kind.timed))
     if options.quick:
-        warm, timed = _share(warm, 2_000_000), _share(timed, 1_000_000)
-    return Material(warm=warm, timed=timed, share=_share(timed, options.peer_megabytes * 1e6))
-
-
-def _share(texts: list[bytes], n_bytes: float) -> list[bytes]:
-    """So many bytes of texts; they are in a random order already."""
-    chosen, n = [], 0
-    for text in texts:
-        chosen.append(text)
-        n += len(text)
-        if n >= n_bytes:
-            break
-    return chosen
+        warm, timed = share_of(warm, 2_000_000), share_of(timed, 1_000_000)
+    return Material(warm=warm, timed=timed, share=share_of(timed, options.peer_megabytes * 1e6))
 
 
 def _agreement(kind: Kind, sides: Sides) -> dict[str, Any]:
