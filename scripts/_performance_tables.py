@@ -1,4 +1,4 @@
-"""Tables of speed, as Markdown, from the records of benchmarks/{encode,roofline,adversarial}.py."""
+"""Tables of speed, as Markdown, from the records of benchmarks of encoding."""
 
 from __future__ import annotations
 
@@ -124,9 +124,76 @@ def adversarial_table(found: Record) -> str:
     return "\n".join([*lines, "", f"{opened}. {machine_line(found)}", ""])
 
 
+def other_peers_table(found: Record) -> str:
+    """Libraries with models of their own, and ours with the table of one."""
+    lines = [
+        "| text | library: its model | MB/s | texts/s | `vecsmith`, same table, is faster by "
+        "| `vecsmith`, WordPiece, English | vectors differ from their definition by |",
+        "|---|---|--:|--:|--:|--:|--:|",
+    ]
+    for case in found["cases"]:
+        for side in case["sides"]:
+            ratios = side["vecsmith_times_faster"]
+            cells = [
+                f"{side['megabytes_per_second']:.1f}",
+                thousands(side["texts_per_second"]),
+                *(ranged(ratios[model], 1) if model in ratios else "" for model in (
+                    side["model"], "WordPiece, English"
+                )),
+                f"{side['agreement']['definition']:.0e}",
+            ]  # fmt: skip
+            named = f"{side['library']}: {side['model']}"
+            lines.append(f"| {kind_shown(case)} | {named} | {' | '.join(cells)} |")
+    loads = [load for case in found["cases"] for load in case["load_averages"]]
+    absent = "".join(f" Not installed: {name}." for name in found["not_installed"])
+    end = (
+        f"{found['machine']['cpu']}, one core, Python {found['machine']['python']}, load average "
+        f"{min(loads):.1f} to {max(loads):.1f}, medians of {found['settings']['rounds']} rounds, "
+        f"processor seconds; wordllama {found['versions']['wordllama']}, fasttext-numpy2-wheel "
+        f"{found['versions']['fasttext-numpy2-wheel']}.{absent}"
+    )
+    return "\n".join([*lines, "", end, ""])
+
+
+def instructions_table(found: Record) -> str:
+    """Instructions a byte and a token."""
+    if found["counter"] is None:
+        return f"{machine_line(found)} Instructions could not be counted there.\n"
+    lines = [
+        "| vocabulary: text | bytes | tokens | a byte | of them ids | seen text, a byte | a token "
+        "| model2vec, a byte | model2vec over `vecsmith` |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for case in found["cases"]:
+        counts, peer = case["instructions"], case["model2vec"]
+        a_byte, of_peer = counts["unseen"] / case["bytes"], peer["instructions"] / peer["bytes"]
+        cells = [
+            f"{case['bytes']:,}",
+            f"{case['tokens']:,}",
+            f"{a_byte:.1f}",
+            f"{100 * counts['ids'] / counts['unseen']:.0f} %",
+            f"{counts['seen'] / case['bytes']:.1f}",
+            f"{counts['unseen'] / case['tokens']:.0f}",
+            f"{of_peer:,.0f}",
+            f"{of_peer / a_byte:.0f}",
+        ]
+        lines.append(f"| {shown(case)} | {' | '.join(cells)} |")
+    kernels = found["forced_kernels"]
+    forced = f", kernels forced to {kernels.upper()}" if kernels else ""
+    return "\n".join(
+        [*lines, "", f"Counted by {found['counter']}{forced}. {machine_line(found)}", ""]
+    )
+
+
 def shown(case: Record) -> str:
     """A case's name."""
-    return f"{case['model']}: {LANGUAGES.get(case['kind'], case['kind'])}"
+    return f"{case['model']}: {kind_shown(case)}"
+
+
+def kind_shown(case: Record) -> str:
+    """The name of a case's kind of text."""
+    kind: str = case["kind"]
+    return LANGUAGES.get(kind, kind)
 
 
 def conditions(found: Record) -> str:
@@ -164,6 +231,8 @@ def blocks(names: Sequence[str], records: Mapping[str, Record]) -> dict[str, str
     """Markdown of each table that docs/performance.md has a place for."""
     made = {
         "encode": lambda: encode_table(records["encode"]),
+        "other_peers": lambda: other_peers_table(records["other_peers"]),
+        "instructions": lambda: instructions_table(records["instructions"]),
         "threads": lambda: threads_table(records["encode"]),
         "roofline": lambda: roofline_table(records["roofline"]),
         "adversarial": lambda: adversarial_table(records["adversarial"]),
