@@ -156,6 +156,14 @@ def test_native_tokenizers_give_the_ids_of_hugging_face(name: str) -> None:
             "prepends to the first word after a normalizer and other pre-tokenizers",
         ),
         (
+            {
+                "normalizer": {"type": "NFKC"},
+                "pre_tokenizer": FIRST,
+                "added_tokens": [added(21, "1", normalized=True)],
+            },
+            "prepends to the first word after the normalizer and the added token '1'",
+        ),
+        (
             {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}] * 300}},
             "the normalizer has more than 256 steps",
         ),

@@ -13,3 +13,12 @@ def test_ids_and_strings_of_random_tokenizers_are_the_reference_ones(first: int)
     assert tally.differences == 0, "\n".join(tally.examples)
     # where few were compared, the engine has lost something that it could do
     assert sum(reasons.values()) <= 20, reasons
+
+
+@pytest.mark.parametrize("seed", [78008601, 78010853])
+def test_an_added_token_inside_what_the_first_character_became_ends_no_first_word(
+    seed: int,
+) -> None:
+    # "\u00bd" is "1\u20442" by now, and "1" is a token: Hugging Face calls the rest the first word
+    tally, _ = compare_random_tokenizers(seed, 1)
+    assert tally.differences == 0, "\n".join(tally.examples)

@@ -168,7 +168,7 @@ def _native(
     )
     if normalizer is None or splitter is None or model is None:
         return None, reasons[0]
-    reason = _first_word_reason(normalizer, splitter)
+    reason = _first_word_reason(normalizer, splitter, added)
     if reason is not None:
         return None, reason
     return (
@@ -179,7 +179,9 @@ def _native(
     )
 
 
-def _first_word_reason(normalizer: Sequence[Step], splitter: Sequence[Step]) -> str | None:
+def _first_word_reason(
+    normalizer: Sequence[Step], splitter: Sequence[Step], added: Sequence[AddedToken]
+) -> str | None:
     """Why the engine would not know which word is the first, or None.
 
     Hugging Face means every word that comes from where the text began before it was normalised.
@@ -192,6 +194,14 @@ def _first_word_reason(normalizer: Sequence[Step], splitter: Sequence[Step]) -> 
     for step in normalizer:
         if not _keeps_the_start(step):
             return f"Metaspace prepends to the first word after the normalizer's step {step.kind}"
+    if all(_keeps_the_length(step) for step in normalizer):
+        return None
+    for token in added:  # it may be found inside what the first character became
+        if token.normalized:
+            return (
+                "Metaspace prepends to the first word after the normalizer and the added token "
+                f"{token.content!r:.60}"
+            )
     return None
 
 
@@ -201,6 +211,11 @@ def _keeps_the_start(step: Step) -> bool:
         return step.kind in ("lowercase", "nfc", "nfd", "nfkc", "nfkd")
     options = step.options  # of several characters the last one becomes the content
     return not options["is_regex"] and len(options["pattern"]) == 1 and options["content"] != ""
+
+
+def _keeps_the_length(step: Step) -> bool:
+    """Whether one character becomes one character at most, of the steps that keep the start."""
+    return step.kind == "replace" and len(step.options["content"]) == 1
 
 
 def _known(read: Callable[[], T], reasons: list[str]) -> T | None:
