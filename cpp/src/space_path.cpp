@@ -5,7 +5,6 @@
 #include <variant>
 
 #include "fast_path.hpp"
-#include "graphemes.hpp"
 #include "kernels/kernels.hpp"
 #include "scratch_pool.hpp"
 #include "space_rules.hpp"
@@ -16,10 +15,12 @@
 // Text in words, for models whose words begin with a mark for the space before them (SentencePiece)
 // or simply end at white space.
 //
-// A window of the text is scanned for separators; what lies between two of them, as raw bytes, is
-// the key of the word cache. Only what the cache lacks is normalised, cut and given to the model. A
-// segment whose ids depend on what is around it (it begins with a combining mark, or its normalised
-// form with a space) is not remembered, and its text goes the plain path.
+// Texts are packed back to back, a space between, into a window that is scanned for separators;
+// what lies between two of them, as raw bytes, is the key of the word cache, whose lines are asked
+// for long before they are read. Only what the cache lacks is normalised, cut and given to the
+// model. A segment whose ids depend on what is around it (it begins with a mark that composes with
+// a space, or its normalised form with a space) is not remembered, and its text goes the plain
+// path.
 
 namespace vecsmith {
 
@@ -27,27 +28,6 @@ namespace {
 
 constexpr std::size_t kWindow = 4096;
 using Spaces = SpaceRules::Spaces;
-
-bool is_control(GraphemeClass c) {
-  return c == GraphemeClass::kControl || c == GraphemeClass::kCarriageReturn ||
-         c == GraphemeClass::kLineFeed;
-}
-
-// Whether separators before and behind a segment end the grapheme clusters at its ends, also once
-// characters are deleted there.
-bool stands_alone(std::string_view segment) {
-  const char* p = segment.data();
-  const char* const end = p + segment.size();
-  if (static_cast<unsigned char>(*p) >= 0x80) {
-    const GraphemeClass first = grapheme_class(decode_utf8(p, end));
-    if (is_control(first) || may_join(GraphemeClass::kOther, first)) return false;
-  }
-  const char* last = end - 1;
-  if (static_cast<unsigned char>(*last) < 0x80) return true;
-  while (last != segment.data() && is_continuation(*last)) --last;
-  const GraphemeClass of = grapheme_class(decode_utf8(last, end));
-  return !is_control(of) && !may_join(of, GraphemeClass::kOther);
-}
 
 // Appends the ids of a word; a model that can may stop once `ids` holds `enough`.
 void append_word(const PlainPath::Model& model, std::string_view word, std::size_t enough,
@@ -69,6 +49,16 @@ struct Scratch {
   PlainPath::Scratch plain;
   std::string word;  // of one segment, its mark included
   Words words;
+
+  // A stretch of the window that belongs to one text.
+  struct Piece {
+    std::size_t text;
+    std::size_t text_offset;  // where in the text it begins
+    std::size_t begin, end;   // in the window
+    bool is_last;             // nothing of the text comes after it
+  };
+  std::vector<Piece> pieces;
+  std::size_t used = 0;
   alignas(64) unsigned char window[kWindow + kernels::kScanSlack] = {};
   std::uint64_t triggers[kWindow / 64 + 1] = {};
   std::uint16_t starts[kWindow + 64] = {};
@@ -145,79 +135,137 @@ void SpacePath::classify_bytes() {
   }
 }
 
-// One call of encode().
+// One call of encode(): fills windows with texts and drains them.
 class SpacePath::Run {
  public:
-  Run(const SpacePath& path, Truncation truncation, Scratch& scratch, IdBuffer& ids,
-      std::vector<std::size_t>& ends)
+  Run(const SpacePath& path, std::span<const std::string_view> texts, Truncation truncation,
+      Scratch& scratch, IdBuffer& ids, std::vector<std::size_t>& ends)
       : t_(path),
         r_(path.rules_),
+        texts_(texts),
         s_(scratch),
         ids_(ids),
-        text_ids_(truncation, ids, ends, path.plain_.takes_space_before()) {}
+        text_ids_(truncation, ids, ends, path.plain_.takes_space_before()) {
+    s_.pieces.clear();
+    s_.used = 0;
+  }
 
-  void add(std::string_view text) {
-    if (t_.always_plain_ || !append_text(text)) {
-      text_ids_.restart();
-      t_.plain_.append(text, s_.plain, ids_);
+  void all() {
+    for (std::size_t i = 0; i < texts_.size(); ++i) {
+      if (t_.always_plain_) {
+        start_over(i);
+      } else {
+        add(i);
+      }
     }
-    text_ids_.finish();
+    drain();
   }
 
  private:
-  // Appends the ids of a text, window by window; false where it needs the plain path.
-  bool append_text(std::string_view text) {
-    enough_ = text_ids_.enough();
-    gap_ = 0;
-    is_first_ = true;
-    for (std::size_t at = 0; at < text.size() && ids_.size() < enough_;) {
-      std::size_t take = std::min(kWindow - 1, text.size() - at);
-      if (at + take < text.size()) {
+  // Puts a text into the window, draining that as often as it is full.
+  void add(std::size_t index) {
+    const std::string_view text = texts_[index];
+    std::size_t at = 0;
+    while (text_ids_.n_finished() <= index) {
+      std::size_t take = std::min(kWindow - s_.used - 1, text.size() - at);
+      const bool is_last = at + take == text.size();
+      if (!is_last) {
         while (take > 0 && !t_.is_separator(text[at + take - 1])) --take;
+        if (take == 0 && s_.used > 0) {
+          drain();
+          continue;
+        }
+        if (take == 0) {
+          at = append_long(index, at);
+          continue;
+        }
       }
-      const bool is_long = take == 0;
-      while (is_long && at + take < text.size() && !t_.is_separator(text[at + take])) ++take;
-      const std::string_view stretch = text.substr(at, take);
-      if (!(is_long ? append_long(text, stretch) : append_window(text, stretch))) return false;
+      std::copy_n(text.data() + at, take, reinterpret_cast<char*>(s_.window) + s_.used);
+      s_.pieces.push_back({index, at, s_.used, s_.used + take, is_last});
+      s_.used += take;
+      s_.window[s_.used++] = ' ';
       at += take;
+      // Ids of one text must follow each other, so a cut text is drained at once.
+      if (!is_last || s_.used >= kWindow - 64) drain();
+      if (is_last) return;
     }
-    return ids_.size() >= enough_ || end_text();
   }
 
-  // A segment that no window holds.
-  bool append_long(std::string_view text, std::string_view segment) {
-    for (const char& c : segment) {
+  // Appends the ids of a segment that no window holds; returns where it ends.
+  std::size_t append_long(std::size_t index, std::size_t at) {
+    const std::string_view text = texts_[index];
+    std::size_t end = at;
+    while (end < text.size() && !t_.is_separator(text[end])) ++end;
+    const auto is_plain = [&](const char& c) {
       const auto b = static_cast<unsigned char>(c);
-      if (b < 0x80 && (t_.classes_.of[b] & kernels::kTriggerByte) != 0 &&
-          needs_plain_path(text, &c)) {
-        return false;
-      }
+      return b < 0x80 && (t_.classes_.of[b] & kernels::kTriggerByte) != 0 &&
+             needs_plain_path(text, &c);
+    };
+    const std::string_view segment = text.substr(at, end - at);
+    if (at == 0) begin_text();
+    if (std::ranges::any_of(segment, is_plain)) {
+      start_over(index);
+      return end;
     }
     begin_segment();
-    return append_segment(segment);
+    if (!append_segment(segment)) {
+      start_over(index);
+    } else if (end == text.size() || ids_.size() >= enough_) {
+      finish_text();
+    }
+    return end;
   }
 
-  bool append_window(std::string_view text, std::string_view stretch) {
-    std::copy(stretch.begin(), stretch.end(), reinterpret_cast<char*>(s_.window));
-    s_.window[stretch.size()] = ' ';
+  // Cuts the window into segments and appends their ids, text by text.
+  void drain() {
+    if (s_.used == 0) return;
     bool any_trigger = false;
-    const std::size_t n = t_.kernels_.scan(s_.window, stretch.size() + 1, t_.classes_, s_.starts,
-                                           s_.ends, s_.triggers, &any_trigger);
-    if (any_trigger && any_needs_plain_path(text, stretch)) return false;
-    const kernels::WordProbes probes{s_.keys, s_.lines, s_.starts, s_.ends};
+    const std::size_t n = t_.kernels_.scan(s_.window, s_.used, t_.classes_, s_.starts, s_.ends,
+                                           s_.triggers, &any_trigger);
+    const kernels::WordProbes probes{s_.keys, s_.lines, s_.starts, s_.ends, s_.cache.ring()};
     t_.kernels_.probe_words(s_.window, s_.cache.lines(), n, probes);
     for (std::size_t i = 0; i < n; ++i) {
       if (s_.ends[i] - s_.starts[i] > static_cast<int>(WordCache::kShort)) {
         s_.cache.prefetch_long(segment(i));
       }
     }
-    return resolve(probes, n, stretch.size());
+    std::size_t last = 0;
+    for (const Scratch::Piece& piece : s_.pieces) {
+      const std::size_t first = last;
+      while (last < n && s_.starts[last] < piece.end) ++last;
+      if (piece.text_offset == 0) begin_text();
+      if ((any_trigger && any_needs_plain_path(piece)) || !resolve(probes, first, last, piece)) {
+        start_over(piece.text);
+      } else if (piece.is_last || ids_.size() >= enough_) {
+        finish_text();
+      }
+    }
+    s_.pieces.clear();
+    s_.used = 0;
   }
 
-  // Appends the ids of the window's segments.
-  bool resolve(const kernels::WordProbes& probes, std::size_t n, std::size_t size) {
-    std::size_t done = 0;
-    for (std::size_t i = 0; i < n;) {
+  void begin_text() {
+    enough_ = text_ids_.enough();
+    gap_ = 0;
+    is_first_ = true;
+  }
+
+  void finish_text() {
+    if (ids_.size() < enough_) append_end();
+    text_ids_.finish();
+  }
+
+  void start_over(std::size_t index) {
+    text_ids_.restart();
+    t_.plain_.append(texts_[index], s_.plain, ids_);
+    text_ids_.finish();
+  }
+
+  // Appends the ids of a piece's segments [first, n); false where its text needs the plain path.
+  bool resolve(const kernels::WordProbes& probes, std::size_t first, std::size_t n,
+               const Scratch::Piece& piece) {
+    std::size_t done = piece.begin;
+    for (std::size_t i = first; i < n;) {
       gap_ += s_.starts[i] - done;
       begin_segment();
       const std::size_t last = is_bare_ ? i + 1 : end_of_even_gaps(i, n);
@@ -225,7 +273,7 @@ class SpacePath::Run {
       done = s_.ends[last - 1];
       i = last;
     }
-    gap_ += size - done;
+    gap_ += piece.end - done;
     return true;
   }
 
@@ -239,7 +287,7 @@ class SpacePath::Run {
 
   bool append_segments(const kernels::WordProbes& probes, std::size_t first, std::size_t last) {
     for (std::size_t i = first; i < last; ++i) {
-      ids_.reserve_more(WordCache::kMostIds * (last - i));
+      ids_.reserve_more(kernels::kRingSlack * (last - i));
       std::uint32_t* out = ids_.data() + ids_.size();
       const std::size_t found = t_.kernels_.find_words(probes, i, last, &out);
       ids_.set_size(static_cast<std::size_t>(out - ids_.data()));
@@ -280,11 +328,10 @@ class SpacePath::Run {
   }
 
   // What the separators at the end of a text, or of nothing but separators, are worth.
-  bool end_text() {
-    if (r_.spaces == Spaces::kDropped || gap_ == 0 || r_.strips_right) return true;
-    if (is_first_ && r_.strips_left) return true;
+  void append_end() {
+    if (r_.spaces == Spaces::kDropped || gap_ == 0 || r_.strips_right) return;
+    if (is_first_ && r_.strips_left) return;
     append_lone(r_.spaces == Spaces::kOne ? 1 : gap_);
-    return true;
   }
 
   void append_lone(std::size_t n) {
@@ -294,10 +341,10 @@ class SpacePath::Run {
   // Appends the ids of a segment, however long; false where its text needs the plain path.
   // `is_kept_` tells whether it has them wherever it stands.
   bool append_segment(std::string_view segment) {
-    if (!stands_alone(segment)) return false;
     s_.word = r_.mark;
     t_.inner_.append(segment, s_.word);
     std::string_view inner = std::string_view(s_.word).substr(r_.mark.size());
+    if (!r_.stands_alone(segment, inner, t_.inner_)) return false;
     if (t_.watches_normalized_ && holds_token_byte(inner)) return false;
     is_kept_ = !is_bare_;
     if (r_.spaces == Spaces::kDropped) {
@@ -349,11 +396,15 @@ class SpacePath::Run {
     });
   }
 
-  bool any_needs_plain_path(std::string_view text, std::string_view stretch) const {
-    for (std::size_t word = 0; word * 64 < stretch.size(); ++word) {
+  bool any_needs_plain_path(const Scratch::Piece& piece) const {
+    const std::string_view text = texts_[piece.text];
+    for (std::size_t word = piece.begin / 64; word * 64 < piece.end; ++word) {
       for (std::uint64_t bits = s_.triggers[word]; bits != 0; bits &= bits - 1) {
         const std::size_t at = word * 64 + static_cast<std::size_t>(__builtin_ctzll(bits));
-        if (at < stretch.size() && needs_plain_path(text, stretch.data() + at)) return true;
+        if (at < piece.begin || at >= piece.end) continue;
+        if (needs_plain_path(text, text.data() + piece.text_offset + (at - piece.begin))) {
+          return true;
+        }
       }
     }
     return false;
@@ -367,6 +418,7 @@ class SpacePath::Run {
 
   const SpacePath& t_;
   const SpaceRules& r_;
+  std::span<const std::string_view> texts_;
   Scratch& s_;
   IdBuffer& ids_;
   TextIds text_ids_;
@@ -381,8 +433,7 @@ class SpacePath::Run {
 void SpacePath::encode(std::span<const std::string_view> texts, Truncation truncation,
                        IdBuffer& ids, std::vector<std::size_t>& ends) const {
   const auto scratch = idle_.borrow([] { return std::make_unique<Scratch>(); });
-  Run run(*this, truncation, *scratch, ids, ends);
-  for (const std::string_view text : texts) run.add(text);
+  Run(*this, texts, truncation, *scratch, ids, ends).all();
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <variant>
 
+#include "graphemes.hpp"
 #include "text_checks.hpp"
 #include "vecsmith/splitter.hpp"
 #include "vecsmith/unicode.hpp"
@@ -159,7 +160,56 @@ SpaceRules::Byte byte_of(char byte, const SpaceRules& rules, const Normalizer& i
   return is_space_byte && stays ? SpaceRules::Byte::kWord : SpaceRules::Byte::kOdd;
 }
 
+bool is_control(GraphemeClass c) {
+  return c == GraphemeClass::kControl || c == GraphemeClass::kCarriageReturn ||
+         c == GraphemeClass::kLineFeed;
+}
+
+// Whether separators before and behind a segment end the grapheme clusters at its ends, also once
+// characters are deleted there.
+bool has_own_clusters(std::string_view segment) {
+  const char* p = segment.data();
+  const char* const end = p + segment.size();
+  if (static_cast<unsigned char>(*p) >= 0x80) {
+    const GraphemeClass first = grapheme_class(decode_utf8(p, end));
+    if (is_control(first) || may_join(GraphemeClass::kOther, first)) return false;
+  }
+  const char* last = end - 1;
+  if (static_cast<unsigned char>(*last) < 0x80) return true;
+  while (last != segment.data() && is_continuation(*last)) --last;
+  const GraphemeClass of = grapheme_class(decode_utf8(last, end));
+  return !is_control(of) && !may_join(of, GraphemeClass::kOther);
+}
+
 }  // namespace
+
+bool SpaceRules::stands_alone(std::string_view segment, std::string_view normalized,
+                              const Normalizer& normalizer) const {
+  constexpr std::size_t kWord = 256;  // what is longer is read once
+  return has_own_clusters(segment) ||
+         (segment.size() <= kWord && is_same_between_separators(segment, normalized, normalizer));
+}
+
+// A segment that begins with a mark is in one cluster with a space before it, which mostly changes
+// nothing. What is left of an emoji, and words with soft hyphens at their ends, are like that.
+bool SpaceRules::is_same_between_separators(std::string_view segment, std::string_view normalized,
+                                            const Normalizer& normalizer) const {
+  std::string expected;
+  std::string found;
+  for (std::size_t b = 0; b < bytes.size(); ++b) {
+    if (bytes[b] != Byte::kSeparator) continue;
+    const char separator = static_cast<char>(b);
+    std::string alone;
+    normalizer.append({&separator, 1}, alone);
+    expected = alone;
+    expected += normalized;
+    expected += alone;
+    found.clear();
+    normalizer.append(separator + std::string(segment) + separator, found);
+    if (found != expected) return false;
+  }
+  return true;
+}
 
 bool SpaceRules::has_clean_ends(std::string_view inner) const {
   if (inner.empty() || inner.starts_with(mark) || inner.ends_with(mark)) return false;

@@ -35,6 +35,10 @@ struct SpaceRules {
   std::array<Byte, 128> bytes{};  ///< kOdd: what it does depends on its neighbours
   NormalizerSettings inner;       ///< the steps that change what lies between separators
 
+  /// Whether separators around a segment leave it as it is alone, `normalized` by
+  /// `normalizer`, which takes the inner steps.
+  bool stands_alone(std::string_view segment, std::string_view normalized,
+                    const Normalizer& normalizer) const;
   /// Whether a normalised segment is not empty and has neither a mark nor white space at its ends,
   /// which could be stripped or counted.
   bool has_clean_ends(std::string_view inner) const;
@@ -42,6 +46,8 @@ struct SpaceRules {
   bool is_one_word(std::string_view inner) const;
 
  private:
+  bool is_same_between_separators(std::string_view segment, std::string_view normalized,
+                                  const Normalizer& normalizer) const;
   bool may_end_word(std::string_view inner) const;
 };
 

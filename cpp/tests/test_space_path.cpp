@@ -188,6 +188,9 @@ void check_all(const TokenizerSettings& settings, testing::Random& random, std::
   const auto path = path_of(settings, plain);
   if (path == nullptr) return;
   std::vector<std::string> texts = {"", " ", "   ", "a", " a", "a ", "  a  ", "a  b"};
+  // Marks and signs in one cluster with a space, or gone: after an emoji, in a hyphenated word.
+  texts.insert(texts.end(),
+               {"a \ufe0f b", "a\u00ad b", " \u0301a", "a \u200b\u0301 b\u200d", "\ufeffa"});
   for (std::size_t i = 0; i < n; ++i) {
     texts.push_back(random.one_in(3) ? random.text(random.below(12)) : spaced_text(random));
   }
