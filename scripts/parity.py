@@ -10,6 +10,7 @@ texts and five million strings of their own. Exits with 1 when anything differs.
     python scripts/parity.py --quick           # about a hundredth of it
     python scripts/parity.py --sets stsb med   # some sets alone
     python scripts/parity.py --parts families --families GPT-2 XLM-R
+    python scripts/parity.py --out benchmarks/results       # and keep what was compared
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from _parity_running import Task, print_table, run
 
+from benchmarks._record import write_record
 from tests.parity import hostile_text as hostile
 from tests.parity.comparison import Tally, compare_ids, compare_strings, reference_tokenizer
 from tests.parity.families import FAMILIES
@@ -70,6 +72,8 @@ def main() -> int:
             tasks += _family_tasks(options, _train_families(options, Path(folder)))
         tallies = run(tasks, _work, n_processes=options.jobs)
     print_table(tallies)
+    if options.out is not None:
+        print(_write_record(tallies, options))
     print(f"{time.monotonic() - started:.0f} s, {len(tasks)} pieces, {options.jobs} processes")
     differences = sum(tally.differences for _, tally in tallies)
     if not differences:
@@ -99,9 +103,26 @@ def _parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--families", nargs="*", choices=tuple(FAMILIES), default=tuple(FAMILIES))
     parser.add_argument("--family-strings", type=int, default=5_000_000, help="for each family")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where parity.json goes")
     options = parser.parse_args()
     options.step = 100 if options.quick else max(1, options.step)
     return options
+
+
+def _write_record(tallies: list[tuple[str, Tally]], options: argparse.Namespace) -> Path:
+    compared = [
+        {
+            "texts_of": label.partition(" | ")[0],
+            "setting": label.partition(" | ")[2],
+            "comparisons": tally.documents,
+            "bytes": tally.n_bytes,
+            "tokens": tally.tokens,
+            "differences": tally.differences,
+        }
+        for label, tally in tallies
+    ]
+    asked = {"seed": options.seed, "parts": list(options.parts), "step": options.step}
+    return write_record("parity", {**asked, "compared": compared}, folder=options.out)
 
 
 # ---- what there is to do -----------------------------------------------------------------------
