@@ -26,7 +26,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(call PRESET,default)
 	ctest --preset default
-	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
 	ruff check .

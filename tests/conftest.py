@@ -1,7 +1,8 @@
-"""What every test shares: seeds, a version header, the real teacher, real data, a tiny model."""
+"""What every test shares: seeds, processes, a version header, the teacher, data, a tiny model."""
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import os
@@ -11,10 +12,15 @@ import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+# One process a core is enough: before numpy and torch are loaded, which read this once.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 
 from vecsmith.formats.checkpoint import Checkpoint
+from vecsmith.tokenizer import default_threads
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,6 +30,18 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 # Nor keep anything in the user's cache
 _CACHE = tempfile.TemporaryDirectory(prefix="vecsmith-cache-")
 os.environ["VECSMITH_CACHE"] = _CACHE.name
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Processes of `-n auto`: one for each core; four at most, as each holds up to 2 GiB."""
+    return min(default_threads(), 4)
+
+
+def pytest_collection_finish() -> None:
+    """Has the garbage collector pass over what stays: modules and thousands of tests, each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header() -> list[str]:

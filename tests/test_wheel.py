@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 import tarfile
@@ -17,19 +19,35 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel built from the sdist, as an index or a distributor would."""
+    """A wheel built from the sdist, as an index or a distributor would.
+
+    It takes minutes: of processes that run tests side by side one builds it for all.
+    """
     pytest.importorskip("scikit_build_core", reason="building a wheel needs scikit-build-core")
-    folder = tmp_path_factory.mktemp("dist")
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with (folder / "dist.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        built = folder / "dist"
+        if not built.exists():
+            build_wheel(folder / "building").rename(built)
+    (found,) = built.glob("*.whl")
+    return found
+
+
+def build_wheel(folder: Path) -> Path:
+    """Builds a wheel and what it is made of in `folder`, which is returned."""
+    folder.mkdir(exist_ok=True)
     build_sdist = f"from scikit_build_core.build import build_sdist; build_sdist({str(folder)!r})"
     subprocess.run([sys.executable, "-c", build_sdist], cwd=ROOT, check=True, capture_output=True)
     (sdist,) = folder.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         archive.extractall(folder, filter="data")
     source = folder / sdist.name.removesuffix(".tar.gz")
-    build_wheel = f"from scikit_build_core.build import build_wheel; build_wheel({str(folder)!r})"
-    subprocess.run([sys.executable, "-c", build_wheel], cwd=source, check=True, capture_output=True)
-    (built,) = folder.glob("*.whl")
-    return built
+    build = f"from scikit_build_core.build import build_wheel; build_wheel({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
+    return folder
 
 
 def test_the_wheel_is_under_five_megabytes(wheel: Path) -> None:

@@ -30,8 +30,8 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-@pytest.fixture
-def sets(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A set of pairs in two languages, one of labelled texts, one of documents."""
     draw = np.random.default_rng(0)
 
@@ -44,7 +44,7 @@ def sets(tmp_path: Path) -> Path:
     ]  # fmt: skip
     labelled = [{"text": text(), "label": "ab"[i % 2], "split": "train" if i < 40 else "test"}
                 for i in range(80)]  # fmt: skip
-    folder = tmp_path / "sets"
+    folder = tmp_path_factory.mktemp("scoreboard") / "sets"
     write_rows(folder / "pairs" / "data.jsonl", pairs)
     write_rows(folder / "labelled" / "data.jsonl", labelled)
     write_rows(
@@ -58,7 +58,7 @@ def sets(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def board(sets: Path, tiny_checkpoint: Checkpoint) -> Board:
     model, chance, words = StaticModel(tiny_checkpoint), RandomVectors(16), Tfidf()
     results = {

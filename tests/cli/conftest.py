@@ -51,7 +51,7 @@ def run(tmp_path: Path, environment: dict[str, str]) -> Run:
             env={**environment, **variables},
             input=stdin,
             capture_output=True,
-            timeout=120,
+            timeout=300,
         )
         return subprocess.CompletedProcess(
             done.args, done.returncode, done.stdout.decode(), done.stderr.decode()

@@ -112,7 +112,7 @@ def test_a_reader_that_goes_away_is_no_error(
         env=environment,
         stdout=write_end,
         stderr=subprocess.PIPE,
-        timeout=60,
+        timeout=300,
     )
     os.close(write_end)
     assert (done.returncode, done.stderr) == (141, b"")

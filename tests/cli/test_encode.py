@@ -214,7 +214,7 @@ sys.exit(main(["encode", {str(model_folder)!r}, "texts.txt", "--out", "vectors.n
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert (done.returncode, done.stderr) == (
         1,

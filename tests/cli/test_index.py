@@ -202,7 +202,7 @@ def test_a_run_killed_by_the_system_goes_on(
     write_rows(tmp_path / "t.jsonl", TEXTS)
     arguments = ["index", str(model_folder), "t.jsonl", "--out", "index"]
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, *arguments], cwd=tmp_path, env=environment, timeout=120,
+        [sys.executable, "-c", KILLED, *arguments], cwd=tmp_path, env=environment, timeout=300,
         capture_output=True,
     )  # fmt: skip
     assert killed.returncode == -signal.SIGKILL
@@ -436,7 +436,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(
     )
     arguments = ["index", str(model_folder), "t.jsonl", "--out", "i"]
     done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], cwd=tmp_path, env=environment, timeout=120,
+        [sys.executable, "-c", program, *arguments], cwd=tmp_path, env=environment, timeout=300,
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 1

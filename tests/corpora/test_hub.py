@@ -61,7 +61,7 @@ def client(address: str, home: Path) -> dict[str, Any]:
         env={**inherited, **settings, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

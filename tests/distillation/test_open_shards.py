@@ -59,7 +59,7 @@ def test_more_shards_than_files_can_be_open_are_drawn_from_and_learned_from(
 ) -> None:
     pytest.importorskip("resource", reason="this system has no limits of a process")
     command = [sys.executable, "-c", FEW_FILES, str(folder), str(tmp_path / "learning")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
 

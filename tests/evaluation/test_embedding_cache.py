@@ -218,7 +218,7 @@ def test_two_processes_fill_one_folder_and_each_reads_what_the_other_wrote(tmp_p
     arguments = [sys.executable, "-c", _FILL, str(tmp_path)]
     here = str(Path(__file__).parent)
     running = [subprocess.Popen([*arguments, str(begin), here]) for begin in (0, 300)]
-    assert [process.wait(timeout=60) for process in running] == [0, 0]
+    assert [process.wait(timeout=300) for process in running] == [0, 0]
     encoder = SlowEncoder()
     vectors = EmbeddingCache(tmp_path).encode(encoder, texts_of(900), fingerprint="a")
     assert encoder.calls == []

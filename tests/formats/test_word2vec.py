@@ -165,7 +165,7 @@ def test_memory_holds_the_table_once(tmp_path: Path) -> None:
         (b"a 1 2\n\xff 1 2\n", "line 2: byte 0 of the word is not UTF-8"),
         (b"2 300\nabc" + bytes(range(256)) * 9, "line 2"),
         (b"a 1 2\n" + b"x" * 5_000_000, "line 2 is longer than"),
-        (gzip.compress(b"a 1 2\n" * 999)[:-9], "gzip"),
+        (gzip.compress(b"a 1 2\n" * 999, mtime=0)[:-9], "gzip"),
         (b"\x1f\x8b" + b"x" * 50, "gzip"),
     ],
 )

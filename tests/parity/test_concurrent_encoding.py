@@ -81,7 +81,7 @@ def test_a_forked_child_encodes_after_its_parent_did(model: StaticModel, texts: 
         child.start()
     theirs.close()
     try:
-        assert ours.poll(60), "the child hangs"
+        assert ours.poll(300), "the child hangs"
         np.testing.assert_array_equal(ours.recv(), expected)
     finally:
         child.kill()

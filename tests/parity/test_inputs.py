@@ -43,7 +43,11 @@ def test_a_str_gives_a_vector_and_a_list_gives_rows(model: StaticModel) -> None:
     np.testing.assert_array_equal(model.encode("one text"), model.encode(["one text"])[0])
 
 
-@pytest.mark.parametrize("empty", [[], (), np.array([], dtype="U1"), iter(())], ids=repr)
+@pytest.mark.parametrize(
+    "empty",
+    [[], (), np.array([], dtype="U1"), iter(())],
+    ids=["a list", "a tuple", "an array", "an iterator"],
+)
 def test_no_texts_give_no_rows(model: StaticModel, empty: Any) -> None:
     assert model.encode(empty).shape == (0, DIM)
     assert model.encode([], truncate_dim=8).shape == (0, 8)

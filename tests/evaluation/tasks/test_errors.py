@@ -135,7 +135,7 @@ QREL = SETS["search"]["qrels"][0]
         ("sts.jsonl.gz", b"no gzip at all", r"sts\.jsonl\.gz: .*expected a whole gzip file"),
         (
             "sts.jsonl.gz",
-            gzip.compress(b'{"sentence1": "a"}\n')[:-9],
+            gzip.compress(b'{"sentence1": "a"}\n', mtime=0)[:-9],
             r"expected a whole gzip file",
         ),
         (
