@@ -40,6 +40,7 @@ from tests.parity.family_comparison import (
     train_families,
 )
 from tests.parity.family_text import family_texts
+from tests.parity.random_tokenizers import random_joined_tokenizer
 from tests.parity.tokenizers_under_test import (
     ADDED_TOKENS,
     ALL_SETTINGS,
@@ -338,7 +339,11 @@ def _compare_family_column(
 
 
 def _compare_random(first: int, count: int) -> dict[str, Tally]:
-    return {"native ones": compare_random_tokenizers(first, count)[0]}
+    joined = compare_random_tokenizers(first, count // 4, make=random_joined_tokenizer)[0]
+    return {
+        "native ones": compare_random_tokenizers(first, count)[0],
+        "native ones that cut no words": joined,
+    }
 
 
 def _compare_family_long(paths: tuple[str, ...], seed: int) -> dict[str, Tally]:

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -35,7 +36,7 @@ void append_word(const PlainPath::Model& model, std::string_view word, std::size
   if (const auto* const unigram = std::get_if<Unigram>(&model)) {
     unigram->append(word, ids, enough);
   } else if (const auto* const bpe = std::get_if<Bpe>(&model)) {
-    bpe->append(word, ids);
+    bpe->append(word, ids, enough);
   } else if (const auto* const words = std::get_if<WordLevel>(&model)) {
     words->append(word, ids);
   } else if (const auto* const pieces = std::get_if<WordPiece>(&model)) {
@@ -77,8 +78,10 @@ struct Scratch {
 
 class SpacePath : public FastPath {
  public:
-  SpacePath(SpaceRules rules, const PlainPath& plain, const kernels::Kernels& kernels)
+  SpacePath(SpaceRules rules, const std::vector<AddedToken>& tokens, const PlainPath& plain,
+            const kernels::Kernels& kernels)
       : rules_(std::move(rules)), inner_(rules_.inner), plain_(plain), kernels_(kernels) {
+    watch(tokens);
     classify_bytes();
     if (!rules_.mark.empty()) append_word(plain_.model(), rules_.mark, Truncation::kAll, lone_);
   }
@@ -89,7 +92,13 @@ class SpacePath : public FastPath {
  private:
   class Run;
 
+  void watch(const std::vector<AddedToken>& tokens);
   void classify_bytes();
+  bool holds_watched(std::string_view normalized) const {
+    return watches_ && std::ranges::any_of(normalized, [&](char c) {
+             return watched_[static_cast<unsigned char>(c)];
+           });
+  }
   bool is_separator(char byte) const {
     const auto b = static_cast<unsigned char>(byte);
     return b < 0x80 && rules_.bytes[b] == SpaceRules::Byte::kSeparator;
@@ -101,24 +110,39 @@ class SpacePath : public FastPath {
   const kernels::Kernels& kernels_;
   kernels::ByteClasses classes_ = {};
   bool always_plain_ = false;
-  bool watches_normalized_ = false;  // there are added tokens in normalised text
-  IdBuffer lone_;                    // of a mark that is a word
+  // Bytes that added tokens begin with in normalised text, marks for spaces before them aside.
+  std::array<bool, 256> watched_{};
+  bool watches_ = false;  // there are any
+  IdBuffer lone_;         // of a mark that is a word
   mutable ScratchPool<Scratch> idle_;
 };
 
+void SpacePath::watch(const std::vector<AddedToken>& tokens) {
+  for (const AddedToken& token : tokens) {
+    if (!token.normalized) continue;
+    const std::string normalized = plain_.normalize(token.content);
+    std::string_view content = normalized;
+    while (!rules_.mark.empty() && content.starts_with(rules_.mark)) {
+      content.remove_prefix(rules_.mark.size());
+    }
+    watches_ = true;
+    if (content.empty()) {
+      always_plain_ = true;  // it is found among spaces
+    } else {
+      watched_[static_cast<unsigned char>(content.front())] = true;
+    }
+  }
+}
+
 void SpacePath::classify_bytes() {
   const AddedTokenMatcher& raw = plain_.raw_tokens();
-  const AddedTokenMatcher& normalized = plain_.normalized_tokens();
-  watches_normalized_ = !normalized.empty();
-  const auto begins_token = [&](unsigned char b) { return normalized.is_first_byte(b); };
   for (unsigned b = 0; b < 0x80; ++b) {
     const bool is_separator = rules_.bytes[b] == SpaceRules::Byte::kSeparator;
     std::uint8_t of = is_separator ? kernels::kSpaceByte : kernels::kWordByte;
     std::string becomes;
     const char byte = static_cast<char>(b);
     inner_.append({&byte, 1}, becomes);
-    const bool may_begin_token = std::ranges::any_of(
-        becomes, [&](char c) { return begins_token(static_cast<unsigned char>(c)); });
+    const bool may_begin_token = holds_watched(becomes);
     if (rules_.bytes[b] == SpaceRules::Byte::kOdd || may_begin_token ||
         raw.is_first_byte(static_cast<unsigned char>(b))) {
       of |= kernels::kTriggerByte;
@@ -279,7 +303,7 @@ class SpacePath::Run {
 
   // Where the separators before a segment are worth something of their own, after segment `i`.
   std::size_t end_of_even_gaps(std::size_t i, std::size_t n) const {
-    if (r_.spaces != Spaces::kCounted) return n;
+    if (r_.spaces != Spaces::kCounted && r_.spaces != Spaces::kJoined) return n;
     ++i;
     while (i < n && s_.starts[i] == s_.ends[i - 1] + 1) ++i;
     return i;
@@ -320,7 +344,9 @@ class SpacePath::Run {
   // Counts the separators before a segment, and sees whether its first word has the mark.
   void begin_segment() {
     const bool has_space = gap_ > 0 && !(is_first_ && r_.strips_left);
+    n_marks_ = marks_before_here();
     is_bare_ = is_first_ && !has_space && !r_.marks_first && r_.spaces != Spaces::kDropped;
+    if (r_.spaces == Spaces::kJoined) is_bare_ = n_marks_ != 1;
     if (r_.spaces == Spaces::kCounted && has_space) append_lone(gap_ - 1);
     is_at_start_ = is_first_ && !has_space;
     is_first_ = false;
@@ -331,7 +357,21 @@ class SpacePath::Run {
   void append_end() {
     if (r_.spaces == Spaces::kDropped || gap_ == 0 || r_.strips_right) return;
     if (is_first_ && r_.strips_left) return;
+    if (r_.spaces == Spaces::kJoined) {
+      put_marks(marks_before_here());
+      return append_word(t_.plain_.model(), s_.word, enough_, ids_);
+    }
     append_lone(r_.spaces == Spaces::kOne ? 1 : gap_);
+  }
+
+  // Where spaces are joined to the word behind them.
+  std::size_t marks_before_here() const {
+    return gap_ + (is_first_ && r_.marks_first && (gap_ == 0 || r_.adds_mark) ? 1 : 0);
+  }
+
+  void put_marks(std::size_t n) {
+    s_.word.clear();
+    for (; n > 0; --n) s_.word += r_.mark;
   }
 
   void append_lone(std::size_t n) {
@@ -341,11 +381,12 @@ class SpacePath::Run {
   // Appends the ids of a segment, however long; false where its text needs the plain path.
   // `is_kept_` tells whether it has them wherever it stands.
   bool append_segment(std::string_view segment) {
+    if (r_.spaces == Spaces::kJoined) return append_joined(segment);
     s_.word = r_.mark;
     t_.inner_.append(segment, s_.word);
     std::string_view inner = std::string_view(s_.word).substr(r_.mark.size());
     if (!r_.stands_alone(segment, inner, t_.inner_)) return false;
-    if (t_.watches_normalized_ && holds_token_byte(inner)) return false;
+    if (t_.holds_watched(inner)) return false;
     is_kept_ = !is_bare_;
     if (r_.spaces == Spaces::kDropped) {
       if (r_.needs_splitter || !r_.is_one_word(inner)) {
@@ -382,18 +423,27 @@ class SpacePath::Run {
     return true;
   }
 
+  // The same where its word has the marks of all spaces before it, and is cut nowhere.
+  bool append_joined(std::string_view segment) {
+    put_marks(n_marks_);
+    const std::size_t begin = s_.word.size();
+    t_.inner_.append(segment, s_.word);
+    const std::string_view inner = std::string_view(s_.word).substr(begin);
+    if (!r_.stands_alone(segment, inner, t_.inner_)) return false;
+    if (t_.holds_watched(inner)) return false;
+    const bool has_marks = inner.starts_with(r_.mark) || inner.ends_with(r_.mark);
+    if (inner.empty() || has_marks || inner.find(' ') != std::string_view::npos) return false;
+    is_kept_ = !is_bare_;
+    append_word(t_.plain_.model(), s_.word, enough_, ids_);
+    return true;
+  }
+
   // Cuts what may be several words.
   void append_words(std::string_view text) {
     t_.plain_.splitter().split(text, is_at_start_, s_.words);
     for (std::size_t i = 0; i < s_.words.size() && ids_.size() < enough_; ++i) {
       append_word(t_.plain_.model(), s_.words[i], enough_, ids_);
     }
-  }
-
-  bool holds_token_byte(std::string_view inner) const {
-    return std::ranges::any_of(inner, [&](char c) {
-      return t_.plain_.normalized_tokens().is_first_byte(static_cast<unsigned char>(c));
-    });
   }
 
   bool any_needs_plain_path(const Scratch::Piece& piece) const {
@@ -424,9 +474,10 @@ class SpacePath::Run {
   TextIds text_ids_;
   std::size_t enough_ = 0;
   std::size_t gap_ = 0;      // separators since the last segment
+  std::size_t n_marks_ = 0;  // that the current segment begins with, where spaces are joined
   bool is_first_ = true;     // no segment of this text has come yet
   bool is_at_start_ = true;  // the current segment begins its text
-  bool is_bare_ = false;     // ... and has no mark
+  bool is_bare_ = false;     // ... and has no mark, or not just one
   bool is_kept_ = false;     // the ids of the current segment may be remembered
 };
 
@@ -442,7 +493,7 @@ std::unique_ptr<FastPath> make_space_path(const TokenizerSettings& settings, con
                                           const kernels::Kernels& kernels) {
   auto rules = space_rules_of(settings);
   if (!rules) return nullptr;
-  return std::make_unique<SpacePath>(std::move(*rules), plain, kernels);
+  return std::make_unique<SpacePath>(std::move(*rules), settings.added_tokens, plain, kernels);
 }
 
 }  // namespace vecsmith

@@ -13,8 +13,11 @@
 //
 // A step that maps characters, their marks and their neighbours (a character map, NFKC, lower case)
 // sees a space as the end of everything: nothing composes with it, and it ends a grapheme cluster
-// but for marks and prepended signs, which the path looks at. Steps that change spaces themselves
-// are few: Strip, and Replace of a run of spaces by one. Everything else is left to the plain path.
+// but for marks and prepended signs, which are looked at. A text that is one word to its model may
+// be cut where the model joins nothing: a BPE without a merge across such a place gives the same
+// either way. (Not so Unigram: its sums are rounded, and go on.) Steps that change spaces
+// themselves are few: Strip, and Replace of a run of spaces by one. Everything else is left to the
+// plain path.
 //
 // What an ASCII byte becomes is not derived but asked: it is normalised, alone and between letters.
 
@@ -151,13 +154,105 @@ SpaceRules::Byte byte_of(char byte, const SpaceRules& rules, const Normalizer& i
                           alone.find_first_not_of(kSpaceBytes) == std::string::npos;
   if (alone == " " || is_dropped) {
     // A line feed after a carriage return may be one space with it.
-    const bool counts = rules.spaces == SpaceRules::Spaces::kCounted && byte == '\r';
+    const bool counts = byte == '\r' && (rules.spaces == SpaceRules::Spaces::kCounted ||
+                                         rules.spaces == SpaceRules::Spaces::kJoined);
     return is_space_byte && is_steady && !counts ? SpaceRules::Byte::kSeparator
                                                  : SpaceRules::Byte::kOdd;
   }
   if (!is_control) return SpaceRules::Byte::kWord;
   const bool stays = alone.size() == 1 && alone[0] == byte && is_steady;
   return is_space_byte && stays ? SpaceRules::Byte::kWord : SpaceRules::Byte::kOdd;
+}
+
+// Whether a step puts something in the place of every space, and what.
+const std::string* content_for_space(const NormalizerStep& step) {
+  const auto* const replace = std::get_if<normalizers::Replace>(&step);
+  const bool is_it =
+      replace != nullptr && !replace->pattern.is_regex() && replace->pattern.text() == " ";
+  return is_it ? &replace->content : nullptr;
+}
+
+// Takes the steps that make marks of spaces off the end of a normalizer.
+bool take_marks(NormalizerSettings& steps, SpaceRules& rules) {
+  const normalizers::Prepend* prepend = nullptr;
+  std::size_t n = steps.size();
+  for (; n > 0; --n) {
+    const auto* const prefix = std::get_if<normalizers::Prepend>(&steps[n - 1]);
+    const std::string* const content = content_for_space(steps[n - 1]);
+    if (prefix != nullptr && prepend == nullptr) {
+      prepend = prefix;
+    } else if (content != nullptr && rules.mark.empty()) {
+      rules.mark = *content;
+    } else {
+      break;
+    }
+  }
+  if (rules.mark.empty() || (prepend != nullptr && prepend->prefix != rules.mark)) return false;
+  rules.marks_first = rules.adds_mark = prepend != nullptr;
+  steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(n), steps.end());
+  return true;
+}
+
+// Where no step cuts text at spaces, what makes marks of them.
+bool read_joined(const SplitterSettings& splitter, NormalizerSettings& normalizer,
+                 SpaceRules& rules) {
+  if (splitter.size() > 1) return false;
+  if (!splitter.empty()) {
+    if (const auto* const mark = std::get_if<splitters::Metaspace>(splitter.data())) {
+      rules.mark = utf8_of(mark->replacement);
+      rules.marks_first = mark->prepend != splitters::Metaspace::Prepend::kNever;
+      return !mark->split;
+    }
+    // One that looks for spaces finds none any more.
+    const auto* const split = std::get_if<splitters::Split>(splitter.data());
+    if (split == nullptr || split->invert || split->pattern.is_regex() ||
+        split->pattern.text() != " ") {
+      return false;
+    }
+  }
+  return take_marks(normalizer, rules);
+}
+
+// Whether nothing ever merges with a mark behind it, so that a text may be cut before each first
+// mark of a row and its parts be merged alone.
+bool begins_words(std::string_view mark, const BpeSettings& model) {
+  // Without an unknown token characters may vanish, and what was around them meet.
+  if (model.byte_level || model.ignore_merges || !model.unk_id) return false;
+  const auto token = std::ranges::find(model.tokens, mark);
+  if (token == model.tokens.end()) return false;
+  if (model.unk_id == model.ids[static_cast<std::size_t>(token - model.tokens.begin())]) {
+    return false;
+  }
+  return std::ranges::all_of(model.merges, [&](const BpeSettings::Merge& merge) {
+    return model.tokens[merge.left].ends_with(mark) || !model.tokens[merge.right].starts_with(mark);
+  });
+}
+
+std::optional<SpaceRules> joined_rules_of(const TokenizerSettings& settings) {
+  const auto* const model = std::get_if<BpeSettings>(&settings.model);
+  SpaceRules rules;
+  rules.spaces = SpaceRules::Spaces::kJoined;
+  NormalizerSettings normalizer = settings.normalizer;
+  if (model == nullptr || !read_joined(settings.splitter, normalizer, rules)) return std::nullopt;
+  const char* mark = rules.mark.data();
+  const char* const end = mark + rules.mark.size();
+  if (decode_utf8(mark, end) < kFirstMark || mark != end) return std::nullopt;
+  NormalizerReader reader(rules, true);
+  if (!reader.read(normalizer) || reader.has_joined_runs()) return std::nullopt;
+  if (rules.strips_left || rules.strips_right || !begins_words(rules.mark, *model)) {
+    return std::nullopt;
+  }
+  return rules;
+}
+
+std::optional<SpaceRules> cut_rules_of(const TokenizerSettings& settings) {
+  using Spaces = SpaceRules::Spaces;
+  SpaceRules rules;
+  if (!read_splitter(settings.splitter, rules)) return std::nullopt;
+  NormalizerReader reader(rules, rules.spaces == Spaces::kCounted);
+  if (!reader.read(settings.normalizer)) return std::nullopt;
+  if (reader.has_joined_runs() && rules.spaces == Spaces::kCounted) rules.spaces = Spaces::kOne;
+  return rules;
 }
 
 bool is_control(GraphemeClass c) {
@@ -257,18 +352,14 @@ bool SpaceRules::may_end_word(std::string_view inner) const {
 }
 
 std::optional<SpaceRules> space_rules_of(const TokenizerSettings& settings) {
-  using Spaces = SpaceRules::Spaces;
-  SpaceRules rules;
-  if (!read_splitter(settings.splitter, rules)) return std::nullopt;
-  NormalizerReader reader(rules, rules.spaces == Spaces::kCounted);
-  if (!reader.read(settings.normalizer)) return std::nullopt;
-  if (reader.has_joined_runs() && rules.spaces == Spaces::kCounted) rules.spaces = Spaces::kOne;
-  const Normalizer inner(rules.inner);
+  std::optional<SpaceRules> rules = cut_rules_of(settings);
+  if (!rules) rules = joined_rules_of(settings);
+  if (!rules) return std::nullopt;
+  const Normalizer inner(rules->inner);
   for (unsigned b = 0; b < 128; ++b) {
-    rules.bytes[b] = byte_of(static_cast<char>(b), rules, inner);
+    rules->bytes[b] = byte_of(static_cast<char>(b), *rules, inner);
   }
-  return rules.bytes[' '] == SpaceRules::Byte::kSeparator ? std::optional(std::move(rules))
-                                                          : std::nullopt;
+  return rules->bytes[' '] == SpaceRules::Byte::kSeparator ? rules : std::nullopt;
 }
 
 }  // namespace vecsmith

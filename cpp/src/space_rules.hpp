@@ -20,6 +20,8 @@ struct SpaceRules {
     kOne,  ///< one mark, whatever its length; spaces that a segment begins or ends with belong to
            ///< it
     kCounted,  ///< a mark each: all but the last are words of their own
+    kJoined,   ///< a mark each, all part of the word that follows; the text is one word to the
+              ///< model, which never merges anything with a mark behind it
   };
 
   /// What an ASCII byte is.
@@ -28,6 +30,7 @@ struct SpaceRules {
   Spaces spaces = Spaces::kDropped;
   std::string mark;          ///< what a space becomes at the beginning of a word; none: empty
   bool marks_first = false;  ///< a word that no space precedes gets the mark, too
+  bool adds_mark = false;    ///< where spaces are joined: the first word gets one beside theirs
   bool strips_left = false;  ///< separators at the beginning of a text are nothing
   bool strips_right = false;
   bool cuts_whitespace = false;   ///< words end at every white space of Unicode, not only at spaces

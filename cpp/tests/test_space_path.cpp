@@ -72,6 +72,43 @@ WordLevelSettings word_level() {
   return settings;
 }
 
+// A BPE whose merges spell the pieces from their first character on, and rows of marks.
+BpeSettings bpe() {
+  BpeSettings settings;
+  settings.unk_id = 0;
+  settings.fuse_unk = true;
+  const auto token = [&](const std::string& text) {
+    const auto found = std::ranges::find(settings.tokens, text);
+    const auto place = static_cast<std::uint32_t>(found - settings.tokens.begin());
+    if (found == settings.tokens.end()) {
+      settings.ids.push_back(place);
+      settings.tokens.push_back(text);
+    }
+    return place;
+  };
+  std::vector<std::string> words = pieces();
+  for (const std::size_t n : {2U, 3U, 4U}) {
+    words.emplace_back();
+    for (std::size_t i = 0; i < n; ++i) words.back() += kMark;
+  }
+  for (const char* const special : {"<unk>", "<s>", "<mask>"}) token(special);
+  for (const std::string& word : words) {
+    if (word.starts_with('<')) continue;
+    const char* p = word.data();
+    const char* const end = p + word.size();
+    for (std::uint32_t before = 0; p != end;) {
+      const char* const here = p;
+      static_cast<void>(decode_utf8(p, end));
+      const std::uint32_t character = token({here, p});
+      const bool is_first = here == word.data();
+      const std::uint32_t so_far = is_first ? character : token({word.data(), p});
+      if (!is_first) settings.merges.push_back({before, character, so_far});
+      before = so_far;
+    }
+  }
+  return settings;
+}
+
 normalizers::Replace joined_spaces(std::string_view regex, std::string_view by) {
   return {*Pattern::of_regex(regex), std::string(by)};
 }
@@ -216,6 +253,76 @@ TEST_CASE(words_between_spaces_have_the_ids_of_the_plain_path) {
       }
     }
   }
+}
+
+// Tokenizers without a word boundary: Llama 2's, Gemma's, Mistral's, and such with other steps.
+std::vector<TokenizerSettings> joined_kinds() {
+  const std::string mark(kMark);
+  const normalizers::Replace spaces{Pattern(" "), mark};
+  const normalizers::Prepend prefix{mark};
+  const auto joined = [](Prepend prepend) {
+    return splitters::Metaspace{.prepend = prepend, .split = false};
+  };
+  const splitters::Split nowhere{Pattern(" "), splitters::Behavior::kMergedWithPrevious, false};
+  return {
+      {{prefix, spaces}, {}, bpe(), {}},
+      {{spaces}, {nowhere}, bpe(), {}},
+      {{spaces, prefix}, {}, bpe(), {}},
+      {{normalizers::Nfkc{}, prefix, spaces}, {}, bpe(), {}},
+      {{normalizers::Nfkd{}, normalizers::Lowercase{}, spaces}, {}, bpe(), {}},
+      {{}, {joined(Prepend::kAlways)}, bpe(), {}},
+      {{}, {joined(Prepend::kFirst)}, bpe(), {}},
+      {{normalizers::Nfkc{}}, {joined(Prepend::kNever)}, bpe(), {}},
+  };
+}
+
+TEST_CASE(texts_that_are_one_word_are_cut_where_nothing_merges) {
+  testing::Random random(34);
+  for (TokenizerSettings settings : joined_kinds()) {
+    for (const std::vector<AddedToken>& added : added_kinds()) {
+      settings.added_tokens = added;
+      CHECK(path_of(settings, PlainPath(settings)) != nullptr);
+      check_all(settings, random, testing::rounds(100));
+    }
+    settings.added_tokens.clear();
+    const PlainPath plain(settings);
+    const auto path = path_of(settings, plain);
+    std::vector<std::string> texts = {std::string(9000, ' '), std::string(5000, ' ') + "a"};
+    for (const std::size_t size : {4090U, 4096U, 9000U}) {
+      texts.push_back(random.letters(size));
+      texts.push_back(random.sentence(size / 6) + "  ");
+    }
+    const std::vector<IdList> found = path_ids(*path, texts);
+    for (std::size_t i = 0; i < texts.size(); ++i) CHECK(found[i] == plain_ids(plain, texts[i]));
+  }
+}
+
+TEST_CASE(texts_that_are_one_word_stay_whole_where_something_may_merge_across_spaces) {
+  const auto has_path = [](const TokenizerSettings& settings) {
+    const PlainPath plain(settings);
+    return path_of(settings, plain) != nullptr;
+  };
+  TokenizerSettings settings = joined_kinds()[0];
+  CHECK(has_path(settings));
+  auto& model = std::get<BpeSettings>(settings.model);
+  model.ignore_merges = true;  // a text of two words may be a token
+  CHECK(!has_path(settings));
+  model.ignore_merges = false;
+  const auto place_of = [&](std::string_view token) {
+    const auto found = std::ranges::find(model.tokens, token);
+    return static_cast<std::uint32_t>(found - model.tokens.begin());
+  };
+  const auto merged = static_cast<std::uint32_t>(model.tokens.size());
+  model.tokens.push_back(std::string("a").append(kMark));
+  model.ids.push_back(merged);
+  model.merges.push_back({place_of("a"), place_of(kMark), merged});
+  CHECK(!has_path(settings));
+  settings = joined_kinds()[0];
+  settings.normalizer[0] = normalizers::Prepend{"a"};
+  CHECK(!has_path(settings));
+  settings = joined_kinds()[0];
+  settings.model = unigram();  // sums of scores go on across words
+  CHECK(!has_path(settings));
 }
 
 TEST_CASE(texts_longer_than_a_window_have_the_ids_of_the_plain_path) {

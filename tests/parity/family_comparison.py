@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,14 @@ def compare_families(
     return {_name(path): _compare_family(path, texts, max_length) for path in paths}
 
 
-def compare_random_tokenizers(first: int, count: int) -> tuple[Tally, Counter[str]]:
+def compare_random_tokenizers(
+    first: int, count: int, *, make: Callable[[int], str] = random_tokenizer
+) -> tuple[Tally, Counter[str]]:
     """Tally of `count` tokenizers of random parts, and why the engine left some of them."""
     total = Tally()
     reasons: Counter[str] = Counter()
     for seed in range(first, first + count):
-        text = random_tokenizer(seed)
+        text = make(seed)
         engine = Tokenizer(text)
         if not engine.is_native:
             reasons[str(engine.fallback_reason)] += 1

@@ -70,6 +70,30 @@ def random_tokenizer(seed: int) -> str:
     )
 
 
+def random_joined_tokenizer(seed: int) -> str:
+    """One of random parts that cuts no words: spaces become marks and a BPE reads whole texts."""
+    rng = random.Random(f"joined tokenizer {seed}")
+    root = json.loads(random_tokenizer(seed))
+    steps = [rng.choice(_NORMALIZERS[:3])(rng) for _ in range(rng.choice((0, 0, 0, 1, 2)))]
+    marks = [replace(" ", "▁"), {"type": "Prepend", "prepend": "▁"}][: rng.randint(1, 2)]
+    rng.shuffle(marks)
+    joined = metaspace(rng.choice(("always", "first", "never")), split=False)
+    root["pre_tokenizer"] = rng.choice((None, literal(" ", "MergedWithPrevious"), joined))
+    root["normalizer"] = sequence(*steps, *([] if root["pre_tokenizer"] == joined else marks))
+    root["model"] = model = _bpe(rng)
+    model["ignore_merges"] = rng.random() < 0.1
+    crosses = rng.random() < 0.1
+    rows = [["▁", "▁"], ["▁▁", "▁▁"], ["▁", "a"], ["▁▁", "a"], ["▁a", "b"]]
+    merges = model["merges"] + [merge for merge in rows if merge not in model["merges"]]
+    model["merges"] = [
+        merge for merge in merges if crosses or "▁" not in "".join(merge).lstrip("▁")
+    ]
+    pieces = dict.fromkeys(piece for merge in rows for piece in (*merge, "".join(merge)))
+    for piece in pieces:
+        model["vocab"].setdefault(piece, len(model["vocab"]))
+    return json.dumps(root)
+
+
 def random_tokenizer_texts(seed: int, count: int) -> list[str]:
     """`count` strings over the alphabet of random tokenizers."""
     rng = random.Random(f"tokenizer texts {seed}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.parity.family_comparison import compare_random_tokenizers
+from tests.parity.random_tokenizers import random_joined_tokenizer
 
 
 @pytest.mark.parametrize("first", range(0, 400, 50))
@@ -13,6 +14,13 @@ def test_ids_and_strings_of_random_tokenizers_are_the_reference_ones(first: int)
     assert tally.differences == 0, "\n".join(tally.examples)
     # where few were compared, the engine has lost something that it could do
     assert sum(reasons.values()) <= 20, reasons
+
+
+@pytest.mark.parametrize("first", range(0, 200, 50))
+def test_ids_of_random_tokenizers_that_cut_no_words_are_the_reference_ones(first: int) -> None:
+    tally, reasons = compare_random_tokenizers(first, 50, make=random_joined_tokenizer)
+    assert tally.differences == 0, "\n".join(tally.examples)
+    assert sum(reasons.values()) <= 25, reasons
 
 
 @pytest.mark.parametrize("seed", [78008601, 78010853])
