@@ -48,14 +48,22 @@ class Run:
     edges_covered: int
     peak_mb: int
 
+    @property
+    def is_clean(self) -> bool:
+        """Whether it ran, and found nothing."""
+        return self.exit_status == 0 and self.executions > 0
+
 
 def main() -> int:
     """Runs what the command line asks for; 1 if a fault was found."""
     arguments = _arguments()
-    fuzzers = [f for f in _fuzzers() if not arguments.only or f.name in arguments.only]
+    known = list(_fuzzers())
+    fuzzers = [f for f in known if not arguments.only or f.name in arguments.only]
     if unknown := set(arguments.only) - {fuzzer.name for fuzzer in fuzzers}:
-        known = ", ".join(fuzzer.name for fuzzer in _fuzzers())
-        sys.exit(f"fuzz: no fuzzer {', '.join(sorted(unknown))}, expected some of {known}")
+        names = ", ".join(fuzzer.name for fuzzer in known)
+        sys.exit(f"fuzz: no fuzzer {', '.join(sorted(unknown))}, expected some of {names}")
+    if absent := [f.command[0] for f in fuzzers if not Path(f.command[0]).is_file()]:
+        sys.exit(f"fuzz: {absent[0]} is not there, expected it from: cmake --build --preset asan")
     arguments.log.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(arguments.jobs) as pool:
         runs = []
@@ -64,17 +72,26 @@ def main() -> int:
             runs.append(run)
     if arguments.record is not None:
         _write_record(arguments.record, runs, arguments)
-    return int(any(run.exit_status for run in runs))
+    return int(not all(run.is_clean for run in runs))
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number}, expected 1 or more")
+    return number
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Runs every fuzzer for some seconds.")
-    parser.add_argument("--seconds", type=int, default=20, help="how long each one runs (20)")
-    parser.add_argument("--jobs", type=int, default=1, help="how many run at once (1)")
+    parser.add_argument("--seconds", type=_positive, default=20, help="how long each one runs (20)")
+    parser.add_argument("--jobs", type=_positive, default=1, help="how many run at once (1)")
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME", help="these, not all")
     parser.add_argument("--log", type=Path, default=ROOT / "build" / "fuzz", metavar="FOLDER")
     parser.add_argument("--record", type=Path, metavar="FOLDER", help="where fuzz.json goes")
-    parser.add_argument("--timeout", type=int, default=10, help="seconds one input may take (10)")
+    parser.add_argument(
+        "--timeout", type=_positive, default=10, help="seconds one input may take (10)"
+    )
     return parser.parse_args()
 
 
@@ -133,10 +150,10 @@ def _report(run: Run, log: Path) -> None:
     print(
         f"{run.name}: {run.executions:,} inputs in {run.seconds:.0f} s "
         f"({run.processor_seconds:.0f} s of processor), {run.edges_covered:,} edges, "
-        f"peak {run.peak_mb} MB: {'clean' if run.exit_status == 0 else 'FAULT'}",
+        f"peak {run.peak_mb} MB: {'clean' if run.is_clean else 'FAULT'}",
         flush=True,
     )
-    if run.exit_status != 0:
+    if not run.is_clean:
         path = log / f"{run.name}.log"
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         print(*lines[-LAST_LINES:], f"fuzz: all it said is in {path}", sep="\n", flush=True)

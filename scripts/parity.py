@@ -40,7 +40,12 @@ from tests.parity.family_comparison import (
     train_families,
 )
 from tests.parity.family_text import family_texts
-from tests.parity.random_tokenizers import random_joined_tokenizer
+from tests.parity.random_tokenizers import (
+    ALPHABET,
+    MARKS,
+    random_joined_tokenizer,
+    random_mapped_tokenizer,
+)
 from tests.parity.tokenizers_under_test import (
     ADDED_TOKENS,
     ALL_SETTINGS,
@@ -122,7 +127,8 @@ def _write_record(tallies: list[tuple[str, Tally]], options: argparse.Namespace)
         }
         for label, tally in tallies
     ]
-    asked = {"seed": options.seed, "parts": list(options.parts), "step": options.step}
+    names = ("seed", "parts", "step", "sets", "families", "family_strings", "generated")
+    asked = {name: getattr(options, name) for name in names}
     return write_record("parity", {**asked, "compared": compared}, folder=options.out)
 
 
@@ -340,9 +346,13 @@ def _compare_family_column(
 
 def _compare_random(first: int, count: int) -> dict[str, Tally]:
     joined = compare_random_tokenizers(first, count // 4, make=random_joined_tokenizer)[0]
+    mapped = compare_random_tokenizers(
+        first, count // 4, make=random_mapped_tokenizer, alphabet=ALPHABET + MARKS
+    )[0]
     return {
         "native ones": compare_random_tokenizers(first, count)[0],
         "native ones that cut no words": joined,
+        "native ones with character maps": mapped,
     }
 
 

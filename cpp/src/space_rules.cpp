@@ -64,6 +64,7 @@ class NormalizerReader {
 
  private:
   bool take(const normalizers::Strip& step) {
+    if (has_marked_) return false;  // a row of spaces is a mark by now, which is not stripped
     rules_.strips_left |= step.left;
     rules_.strips_right |= step.right;
     has_stripped_ = true;
@@ -71,6 +72,13 @@ class NormalizerReader {
   }
 
   bool take(const normalizers::Prepend& /*step*/) { return false; }
+
+  // Where spaces are gone already, marks have other neighbours than in the text.
+  bool take(const normalizers::Precompiled& step) {
+    if (has_joined_ || has_stripped_) return false;
+    if (!rules_.inner.empty()) rules_.before_maps.emplace_back(rules_.inner);
+    return take_inner(step);
+  }
 
   bool take(const normalizers::Replace& step) {
     if (!step.pattern.is_regex()) {
@@ -82,6 +90,7 @@ class NormalizerReader {
     const bool is_space = step.content == " " || (joins_runs_ && step.content == rules_.mark);
     if (!is_space || !joins_spaces(step.pattern.text())) return false;
     has_joined_ = true;
+    has_marked_ |= step.content != " ";
     rules_.inner.emplace_back(step);
     return true;
   }
@@ -102,6 +111,7 @@ class NormalizerReader {
   SpaceRules& rules_;
   bool joins_runs_;  // words keep their spaces, so it matters how many there are
   bool has_joined_ = false;
+  bool has_marked_ = false;
   bool has_stripped_ = false;
 };
 
@@ -153,11 +163,14 @@ SpaceRules::Byte byte_of(char byte, const SpaceRules& rules, const Normalizer& i
   const bool is_dropped = rules.spaces == SpaceRules::Spaces::kDropped && !alone.empty() &&
                           alone.find_first_not_of(kSpaceBytes) == std::string::npos;
   if (alone == " " || is_dropped) {
-    // A line feed after a carriage return may be one space with it.
-    const bool counts = byte == '\r' && (rules.spaces == SpaceRules::Spaces::kCounted ||
-                                         rules.spaces == SpaceRules::Spaces::kJoined);
-    return is_space_byte && is_steady && !counts ? SpaceRules::Byte::kSeparator
-                                                 : SpaceRules::Byte::kOdd;
+    // A line feed after a carriage return is one character with it to a map: one space, or a word.
+    const std::string both = normalized("\r\n");
+    const bool is_space = !both.empty() && both.find_first_not_of(kSpaceBytes) == std::string::npos;
+    const bool counts =
+        rules.spaces == SpaceRules::Spaces::kCounted || rules.spaces == SpaceRules::Spaces::kJoined;
+    const bool joins = byte == '\r' && (counts || !is_space);
+    return is_space_byte && is_steady && !joins ? SpaceRules::Byte::kSeparator
+                                                : SpaceRules::Byte::kOdd;
   }
   if (!is_control) return SpaceRules::Byte::kWord;
   const bool stays = alone.size() == 1 && alone[0] == byte && is_steady;
@@ -260,50 +273,46 @@ bool is_control(GraphemeClass c) {
          c == GraphemeClass::kLineFeed;
 }
 
-// Whether separators before and behind a segment end the grapheme clusters at its ends, also once
-// characters are deleted there.
-bool has_own_clusters(std::string_view segment) {
+}  // namespace
+
+// Whether spaces before and behind a segment end the grapheme clusters at its ends: surely, or in
+// effect where they leave no trace, or not at all. A sign that is prepended takes the space behind
+// it, and perhaps what follows, into its cluster.
+SpaceRules::Ends SpaceRules::ends_of(std::string_view segment) {
+  if (segment.empty()) return Ends::kPerhaps;
+  Ends ends = Ends::kOwn;
   const char* p = segment.data();
   const char* const end = p + segment.size();
   if (static_cast<unsigned char>(*p) >= 0x80) {
     const GraphemeClass first = grapheme_class(decode_utf8(p, end));
-    if (is_control(first) || may_join(GraphemeClass::kOther, first)) return false;
+    if (is_control(first) || may_join(GraphemeClass::kOther, first)) ends = Ends::kPerhaps;
   }
   const char* last = end - 1;
-  if (static_cast<unsigned char>(*last) < 0x80) return true;
+  if (static_cast<unsigned char>(*last) < 0x80) return ends;
   while (last != segment.data() && is_continuation(*last)) --last;
   const GraphemeClass of = grapheme_class(decode_utf8(last, end));
-  return !is_control(of) && !may_join(of, GraphemeClass::kOther);
-}
-
-}  // namespace
-
-bool SpaceRules::stands_alone(std::string_view segment, std::string_view normalized,
-                              const Normalizer& normalizer) const {
-  constexpr std::size_t kWord = 256;  // what is longer is read once
-  return has_own_clusters(segment) ||
-         (segment.size() <= kWord && is_same_between_separators(segment, normalized, normalizer));
+  if (may_join(of, GraphemeClass::kOther)) return Ends::kJoined;
+  return is_control(of) ? Ends::kPerhaps : ends;
 }
 
 // A segment that begins with a mark is in one cluster with a space before it, which mostly changes
-// nothing. What is left of an emoji, and words with soft hyphens at their ends, are like that.
-bool SpaceRules::is_same_between_separators(std::string_view segment, std::string_view normalized,
-                                            const Normalizer& normalizer) const {
-  std::string expected;
-  std::string found;
-  for (std::size_t b = 0; b < bytes.size(); ++b) {
-    if (bytes[b] != Byte::kSeparator) continue;
-    const char separator = static_cast<char>(b);
-    std::string alone;
-    normalizer.append({&separator, 1}, alone);
-    expected = alone;
-    expected += normalized;
-    expected += alone;
-    found.clear();
-    normalizer.append(separator + std::string(segment) + separator, found);
-    if (found != expected) return false;
+// nothing, and one with a soft hyphen at its end loses that: so it is looked at between spaces. The
+// other separators are control characters, with which nothing joins.
+bool SpaceRules::stands_alone(std::string_view segment, std::string_view normalized,
+                              const Normalizer& normalizer) const {
+  constexpr std::size_t kWord = 32;  // what is longer is not kept, and would be looked at each time
+  Ends ends = ends_of(segment);
+  for (const Normalizer& steps : before_maps) {
+    std::string before;
+    steps.append(segment, before);
+    ends = std::max(ends, ends_of(before));
   }
-  return true;
+  if (ends != Ends::kPerhaps || segment.size() > kWord) return ends == Ends::kOwn;
+  std::string space;
+  normalizer.append(" ", space);
+  std::string found;
+  normalizer.append(" " + std::string(segment) + " ", found);
+  return found == space + std::string(normalized) + space;
 }
 
 bool SpaceRules::has_clean_ends(std::string_view inner) const {

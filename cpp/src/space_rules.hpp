@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "vecsmith/normalizer.hpp"
 #include "vecsmith/tokenizer.hpp"
@@ -21,7 +22,7 @@ struct SpaceRules {
            ///< it
     kCounted,  ///< a mark each: all but the last are words of their own
     kJoined,   ///< a mark each, all part of the word that follows; the text is one word to the
-              ///< model, which never merges anything with a mark behind it
+               ///< model, which never merges anything with a mark behind it
   };
 
   /// What an ASCII byte is.
@@ -37,9 +38,10 @@ struct SpaceRules {
   bool needs_splitter = false;    ///< there are steps that cut within words
   std::array<Byte, 128> bytes{};  ///< kOdd: what it does depends on its neighbours
   NormalizerSettings inner;       ///< the steps that change what lies between separators
+  std::vector<Normalizer> before_maps;  ///< of each character map that steps come before: those
 
-  /// Whether separators around a segment leave it as it is alone, `normalized` by
-  /// `normalizer`, which takes the inner steps.
+  /// Whether separators around a segment leave it as it is alone, `normalized` by `normalizer`,
+  /// which takes the inner steps.
   bool stands_alone(std::string_view segment, std::string_view normalized,
                     const Normalizer& normalizer) const;
   /// Whether a normalised segment is not empty and has neither a mark nor white space at its ends,
@@ -49,8 +51,8 @@ struct SpaceRules {
   bool is_one_word(std::string_view inner) const;
 
  private:
-  bool is_same_between_separators(std::string_view segment, std::string_view normalized,
-                                  const Normalizer& normalizer) const;
+  enum class Ends { kOwn, kPerhaps, kJoined };
+  static Ends ends_of(std::string_view segment);
   bool may_end_word(std::string_view inner) const;
 };
 

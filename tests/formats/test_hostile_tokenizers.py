@@ -26,3 +26,17 @@ def test_endless_words_of_endless_pieces_are_refused() -> None:
     root["model"]["vocab"]["a" * 2000] = len(root["model"]["vocab"])
     with pytest.raises(FormatError, match="max_input_chars_per_word"):
         read_tokenizer(json.dumps(root))
+
+
+@pytest.mark.parametrize("right", ["é", "字", "b"])
+def test_merges_that_would_be_cut_inside_a_character_are_refused(right: str) -> None:
+    # the library that reads such models ends the whole process there
+    root = word_piece()
+    root["model"] = {
+        "type": "BPE",
+        "continuing_subword_prefix": "xx" if right == "b" else "x",
+        "vocab": {"a": 0, right: 1, f"a{right}": 2},
+        "merges": [["a", right]],
+    }
+    with pytest.raises(FormatError, match="begins with the continuing_subword_prefix"):
+        read_tokenizer(json.dumps(root))

@@ -16,7 +16,11 @@ from tests.parity.comparison import (
     reference_tokenizer,
 )
 from tests.parity.families import FAMILIES, family_json
-from tests.parity.random_tokenizers import random_tokenizer, random_tokenizer_texts
+from tests.parity.random_tokenizers import (
+    ALPHABET,
+    random_tokenizer,
+    random_tokenizer_texts,
+)
 from vecsmith.tokenizer import Tokenizer
 
 
@@ -42,7 +46,11 @@ def compare_families(
 
 
 def compare_random_tokenizers(
-    first: int, count: int, *, make: Callable[[int], str] = random_tokenizer
+    first: int,
+    count: int,
+    *,
+    make: Callable[[int], str] = random_tokenizer,
+    alphabet: Sequence[str] = ALPHABET,
 ) -> tuple[Tally, Counter[str]]:
     """Tally of `count` tokenizers of random parts, and why the engine left some of them."""
     total = Tally()
@@ -54,7 +62,7 @@ def compare_random_tokenizers(
             reasons[str(engine.fallback_reason)] += 1
             continue
         try:
-            tally = compare(random_tokenizer_texts(seed, 60), text, engine)
+            tally = compare(random_tokenizer_texts(seed, 60, alphabet=alphabet), text, engine)
         except BaseException as error:
             # some added tokens that widen into each other make the reference panic
             if "bad split" not in str(error):

@@ -6,9 +6,10 @@ a tokenizer lie between its parts.
 
 from __future__ import annotations
 
+import base64
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.parity.family_settings import (
@@ -42,6 +43,12 @@ ALPHABET = (
     "a", "a", "b", "b", "c", "A", "B", " ", " ", " ", "  ", "\n", "\t", "▁", "▁", "é", "e\u0301",
     "\u0301", "ß", "İ", "ﬁ", "字", "字", "ガ", "가", "1", "2", "²", "½", ".", ",", "'s", "'", "-",
     "\xa0", "\u3000", "\x00", "😀", "`", '"',
+)  # fmt: skip
+# What joins, vanishes or is taken for a space, and spaces for it to stand beside.
+MARKS = (
+    "\u0301", "\u0327", "\u0341", "\u034f", "\ufe0f", "\u200d", "\u200b", "\xad", "\ufeff",
+    "\u0600", "\u0903", "\u094d", "\u20dd", "🏻", "❤", "\u1161", "\u1100", "\xa8", "\u3099", "\u0f73", "\x85",
+    "\u2028", "\u2003", "\r\n", " ", " ", " ", " ", " ", " ", " ", " ",
 )  # fmt: skip
 REGEXES = (
     LLAMA_3_WORDS, QWEN_3_5_WORDS, GPT_4O_WORDS, DEEPSEEK_3_WORDS, CLIP_WORDS, r"\s+", " {2,}", " ",
@@ -94,11 +101,47 @@ def random_joined_tokenizer(seed: int) -> str:
     return json.dumps(root)
 
 
-def random_tokenizer_texts(seed: int, count: int) -> list[str]:
-    """`count` strings over the alphabet of random tokenizers."""
+def random_mapped_tokenizer(seed: int) -> str:
+    """One of random parts with character maps in its normalizer, cut at spaces."""
+    rng = random.Random(f"mapped tokenizer {seed}")
+    root = json.loads(random_tokenizer(seed))
+    root["model"] = _MODELS[rng.choice(("WordLevel", "WordPiece", "Unigram", "BPE"))](rng)
+    before, behind = ([_random_step(rng) for _ in range(rng.choice((0, 0, 1, 2)))] for _ in "ab")
+    root["normalizer"] = sequence(*before, _random_map(rng), *behind)
+    mark = metaspace(rng.choice(("always", "never")), split=rng.random() < 0.8)
+    splitters = (mark, WHITESPACE_SPLIT, WHITESPACE, BERT_WORDS, words(WHITESPACE_SPLIT, mark))
+    root["pre_tokenizer"] = rng.choice(splitters)
+    return json.dumps(root)
+
+
+def _random_step(rng: random.Random) -> Block:
+    runs = replace(rng.choice((" {2,}", " +", r"\s{2,}", r"\s+")), rng.choice(" ▁"), is_regex=True)
+    return runs if rng.random() < 0.2 else rng.choice(_NORMALIZERS)(rng)
+
+
+def _random_map(rng: random.Random) -> Block:
+    from generate_graphemes import charsmap
+
+    from tests.parity.families import sentencepiece_charsmap
+
+    if rng.random() < 0.7:
+        found = sentencepiece_charsmap(rng.choice(("nmt_nfkc", "nfkc", "nmt_nfkc_cf")))
+    else:
+        keys = ("".join(rng.choices(ALPHABET + MARKS, k=rng.choice((1, 1, 2)))) for _ in range(6))
+        texts = ("", "a", " ", "\u0301", "b▁", "字")
+        found = charsmap(
+            {key.encode(): rng.choice(texts).encode() for key in keys if "\0" not in key}
+        )
+    return {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(found).decode()}
+
+
+def random_tokenizer_texts(
+    seed: int, count: int, *, alphabet: Sequence[str] = ALPHABET
+) -> list[str]:
+    """`count` strings over an alphabet, that of random tokenizers when left out."""
     rng = random.Random(f"tokenizer texts {seed}")
     lengths = (1, 2, 4, 9, 18, 18, 60, 200)  # up to some blocks of the engine's
-    return ["".join(rng.choices(ALPHABET, k=rng.choice(lengths))) for _ in range(count)]
+    return ["".join(rng.choices(alphabet, k=rng.choice(lengths))) for _ in range(count)]
 
 
 def _random_normalizer(rng: random.Random) -> Block | None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.parity.family_comparison import compare_random_tokenizers
-from tests.parity.random_tokenizers import random_joined_tokenizer
+from tests.parity.random_tokenizers import (
+    ALPHABET,
+    MARKS,
+    random_joined_tokenizer,
+    random_mapped_tokenizer,
+)
 
 
 @pytest.mark.parametrize("first", range(0, 400, 50))
@@ -21,6 +26,16 @@ def test_ids_of_random_tokenizers_that_cut_no_words_are_the_reference_ones(first
     tally, reasons = compare_random_tokenizers(first, 50, make=random_joined_tokenizer)
     assert tally.differences == 0, "\n".join(tally.examples)
     assert sum(reasons.values()) <= 25, reasons
+
+
+@pytest.mark.parametrize("first", range(0, 400, 100))
+def test_ids_of_random_tokenizers_with_character_maps_are_the_reference_ones(first: int) -> None:
+    pytest.importorskip("sentencepiece", reason="needs the character maps of sentencepiece")
+    tally, reasons = compare_random_tokenizers(
+        first, 100, make=random_mapped_tokenizer, alphabet=ALPHABET + MARKS
+    )
+    assert tally.differences == 0, "\n".join(tally.examples)
+    assert sum(reasons.values()) <= 50, reasons
 
 
 @pytest.mark.parametrize("seed", [78008601, 78010853])

@@ -182,6 +182,7 @@ def _unigram(model: Mapping[str, Any], *, where: str) -> UnigramModel:
 def _bpe(
     model: Mapping[str, Any], vocabulary: Mapping[str, int], *, byte_level: bool, where: str
 ) -> BpeModel:
+    _check_prefixed_merges(model, where=where)
     dropout = model.get("dropout")
     if dropout:
         raise NotNative(f"the model leaves merges out at random (dropout {dropout!r:.20})")
@@ -204,6 +205,21 @@ def _bpe(
         fuse_unk=_bpe_flag(model, "fuse_unk", where=where),
         ignore_merges=_bpe_flag(model, "ignore_merges", where=where),
     )
+
+
+def _check_prefixed_merges(model: Mapping[str, Any], *, where: str) -> None:
+    """Refuses merges that Hugging Face would cut inside a character: it ends the process then."""
+    prefix = model.get("continuing_subword_prefix")
+    if not isinstance(prefix, str) or not prefix:
+        return
+    n_bytes = len(prefix.encode("utf-8", "surrogatepass"))
+    for left, right in _pairs(array_of(model, "merges", source=where), where=where):
+        rest = right.encode("utf-8", "surrogatepass")
+        if len(rest) < n_bytes or (len(rest) > n_bytes and rest[n_bytes] & 0xC0 == 0x80):
+            raise FormatError(
+                f"{where}.merges: {left!r:.60} and {right!r:.60}, expected a right part that "
+                f"begins with the continuing_subword_prefix {prefix!r:.60}"
+            )
 
 
 def _bpe_flag(model: Mapping[str, Any], key: str, *, where: str) -> bool:
