@@ -47,8 +47,8 @@ ALPHABET = (
 # What joins, vanishes or is taken for a space, and spaces for it to stand beside.
 MARKS = (
     "\u0301", "\u0327", "\u0341", "\u034f", "\ufe0f", "\u200d", "\u200b", "\xad", "\ufeff",
-    "\u0600", "\u0903", "\u094d", "\u20dd", "🏻", "❤", "\u1161", "\u1100", "\xa8", "\u3099", "\u0f73", "\x85",
-    "\u2028", "\u2003", "\r\n", " ", " ", " ", " ", " ", " ", " ", " ",
+    "\u0600", "\u0903", "\u094d", "\u20dd", "🏻", "❤", "\u1161", "\u1100", "\xa8", "\u3099",
+    "\u0f73", "\x85", "\u2028", "\u2003", "\r\n", " ", " ", " ", " ", " ", " ", " ", " ",
 )  # fmt: skip
 REGEXES = (
     LLAMA_3_WORDS, QWEN_3_5_WORDS, GPT_4O_WORDS, DEEPSEEK_3_WORDS, CLIP_WORDS, r"\s+", " {2,}", " ",
