@@ -238,13 +238,17 @@ def _timed_sides(
     def ours(cpu: str = "", *, seen: bool = False, threads: int = 1) -> Callable[[int], Any]:
         def ready(number: int) -> Callable[[], object]:
             opened = sides.fresh(cpu)
-            _encode(opened, new_strings(material.warm), n_threads=1)
+
+            def run(texts: list[str]) -> object:
+                if threads == 1:
+                    return _encode(opened, texts, n_threads=1)
+                return _on_cores(cores, lambda: _encode(opened, texts, n_threads=threads))
+
+            run(new_strings(material.warm))  # as many threads: each has a words' cache of its own
             if seen:
-                _encode(opened, new_strings(material.timed), n_threads=1)
+                run(new_strings(material.timed))
             texts = new_strings(material.timed)
-            if threads == 1:
-                return lambda: _encode(opened, texts, n_threads=1)
-            return lambda: _on_cores(cores, lambda: _encode(opened, texts, n_threads=threads))
+            return lambda: run(texts)
 
         return ready
 

@@ -37,7 +37,14 @@ from numpy.typing import NDArray
 
 from benchmarks._encode_models import DIM, ENGLISH, GPT_2, UNIGRAM, model_folder, unknown_id
 from benchmarks._encode_texts import DATA, Kind, all_kinds, share_of
-from benchmarks._record import LOCAL_RESULTS, load_average, machine, versions, write_record
+from benchmarks._record import (
+    LOCAL_RESULTS,
+    commit,
+    load_average,
+    machine,
+    versions,
+    write_record,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = (
@@ -156,11 +163,14 @@ def usable_counter() -> Counter | None:
 
 
 def kept_cases(record: Path, models: Sequence[str] | None, counter: str) -> list[dict[str, Any]]:
-    """Cases of a record that stay where only some models are counted anew, by the same counter."""
+    """Cases of a record that stay where only some models are counted anew.
+
+    They were counted by the same counter, of the same commit.
+    """
     if models is None or not record.is_file():
         return []
     found = json.loads(record.read_text(encoding="utf-8"))
-    same = found["counter"] == counter
+    same = found["counter"] == counter and found["commit"] == commit()
     return [case for case in found["cases"] if same and case["model"] not in models]
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -20,7 +21,9 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 CORPUS = ROOT / "build" / "corpus"
@@ -160,15 +163,19 @@ def _report(run: Run, log: Path) -> None:
 
 
 def _write_record(folder: Path, runs: list[Run], arguments: argparse.Namespace) -> None:
+    """Puts the runs into fuzz.json; of a fuzzer that did not run now the last one stays."""
     sys.path.insert(0, str(ROOT))
-    from benchmarks._record import write_record
+    from benchmarks._record import commit, write_record
 
-    payload = {
-        "seconds_each": arguments.seconds,
-        "at_once": arguments.jobs,
-        "runs": [asdict(run) for run in runs],
-    }
-    print(write_record("fuzz", payload, folder=folder))
+    path = folder / "fuzz.json"
+    kept = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else []
+    of = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": commit(), "at_once": arguments.jobs}
+    by_name = {run["name"]: run for run in kept} | {run.name: asdict(run) | of for run in runs}
+    print(write_record("fuzz", {"runs": sorted(by_name.values(), key=_name)}, folder=folder))
+
+
+def _name(run: dict[str, Any]) -> str:
+    return str(run["name"])
 
 
 if __name__ == "__main__":

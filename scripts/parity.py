@@ -16,11 +16,13 @@ texts and five million strings of their own. Exits with 1 when anything differs.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from _parity_running import Task, print_table, run
 
-from benchmarks._record import write_record
+from benchmarks._record import commit, write_record
 from tests.parity import hostile_text as hostile
 from tests.parity.comparison import Tally, compare_ids, compare_strings, reference_tokenizer
 from tests.parity.families import FAMILIES
@@ -116,20 +118,25 @@ def _parse_arguments() -> argparse.Namespace:
 
 
 def _write_record(tallies: list[tuple[str, Tally]], options: argparse.Namespace) -> Path:
-    compared = [
-        {
-            "texts_of": label.partition(" | ")[0],
-            "setting": label.partition(" | ")[2],
+    """Puts the tallies into parity.json; of what was not compared now the last ones stay."""
+    path = options.out / "parity.json"
+    kept = json.loads(path.read_text(encoding="utf-8"))["compared"] if path.is_file() else []
+    compared = {(row["texts_of"], row["setting"]): row for row in kept}
+    for label, tally in tallies:
+        name, _, setting = label.partition(" | ")
+        compared[name, setting] = {
+            "texts_of": name,
+            "setting": setting,
+            "date": f"{datetime.now(UTC):%Y-%m-%d}",
+            "commit": commit(),
+            "seed": options.seed,
             "comparisons": tally.documents,
             "bytes": tally.n_bytes,
             "tokens": tally.tokens,
             "differences": tally.differences,
         }
-        for label, tally in tallies
-    ]
-    names = ("seed", "parts", "step", "sets", "families", "family_strings", "generated")
-    asked = {name: getattr(options, name) for name in names}
-    return write_record("parity", {**asked, "compared": compared}, folder=options.out)
+    rows = [compared[key] for key in sorted(compared)]
+    return write_record("parity", {"compared": rows}, folder=options.out)
 
 
 # ---- what there is to do -----------------------------------------------------------------------

@@ -17,6 +17,7 @@ import json
 
 from benchmarks._encode_models import DIM, write_folder
 from benchmarks._encode_texts import Kind
+from benchmarks._record import commit
 from benchmarks.instructions import (
     COUNTERS,
     ROOT,
@@ -105,14 +106,17 @@ def test_processes_that_did_not_start_alike_are_told_by_their_counts() -> None:
     assert not comparable({"unseen": 100, "ids": 60, "seen": 590})
 
 
-def test_counting_some_models_anew_keeps_the_others_of_the_same_counter(tmp_path: Path) -> None:
+def test_counting_some_models_anew_keeps_the_others_of_the_same_commit(tmp_path: Path) -> None:
     record = tmp_path / "instructions.json"
     assert kept_cases(record, ["a"], "valgrind") == []
     cases = [{"model": "a"}, {"model": "b"}]
-    record.write_text(json.dumps({"counter": "valgrind", "cases": cases}), encoding="utf-8")
+    found = {"counter": "valgrind", "commit": commit(), "cases": cases}
+    record.write_text(json.dumps(found), encoding="utf-8")
     assert kept_cases(record, ["a"], "valgrind") == [{"model": "b"}]
     assert kept_cases(record, None, "valgrind") == []
     assert kept_cases(record, ["a"], "hardware counters") == []
+    record.write_text(json.dumps({**found, "commit": "another"}), encoding="utf-8")
+    assert kept_cases(record, ["a"], "valgrind") == []
 
 
 def test_twice_the_loop_takes_twice_the_instructions() -> None:
