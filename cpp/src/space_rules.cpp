@@ -310,9 +310,13 @@ bool SpaceRules::stands_alone(std::string_view segment, std::string_view normali
   if (ends != Ends::kPerhaps || segment.size() > kWord) return ends == Ends::kOwn;
   std::string space;
   normalizer.append(" ", space);
+  std::string between(1, ' ');
+  between.append(segment).push_back(' ');
   std::string found;
-  normalizer.append(" " + std::string(segment) + " ", found);
-  return found == space + std::string(normalized) + space;
+  normalizer.append(between, found);
+  std::string expected = space;
+  expected.append(normalized).append(space);
+  return found == expected;
 }
 
 bool SpaceRules::has_clean_ends(std::string_view inner) const {
