@@ -1,4 +1,4 @@
-"""Writes the measured tables of README.md and docs/performance.md from benchmarks/results.
+"""Writes the measured tables of README.md and the pages in docs from benchmarks/results.
 
 python scripts/readme_numbers.py           # rewrites the tables
 python scripts/readme_numbers.py --check   # exits with 1 if one is not what the records say
@@ -15,6 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from _check_tables import fuzz_table, parity_table
 from _performance_tables import blocks, short_table, shown
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,7 +37,8 @@ SHOWN = {
 def main() -> int:
     """Rewrites the tables, or compares them; the exit code."""
     wrong = 0
-    for path, make in ((ROOT / "README.md", numbers), (ROOT / "docs" / "performance.md", tables)):
+    pages = {"README.md": numbers, "docs/performance.md": tables, "docs/checks.md": checks}
+    for path, make in ((ROOT / name, make) for name, make in pages.items()):
         text = path.read_text(encoding="utf-8")
         new = _filled(text, make)
         if "--check" not in sys.argv[1:]:
@@ -71,6 +73,11 @@ def numbers(name: str) -> str:
 def tables(name: str) -> str:
     """Markdown of one table of docs/performance.md."""
     return blocks([name], {key: record(key) for key in RECORDS})[name]
+
+
+def checks(name: str) -> str:
+    """Markdown of one table of docs/checks.md."""
+    return {"parity": parity_table, "fuzz": fuzz_table}[name](record(name))
 
 
 def record(name: str) -> Any:
